@@ -1,0 +1,1 @@
+//! The layer `actions` (DESIGN.md §2).

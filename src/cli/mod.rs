@@ -1,0 +1,1 @@
+//! The layer `cli` (DESIGN.md §2).

@@ -1,0 +1,1 @@
+//! Configuration: what must be known before the store opens.

@@ -1,0 +1,1 @@
+//! The layer `control` (DESIGN.md §2).

@@ -1,0 +1,1 @@
+//! The layer `credential` (DESIGN.md §2).

@@ -1,0 +1,1 @@
+//! The layer `imap` (DESIGN.md §2).

@@ -1,0 +1,1 @@
+//! The layer `import` (DESIGN.md §2).

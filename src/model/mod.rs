@@ -1,0 +1,23 @@
+//! The nouns of mail storage: ids, numbers, flags, names, sets and dates.
+//!
+//! Values here cannot be wrong once built: a [`Uid`] is never zero, a [`Keyword`] is an atom, a
+//! [`MailboxName`] is well-formed UTF-8 without empty levels. Nothing here does I/O.
+
+pub mod date;
+pub mod flags;
+pub mod ids;
+pub mod mailbox_name;
+pub mod special_use;
+pub mod uid_list;
+pub mod uid_set;
+
+pub use date::{CivilDate, DateTime};
+pub use flags::{Flag, FlagSet, Keyword, SystemFlags};
+pub use ids::{
+    AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,
+    UidValidity,
+};
+pub use mailbox_name::{MailboxName, MailboxNameError};
+pub use special_use::SpecialUse;
+pub use uid_list::UidList;
+pub use uid_set::{Endpoint, SequenceSet, UidSet};

@@ -1,0 +1,1 @@
+//! The layer `protocol` (DESIGN.md §2).

@@ -1,0 +1,1 @@
+//! The layer `tls` (DESIGN.md §2).
