@@ -125,6 +125,8 @@ pub(super) struct Job<'a> {
     pub(super) news: Vec<News>,
     /// Bytes put into volumes and freed there.
     added: BTreeMap<u32, (u64, u64)>,
+    /// It put content.
+    pub(super) grows: bool,
     /// What is reached in the journal; a volume that is made now begins there.
     pub(super) sequence: u64,
 }
@@ -139,12 +141,19 @@ impl<'a> Job<'a> {
         sequence: u64,
     ) -> Self {
         let (layer, modseq, news, added) = Default::default();
-        Job { shared, base, batch, placement, last_modseq, layer, modseq, news, added, sequence }
-    }
-
-    /// Whether it put content.
-    pub(super) fn grows(&self) -> bool {
-        self.added.values().any(|(put, _)| *put > 0)
+        Job {
+            shared,
+            base,
+            batch,
+            placement,
+            last_modseq,
+            layer,
+            modseq,
+            news,
+            added,
+            grows: false,
+            sequence,
+        }
     }
 
     /// Puts the rows that follow from what the job did.
@@ -304,6 +313,7 @@ impl ContentRows for Job<'_> {
     }
 
     fn put_row(&mut self, volume: u32, table: VolumeTable, key: &[u8], value: &[u8]) {
+        self.grows = true;
         self.added.entry(volume).or_default().0 += (key.len() + value.len()) as u64;
         self.layer.set(volume, table as u8, key, Some(value));
     }

@@ -380,7 +380,7 @@ fn a_disk_that_fills_under_way_is_no_failure() {
 fn sweep_and_reclaim_free_what_nothing_names() {
     let disk = SimDisk::default();
     let store = Store::open(Options { volume_size: 400 * KB, open_volumes: 2, ..options(&disk, 1) }).unwrap();
-    let lengths = |n: u64| if n % 10 == 9 { 1_500_000 } else { 30_000 };
+    let lengths = |n: u64| if n % 10 == 9 { 6_000_000 } else { 30_000 };
     let emails: Vec<_> = (0..40).map(|n| file(&store, &message(n, lengths(n))).unwrap()).collect();
     let before = store.statistics();
     assert!(before.volumes > 3, "{before:?}");

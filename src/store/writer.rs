@@ -219,7 +219,7 @@ impl Engine {
                 .and_then(|()| job.conclude(self.journal.row_max()));
             let bytes = job.layer.bytes();
             let dirty = self.dirty_bytes + batch_bytes as u64;
-            let outcome = outcome.and_then(|()| space(&shared, free, dirty, bytes as u64, job.grows()));
+            let outcome = outcome.and_then(|()| space(&shared, free, dirty, bytes as u64, job.grows));
             let news = std::mem::take(&mut job.news);
             if outcome.is_ok() {
                 modseq = job.modseq.unwrap_or(modseq);
