@@ -34,7 +34,7 @@ fn options(disk: &SimDisk, dice: &mut Dice) -> Options {
     Options {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SimClock::default()),
-        random: Arc::new(SimRandom::new(dice.next())),
+        random: Arc::new(SimRandom::new(dice.roll())),
         segment_size: 128 << 10,
         volume_size: (60 << 10) + dice.below(200 << 10),
         checkpoint_ops: 3 + dice.below(40),
@@ -58,7 +58,7 @@ fn message(seed: u64) -> Vec<u8> {
     };
     let mut bytes = format!("Subject: {seed}\r\n\r\n").into_bytes();
     while (bytes.len() as u64) < length {
-        bytes.extend_from_slice(format!("{:x}{:x}\r\n", dice.next(), dice.next()).as_bytes());
+        bytes.extend_from_slice(format!("{:x}{:x}\r\n", dice.roll(), dice.roll()).as_bytes());
     }
     bytes
 }
@@ -108,7 +108,7 @@ fn operate(store: &Store, dice: &mut Dice, model: &mut Model) -> Result<(), Erro
             model.messages.insert(uid, (seed, 0));
         }
         5..8 => {
-            let (Some(uid), flags) = (pick(dice, model), dice.next()) else { return Ok(()) };
+            let (Some(uid), flags) = (pick(dice, model), dice.roll()) else { return Ok(()) };
             store.write(move |tx| {
                 tx.modseq()?;
                 tx.put(Table::Changes, &uid.to_be_bytes(), &flags.to_le_bytes());
@@ -193,13 +193,13 @@ fn run(seed: u64, cuts: u64) {
     let end = disk.position() as u64;
     for _ in 0..cuts {
         let at = dice.below(end + 1) as usize;
-        let cut = disk.cut(at, dice.next());
+        let cut = disk.cut(at, dice.roll());
         let store = Store::open(options(&cut, &mut dice)).unwrap();
         let mut model = check(&store, &history, at);
         let again = record(&store, &cut, &mut dice, &mut model, 3);
         let last = again.last().unwrap().0;
         let at = again[0].0 + dice.below((last - again[0].0) as u64 + 1) as usize;
-        let second = cut.cut(at, dice.next());
+        let second = cut.cut(at, dice.roll());
         drop(store);
         check(&Store::open(options(&second, &mut dice)).unwrap(), &again, at);
     }

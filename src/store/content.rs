@@ -227,14 +227,17 @@ pub(super) fn pieces(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<u32, Er
 /// Reads everything back and compares the hash.
 pub(super) fn verify(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<(), Error> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = Vec::new();
-    let mut at = 0;
-    while at < row.size {
-        buffer.clear();
-        read(volumes, row, at..at + FRAME as u64, &mut buffer)?;
-        hasher.update(&buffer);
-        at += FRAME as u64;
+    let head = head(volumes, row)?;
+    hasher.update(&head.header);
+    let mut size = head.header.len() as u64;
+    for n in 0..head.frames.len() {
+        let raw = read_frame(volumes, row, &head, n)?;
+        hasher.update(&raw);
+        size += raw.len() as u64;
     }
     digest(volumes, row)?;
+    if size != row.size {
+        return Err(damaged(row));
+    }
     if hasher.finalize().as_bytes() == &row.hash.0 { Ok(()) } else { Err(damaged(row)) }
 }

@@ -167,6 +167,9 @@ struct Place {
     head: Head,
 }
 
+/// What is called for the rows of each chain, with the number that it reaches.
+pub(super) type VisitChain<'a> = dyn FnMut(&[Row], u64) -> Result<(), Error> + 'a;
+
 /// What a replay found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Replayed {
@@ -287,11 +290,14 @@ impl Journal {
     pub(super) fn append(&mut self, rows: &[Row]) -> io::Result<u64> {
         let start_of_batch = self.sequence + 1;
         let first = self.current;
-        self.make_room(rows.iter().map(Row::bytes).sum())?;
+        let mut left: usize = rows.iter().map(Row::bytes).sum();
+        self.make_room(left)?;
         let record_max = RECORD_MAX.min(self.size as usize / 4);
         let mut rows = rows.iter().peekable();
         loop {
-            let mut record = vec![0; HEAD];
+            // In one piece: growing by doubling would take three times a record's memory.
+            let mut record = Vec::with_capacity(space(left.min(record_max)) as usize + BOUNDARY as usize);
+            record.resize(HEAD, 0);
             while let Some(row) = rows.peek() {
                 if record.len() > HEAD && record.len() - HEAD + row.bytes() > record_max {
                     break;
@@ -299,6 +305,7 @@ impl Journal {
                 row.encode(&mut record);
                 rows.next();
             }
+            left = left.saturating_sub(record.len() - HEAD);
             let more = rows.peek().is_some();
             self.write(record, more, start_of_batch)?;
             if !more {
@@ -369,7 +376,7 @@ impl Journal {
         &mut self,
         epoch: u64,
         after: u64,
-        visit: &mut dyn FnMut(&[Row], u64) -> Result<(), Error>,
+        visit: &mut VisitChain<'_>,
     ) -> Result<Replayed, Error> {
         let places = self.survey(epoch).map_err(|error| Error::io("reading the journal", error))?;
         let mut result = Replayed { last: after, damaged: false };
@@ -398,11 +405,7 @@ impl Journal {
     }
 
     /// As [`Journal::replay`], of this run's own records, while it goes on.
-    pub(super) fn read_again(
-        &mut self,
-        after: u64,
-        visit: &mut dyn FnMut(&[Row], u64) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub(super) fn read_again(&mut self, after: u64, visit: &mut VisitChain<'_>) -> Result<(), Error> {
         let (current, offset) = (self.current, self.offset);
         let replayed = self.replay(self.epoch, after, visit);
         (self.current, self.offset) = (current, offset);

@@ -40,6 +40,7 @@ use std::thread::JoinHandle;
 pub use error::Error;
 pub use incoming::{Incoming, LineEnds, Prepared};
 pub use options::{LiveEmails, Options, Statistics};
+pub use overlay::last_modseq;
 pub use pins::Pin;
 pub use rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use snapshot::Snapshot;

@@ -31,12 +31,21 @@ pub(super) fn counter(rows: &dyn Rows, key: &[u8]) -> Result<u64, Error> {
     .ok_or_else(|| Error::Damaged("a counter".to_owned()))
 }
 
+/// The last modseq that a job was given.
+///
+/// # Errors
+/// Of reading.
+pub fn last_modseq(rows: &dyn Rows) -> Result<ModSeq, Error> {
+    counter(rows, MODSEQ).map(ModSeq)
+}
+
 pub(super) fn counter_value(number: u64) -> Vec<u8> {
     let mut value = vec![1];
     value.extend_from_slice(&number.to_le_bytes());
     value
 }
 
+type Changed<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 type TableRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Rows by file and table.
@@ -185,7 +194,7 @@ impl<'a> Job<'a> {
         }
         let mut changed: BTreeMap<&Vec<u8>, &Option<Vec<u8>>> = self.batch.range(table, low, high).collect();
         changed.extend(self.layer.range(table, low, high));
-        let mut changed: Box<dyn Iterator<Item = (&Vec<u8>, &Option<Vec<u8>>)>> =
+        let mut changed: Box<dyn Iterator<Item = Changed<'_>>> =
             if back { Box::new(changed.into_iter().rev()) } else { Box::new(changed.into_iter()) };
         let mut base = self.base.range(table, low, high)?;
         let (mut over, mut under) = (changed.next(), base.step(back)?);

@@ -60,7 +60,7 @@ impl Dice {
     }
 
     /// The next number (splitmix64).
-    pub fn next(&mut self) -> u64 {
+    pub fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -70,7 +70,7 @@ impl Dice {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.roll() % bound.max(1)
     }
 }
 
@@ -89,7 +89,7 @@ impl SimRandom {
 impl Random for SimRandom {
     fn bytes(&self) -> io::Result<[u8; 16]> {
         let mut dice = locked(&self.0);
-        let number = (u128::from(dice.next()) << 64) | u128::from(dice.next());
+        let number = (u128::from(dice.roll()) << 64) | u128::from(dice.roll());
         Ok(number.to_le_bytes())
     }
 }

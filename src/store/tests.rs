@@ -57,7 +57,7 @@ fn message(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = format!("From: a@b\r\nSubject: {seed}\r\n\r\n").into_bytes();
     while bytes.len() < length {
         // Half of it random, so that it neither vanishes in compression nor escapes it.
-        bytes.extend_from_slice(format!("{:x} a line of text\r\n", dice.next()).as_bytes());
+        bytes.extend_from_slice(format!("{:x} a line of text\r\n", dice.roll()).as_bytes());
     }
     bytes
 }
@@ -466,4 +466,62 @@ fn the_real_disk_locks_and_keeps() {
     store.close().unwrap();
     let store = Store::open(options()).unwrap();
     assert!(whole(&store, email).unwrap() == message(1, 3_000_000));
+}
+
+#[test]
+fn records_beyond_the_break_are_damage_and_a_torn_tail_is_not() {
+    let disk = SimDisk::default();
+    let store = open(&disk);
+    for n in 0..10 {
+        put(&store, &[n], b"value").unwrap();
+    }
+    let crashed = disk.cut(disk.position(), 1);
+    // After the start's own checkpoint the records lie one a page at the start of the first segment.
+    let flip = |at: usize| {
+        let damaged = crashed.cut(0, 0);
+        assert!(damaged.damage(Path::new("/data/journal/0000.journal"), |file| file[at] ^= 1));
+        damaged
+    };
+    let damaged = flip(4 * 4096 + 80);
+    let store = open(&damaged);
+    assert!(store.statistics().journal_damaged);
+    assert_eq!((get(&store, &[3]).is_some(), get(&store, &[4])), (true, None));
+    put(&store, b"on", b"it goes").unwrap();
+    let copies = super::env::Disk::list(&damaged, Path::new("/data/journal")).unwrap();
+    assert_eq!(copies.iter().filter(|name| name.contains("damaged")).count(), 3);
+    let store = open(&flip(9 * 4096 + 20));
+    assert!(!store.statistics().journal_damaged);
+    assert_eq!((get(&store, &[8]).is_some(), get(&store, &[9])), (true, None));
+}
+
+#[test]
+fn a_volume_that_is_gone_costs_what_it_held() {
+    let disk = SimDisk::default();
+    let store = open(&disk);
+    let email = file(&store, &message(1, 5000)).unwrap();
+    let crashed = disk.cut(disk.position(), 1);
+    for disk in [crashed, {
+        store.close().unwrap();
+        disk.copy()
+    }] {
+        super::env::Disk::unlink(&disk, Path::new("/data/mail/000001.redb")).unwrap();
+        let store = open(&disk);
+        assert!(matches!(whole(&store, email), Err(Error::DamagedEmail(_))));
+        let other = file(&store, &message(2, 5000)).unwrap();
+        assert!(whole(&store, other).is_ok());
+        assert_eq!(file(&store, &message(1, 5000)).unwrap(), email, "the new bytes take its place");
+        assert!(whole(&store, email).is_ok());
+    }
+}
+
+#[test]
+fn what_the_index_does_not_name_is_set_aside() {
+    let disk = SimDisk::default();
+    open(&disk).close().unwrap();
+    super::env::Disk::open(&disk, Path::new("/data/mail/000001.redb"), true).unwrap();
+    let store = open(&disk);
+    let email = file(&store, &message(1, 5000)).unwrap();
+    assert!(whole(&store, email).is_ok());
+    let names = super::env::Disk::list(&disk, Path::new("/data/mail")).unwrap();
+    assert!(names.iter().any(|name| name.contains("aside")), "{names:?}");
 }

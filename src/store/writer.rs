@@ -215,7 +215,7 @@ impl Engine {
             let mut job =
                 Job::new(&shared, &base, &batch, &mut self.placement, modseq, self.journal.sequence());
             let outcome = catch_unwind(AssertUnwindSafe(|| work.run(&mut job)))
-                .unwrap_or_else(|_| Err(Error::Refused("internal error: the change was not made")))
+                .unwrap_or(Err(Error::Refused("internal error: the change was not made")))
                 .and_then(|()| job.conclude(self.journal.row_max()));
             let bytes = job.layer.bytes();
             let dirty = self.dirty_bytes + batch_bytes as u64;
@@ -229,10 +229,9 @@ impl Engine {
                 batch.absorb(layer);
             }
             done.push(Done { work, outcome, news });
-            if batch_bytes < BATCH_BYTES && matches!(items.front(), Some(Item::Job(_))) {
-                if let Some(Item::Job(work)) = items.pop_front() {
-                    next = Some(work);
-                }
+            let room = batch_bytes < BATCH_BYTES;
+            if let Some(Item::Job(work)) = items.pop_front_if(|item| room && matches!(item, Item::Job(_))) {
+                next = Some(work);
             }
         }
         Ok((batch, done, modseq))
