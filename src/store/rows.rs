@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 
 use super::error::Error;
 use super::schema::Table;
-use crate::model::{AccountId, MailboxId, ModSeq};
+use super::volumes::VolumeTable;
+use crate::model::{AccountId, EmailId, MailboxId, ModSeq};
 
 /// Rows that can be read. Keys and values are whole rows, checksums already checked and taken away.
 pub trait Rows {
@@ -57,6 +58,41 @@ pub trait Transaction: Rows {
 
     /// Tells the listeners, once the job is durable.
     fn publish(&mut self, news: News);
+
+    /// The volumes, where the transaction has any: one over a map in memory has none.
+    fn content(&mut self) -> Option<&mut dyn ContentRows> {
+        None
+    }
+}
+
+/// Rows of volumes that can be read.
+pub trait VolumeRows {
+    /// The value at a key.
+    ///
+    /// # Errors
+    /// If the volume cannot be read or the row is damaged.
+    fn get_row(&self, volume: u32, table: VolumeTable, key: &[u8]) -> Result<Option<Vec<u8>>, Error>;
+}
+
+/// A transaction's rows of volumes.
+pub trait ContentRows: VolumeRows {
+    /// The volume that new content goes to; makes one if none has room.
+    ///
+    /// # Errors
+    /// If a volume cannot be made.
+    fn room(&mut self) -> Result<u32, Error>;
+
+    /// Puts a row.
+    fn put_row(&mut self, volume: u32, table: VolumeTable, key: &[u8], value: &[u8]);
+
+    /// Deletes a row.
+    fn delete_row(&mut self, volume: u32, table: VolumeTable, key: &[u8]);
+
+    /// So many bytes of a volume are free for others.
+    fn freed(&mut self, volume: u32, bytes: u64);
+
+    /// A running sweep must leave this content alone: a job names it.
+    fn named(&mut self, content: EmailId);
 }
 
 /// What listeners hear of a commit. Only that something changed: what it was is read from `changes` and
