@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::bin::drop_range;
+use super::bin::{self, drop_range};
 use super::codec::{Reader, Writer, decode, decode_key};
 use super::error::Error;
 use super::rows::{News, Rows, Transaction};
@@ -185,8 +185,9 @@ pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
     for source in sources::list(tx)?.into_iter().filter(|source| source.account == id) {
         sources::remove(tx, source.id)?;
     }
+    let mut numbers = bin::Numbering::new(tx, id)?;
     for mailbox in mailboxes::list(tx, id)? {
-        mailboxes::discard(tx, &mailbox)?;
+        mailboxes::discard(tx, &mailbox, &mut numbers)?;
     }
     for table in [Table::Subscriptions, Table::Events] {
         // Both are bounded, so they need no slices.
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
     use crate::model::{DateTime, EmailId, FlagSet};
     use crate::store::memory::Memory;
-    use crate::store::{bin, messages};
+    use crate::store::messages;
 
     #[test]
     fn an_account_begins_with_its_mailboxes_subscribed() {

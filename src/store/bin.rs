@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use super::accounts;
 use super::codec::{Reader, Writer, all_of, decode, decode_key, with_number};
 use super::error::Error;
-use super::events::next_number;
 use super::keywords::{self, KeywordTable};
 use super::mailboxes::Mailbox;
 use super::record::{self, BLOCK_MAX, Record};
@@ -129,38 +128,61 @@ impl Entry {
     }
 }
 
+/// Numbers the entries of a job, so that only the first is looked for.
+pub(super) struct Numbering {
+    modseq: ModSeq,
+    next: u32,
+}
+
+impl Numbering {
+    pub(super) fn new(tx: &mut dyn Transaction, account: AccountId) -> Result<Self, Error> {
+        let modseq = tx.modseq()?;
+        let (low, high) = (with_number(account.0, modseq.0, 0), with_number(account.0, modseq.next().0, 0));
+        let mut next = 0;
+        tx.scan_back(Table::Bin, &low, &high, &mut |key, _| {
+            next = place(key)?.1.number.saturating_add(1);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(Numbering { modseq, next })
+    }
+
+    fn take(&mut self) -> EntryId {
+        let number = self.next;
+        self.next = number.saturating_add(1);
+        EntryId { modseq: self.modseq, number }
+    }
+}
+
 /// Keeps expunged records.
 pub(super) fn put_records(
     tx: &mut dyn Transaction,
     mailbox: &Mailbox,
     records: &[Record],
 ) -> Result<(), Error> {
+    let mut numbers = Numbering::new(tx, mailbox.account)?;
     let table = keywords::load(tx, mailbox.id)?;
     for records in records.chunks(BLOCK_MAX) {
         let used = records.iter().fold(0, |bits, record| bits | record.keywords);
-        put(tx, mailbox, Kept::Messages { records: records.to_vec(), keywords: table.only(used) })?;
+        let kept = Kept::Messages { records: records.to_vec(), keywords: table.only(used) };
+        put(tx, mailbox, numbers.take(), kept)?;
     }
     Ok(())
 }
 
 /// Keeps the blocks and keywords of a mailbox that is deleted: they stay where they are until its time.
-pub(super) fn put_mailbox(tx: &mut dyn Transaction, mailbox: &Mailbox) -> Result<(), Error> {
+pub(super) fn put_mailbox(
+    tx: &mut dyn Transaction,
+    mailbox: &Mailbox,
+    numbers: &mut Numbering,
+) -> Result<(), Error> {
     let Mailbox { special_use, messages, size, .. } = *mailbox;
-    put(tx, mailbox, Kept::Mailbox { special_use, messages, size })
+    put(tx, mailbox, numbers.take(), Kept::Mailbox { special_use, messages, size })
 }
 
-fn put(tx: &mut dyn Transaction, mailbox: &Mailbox, kept: Kept) -> Result<(), Error> {
-    let modseq = tx.modseq()?;
-    let number = next_number(tx, Table::Bin, mailbox.account.0, modseq)?;
-    let entry = Entry {
-        id: EntryId { modseq, number },
-        mailbox: mailbox.id,
-        name: mailbox.name.clone(),
-        at: tx.now(),
-        clock: clock(tx)?,
-        kept,
-    };
-    tx.put(Table::Bin, &with_number(mailbox.account.0, modseq.0, number), &entry.encode());
+fn put(tx: &mut dyn Transaction, mailbox: &Mailbox, id: EntryId, kept: Kept) -> Result<(), Error> {
+    let entry =
+        Entry { id, mailbox: mailbox.id, name: mailbox.name.clone(), at: tx.now(), clock: clock(tx)?, kept };
+    tx.put(Table::Bin, &with_number(mailbox.account.0, id.modseq.0, id.number), &entry.encode());
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::model::{MailboxId, UidSet};
 const SMALL: usize = 16;
 /// Blocks between two ranges of a set are read through rather than looked up anew if the UIDs between
 /// are no more than this: about eight blocks.
-const GAP: u32 = 512;
+pub(super) const GAP: u32 = 512;
 
 /// The key of the block that would hold a UID, and the block.
 pub(super) fn at(rows: &dyn Rows, mailbox: MailboxId, uid: u32) -> Result<Option<(u32, Vec<u8>)>, Error> {

@@ -320,6 +320,6 @@ mod tests {
         assert!(behind_pair(1, u32::MAX) == pair(2, 0));
         let (low, high) = all_of(7);
         let key = with_text(7, b"INBOX");
-        assert!(&low[..] <= &key[..] && key < high);
+        assert!(low[..] <= key[..] && key < high);
     }
 }

@@ -94,6 +94,9 @@ impl Event {
 struct Kept {
     floor: ModSeq,
     count: u32,
+    /// The newest event's modseq, and the number that the next one of that modseq gets.
+    last: ModSeq,
+    next: u32,
 }
 
 fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
@@ -101,7 +104,12 @@ fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
         return Ok(Kept::default());
     };
     decode("the events' floor", &bytes, |reader| {
-        Some(Kept { floor: ModSeq(reader.u64()?), count: reader.u32()? })
+        Some(Kept {
+            floor: ModSeq(reader.u64()?),
+            count: reader.u32()?,
+            last: ModSeq(reader.u64()?),
+            next: reader.u32()?,
+        })
     })
 }
 
@@ -114,22 +122,6 @@ fn modseq_of(key: &[u8]) -> Result<ModSeq, Error> {
     })
 }
 
-/// The number behind the last row of a modseq, in a table whose keys are id, modseq, number.
-pub(super) fn next_number(rows: &dyn Rows, table: Table, id: u32, modseq: ModSeq) -> Result<u32, Error> {
-    let (low, high) = (with_number(id, modseq.0, 0), with_number(id, modseq.next().0, 0));
-    let mut next = 0;
-    rows.scan_back(table, &low, &high, &mut |key, _| {
-        let last = decode_key("a row's key", key, |key| {
-            key.u32()?;
-            key.u64()?;
-            key.u32()
-        })?;
-        next = last.saturating_add(1);
-        Ok(ControlFlow::Break(()))
-    })?;
-    Ok(next)
-}
-
 /// Writes down what happened.
 pub(super) fn record(
     tx: &mut dyn Transaction,
@@ -138,15 +130,16 @@ pub(super) fn record(
     kind: EventKind,
 ) -> Result<(), Error> {
     let modseq = tx.modseq()?;
-    let number = next_number(tx, Table::Events, account.0, modseq)?;
     let event = Event { modseq, mailbox, kind };
-    tx.put(Table::Events, &with_number(account.0, modseq.0, number), &event.encode());
     let mut kept = kept(tx, account)?;
-    kept.count += 1;
+    let number = if kept.last == modseq { kept.next } else { 0 };
+    tx.put(Table::Events, &with_number(account.0, modseq.0, number), &event.encode());
+    (kept.last, kept.next) = (modseq, number.saturating_add(1));
+    kept.count = kept.count.saturating_add(1);
     if kept.count > KEPT + SLACK {
         drop_oldest(tx, account, &mut kept)?;
     }
-    let value = Writer::new().u64(kept.floor.0).u32(kept.count).finish();
+    let value = Writer::new().u64(kept.floor.0).u32(kept.count).u64(kept.last.0).u32(kept.next).finish();
     tx.put(Table::Events, &with_number(account.0, 0, 0), &value);
     Ok(())
 }
@@ -169,7 +162,8 @@ fn drop_oldest(tx: &mut dyn Transaction, account: AccountId, kept: &mut Kept) ->
     for key in &gone {
         tx.delete(Table::Events, key);
     }
-    *kept = Kept { floor, count: kept.count.saturating_sub(gone.len() as u32) };
+    kept.floor = floor;
+    kept.count = kept.count.saturating_sub(gone.len() as u32);
     Ok(())
 }
 

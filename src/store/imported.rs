@@ -74,16 +74,14 @@ pub fn forget(tx: &mut dyn Transaction, source: SourceId, folder: &[u8], base: &
     tx.delete(Table::Imported, &key(source, folder, base));
 }
 
+/// What is called for each file of a folder, with its base name.
+pub type Visit<'a> = dyn FnMut(&[u8], &Imported) -> Result<ControlFlow<()>, Error> + 'a;
+
 /// Visits what is known of a folder's files, by base name, until `visit` breaks.
 ///
 /// # Errors
 /// Of reading, or of `visit`.
-pub fn scan(
-    rows: &dyn Rows,
-    source: SourceId,
-    folder: &[u8],
-    visit: &mut dyn FnMut(&[u8], &Imported) -> Result<ControlFlow<()>, Error>,
-) -> Result<(), Error> {
+pub fn scan(rows: &dyn Rows, source: SourceId, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
     let low = key(source, folder, b"");
     let mut high = low.clone();
     // Behind the zero that ends the folder.
@@ -95,17 +93,15 @@ pub fn scan(
     })
 }
 
-/// Folder and base name of files of a source that were not seen since `before`, `limit` at most: to be
+/// Folder and base name of a file.
+pub type FileName = (Vec<u8>, Vec<u8>);
+
+/// Files of a source that were not seen since `before`, `limit` at most: to be
 /// forgotten, where their folder could be read all that time.
 ///
 /// # Errors
 /// Of reading.
-pub fn missed(
-    rows: &dyn Rows,
-    source: SourceId,
-    before: i64,
-    limit: usize,
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+pub fn missed(rows: &dyn Rows, source: SourceId, before: i64, limit: usize) -> Result<Vec<FileName>, Error> {
     let (low, high) = all_of(source.0);
     let mut missed = Vec::new();
     rows.scan(Table::Imported, &low, &high, &mut |key, value| {

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::codec::{Reader, Writer, all_of, decode, pair, with_text};
+use super::codec::{Reader, Writer, all_of, decode, decode_key, pair, with_text};
 use super::error::Error;
 use super::events::{self, EventKind};
 use super::rows::{News, Rows, Transaction};
@@ -164,7 +164,7 @@ pub fn list(rows: &dyn Rows, account: AccountId) -> Result<Vec<Mailbox>, Error> 
     let (low, high) = all_of(account.0);
     let mut mailboxes = Vec::new();
     rows.scan(Table::Mailboxes, &low, &high, &mut |key, value| {
-        let id = super::codec::decode_key("a mailbox's key", key, |key| key.u32().and(key.u32()))?;
+        let id = decode_key("a mailbox's key", key, |key| key.u32().and(key.u32()))?;
         let id = MailboxId(id);
         mailboxes.push(decode(&format!("mailbox {id}"), value, |reader| Mailbox::read(account, id, reader))?);
         Ok(ControlFlow::Continue(()))
@@ -274,7 +274,8 @@ pub fn delete(tx: &mut dyn Transaction, account: AccountId, name: &MailboxName) 
         return Err(Error::Refused("INBOX cannot be deleted"));
     }
     let mailbox = by_name(tx, account, name)?.ok_or(Error::NotFound("mailbox"))?;
-    discard(tx, &mailbox)?;
+    let mut numbers = bin::Numbering::new(tx, account)?;
+    discard(tx, &mailbox, &mut numbers)?;
     events::record(tx, account, mailbox.id, EventKind::Deleted { name: name.clone() })?;
     // Whoever has it selected must hear of it.
     let modseq = tx.modseq()?;
@@ -283,8 +284,12 @@ pub fn delete(tx: &mut dyn Transaction, account: AccountId, name: &MailboxName) 
 }
 
 /// Takes a mailbox from the lists; its records go to the bin.
-pub(super) fn discard(tx: &mut dyn Transaction, mailbox: &Mailbox) -> Result<(), Error> {
-    bin::put_mailbox(tx, mailbox)?;
+pub(super) fn discard(
+    tx: &mut dyn Transaction,
+    mailbox: &Mailbox,
+    numbers: &mut bin::Numbering,
+) -> Result<(), Error> {
+    bin::put_mailbox(tx, mailbox, numbers)?;
     tx.delete(Table::Names, &name_key(mailbox.account, &mailbox.name));
     tx.delete(Table::Mailboxes, &pair(mailbox.account.0, mailbox.id.0));
     Ok(())
@@ -450,4 +455,248 @@ pub fn subscriptions(rows: &dyn Rows, account: AccountId) -> Result<Vec<MailboxN
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DateTime, EmailId, FlagSet};
+    use crate::store::accounts;
+    use crate::store::changes::Since;
+    use crate::store::memory::Memory;
+
+    fn name(text: &str) -> MailboxName {
+        MailboxName::new(text).unwrap()
+    }
+
+    struct Fixture {
+        memory: Memory,
+        account: AccountId,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let mut memory = Memory::new();
+            let account = memory.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+            Fixture { memory, account }
+        }
+
+        fn create(&mut self, text: &str) -> Result<MailboxId, Error> {
+            self.memory.write(|tx| create(tx, self.account, &name(text), None))
+        }
+
+        fn delete(&mut self, text: &str) -> Result<(), Error> {
+            self.memory.write(|tx| delete(tx, self.account, &name(text)))
+        }
+
+        fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+            self.memory.write(|tx| rename(tx, self.account, &name(from), &name(to)))
+        }
+
+        fn mailbox(&self, text: &str) -> Option<Mailbox> {
+            by_name(&self.memory, self.account, &name(text)).unwrap()
+        }
+
+        fn fill(&mut self, text: &str, count: usize) -> Mailbox {
+            let id = self.mailbox(text).unwrap().id;
+            let message = messages::NewMessage {
+                email: EmailId(7),
+                size: 10,
+                internal_date: DateTime::utc(0),
+                flags: FlagSet::default(),
+            };
+            let new = vec![message; count];
+            self.memory.write(|tx| messages::append(tx, self.account, id, &new)).unwrap();
+            self.mailbox(text).unwrap()
+        }
+
+        /// Those that the account did not begin with.
+        fn names(&self) -> Vec<String> {
+            let all = list(&self.memory, self.account).unwrap();
+            let defaults = ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"];
+            all.iter().map(|mailbox| mailbox.name.to_string()).filter(|n| !defaults.contains(&&**n)).collect()
+        }
+    }
+
+    #[test]
+    fn parents_are_made() {
+        let mut fixture = Fixture::new();
+        fixture.create("owatagusiam/blurdybloop").unwrap();
+        assert_eq!(fixture.names(), ["owatagusiam", "owatagusiam/blurdybloop"]);
+        assert!(matches!(fixture.create("owatagusiam"), Err(Error::Exists(_))));
+        assert!(matches!(fixture.create("inbox"), Err(Error::Exists(_))));
+        let (one, two) = (fixture.mailbox("owatagusiam").unwrap(), fixture.mailbox("INBOX").unwrap());
+        assert_ne!((one.uid_validity, one.object_id), (two.uid_validity, two.object_id));
+        assert_eq!((one.uid_next, one.messages, one.first_unseen), (1, 0, None));
+        assert!(one.highest_modseq > ModSeq::ZERO, "RFC 7162 §3.1.2.1");
+    }
+
+    /// RFC 9051 §6.3.5, the second example, and the promise about UIDs.
+    #[test]
+    fn deleting_leaves_what_is_below() {
+        let mut fixture = Fixture::new();
+        fixture.create("foo/bar").unwrap();
+        let old = fixture.fill("foo", 3);
+        fixture.delete("foo").unwrap();
+        assert_eq!(fixture.names(), ["foo/bar"]);
+        assert!(matches!(fixture.delete("foo"), Err(Error::NotFound(_))));
+        assert!(matches!(fixture.delete("INBOX"), Err(Error::Refused(_))));
+        fixture.create("foo").unwrap();
+        let new = fixture.mailbox("foo").unwrap();
+        assert!(new.uid_validity > old.uid_validity && new.id != old.id && new.object_id != old.object_id);
+    }
+
+    #[test]
+    fn a_deleted_mailbox_keeps_its_records_until_its_time() {
+        let mut fixture = Fixture::new();
+        let account = fixture.account;
+        fixture.create("foo").unwrap();
+        let foo = fixture.fill("foo", 1_000);
+        fixture.delete("foo").unwrap();
+        let mut found = None;
+        bin::list(&fixture.memory, account, &mut |entry| {
+            found = Some(entry);
+            Ok(ControlFlow::Break(()))
+        })
+        .unwrap();
+        let entry = found.unwrap();
+        assert_eq!((entry.mailbox, &entry.name, entry.size()), (foo.id, &name("foo"), 10_000));
+        assert_eq!(
+            entry.kept.clone(),
+            bin::Kept::Mailbox { special_use: None, messages: 1_000, size: 10_000 }
+        );
+        assert_eq!(messages::uids(&fixture.memory, foo.id).unwrap().len(), 1_000);
+        let mut live = 0;
+        messages::emails(&fixture.memory, &mut |_| live += 1).unwrap();
+        assert_eq!(live, 1_000);
+        while fixture.memory.write(|tx| bin::remove(tx, account, entry.id)).unwrap() {}
+        assert_eq!(fixture.memory.count(Table::Messages) + fixture.memory.count(Table::Bin), 0);
+    }
+
+    /// RFC 9051 §6.3.6, the first example.
+    #[test]
+    fn renaming_takes_along_what_is_below() {
+        let mut fixture = Fixture::new();
+        fixture.create("foo/bar").unwrap();
+        fixture.create("foobar").unwrap();
+        let before = fixture.fill("foo/bar", 2);
+        fixture.rename("foo", "baz/rag/zowie").unwrap();
+        assert_eq!(fixture.names(), ["baz", "baz/rag", "baz/rag/zowie", "baz/rag/zowie/bar", "foobar"]);
+        let after = fixture.mailbox("baz/rag/zowie/bar").unwrap();
+        assert_eq!(Mailbox { name: before.name.clone(), ..after }, before);
+        assert!(matches!(fixture.rename("foo", "x"), Err(Error::NotFound(_))));
+        assert!(matches!(fixture.rename("baz", "foobar"), Err(Error::Exists(_))));
+        assert!(matches!(fixture.rename("baz", "baz/deeper"), Err(Error::Refused(_))));
+        assert!(matches!(fixture.rename("baz", "INBOX"), Err(Error::Exists(_))));
+    }
+
+    #[test]
+    fn renaming_upwards_and_collisions_below() {
+        let mut fixture = Fixture::new();
+        for text in ["a/b/c", "x/c", "a/d"] {
+            fixture.create(text).unwrap();
+        }
+        fixture.delete("x").unwrap();
+        let refused = fixture.rename("a/b", "x");
+        assert!(matches!(refused, Err(Error::Exists(_))), "x/c is there");
+        assert_eq!(fixture.names(), ["a", "a/b", "a/b/c", "a/d", "x/c"], "and nothing is half done");
+        fixture.delete("a").unwrap();
+        fixture.rename("a/b", "a").unwrap();
+        assert_eq!(fixture.names(), ["a", "a/c", "a/d", "x/c"]);
+        // A name that has nothing but what is below it.
+        fixture.rename("x", "y").unwrap();
+        assert_eq!(fixture.names(), ["a", "a/c", "a/d", "y/c"]);
+        let long = "y".repeat(MailboxName::MAX_LEN);
+        assert!(matches!(fixture.rename("a", &long), Err(Error::Refused(_))));
+    }
+
+    /// RFC 9051 §6.3.6, the second example.
+    #[test]
+    fn renaming_inbox_moves_its_messages() {
+        let mut fixture = Fixture::new();
+        fixture.create("INBOX/bar").unwrap();
+        let before = fixture.fill("INBOX", 100);
+        fixture.rename("INBOX", "old-mail").unwrap();
+        assert_eq!(fixture.names(), ["INBOX/bar", "old-mail"]);
+        let (inbox, old) = (fixture.mailbox("INBOX").unwrap(), fixture.mailbox("old-mail").unwrap());
+        assert_eq!((inbox.id, inbox.uid_validity, inbox.uid_next), (before.id, before.uid_validity, 101));
+        assert_eq!((inbox.messages, inbox.unseen, inbox.size, inbox.first_unseen), (0, 0, 0, None));
+        assert_eq!((old.messages, old.unseen, old.size), (100, 100, 1_000));
+        assert_eq!(old.first_unseen, Uid::new(1));
+        assert_eq!(bin::size(&fixture.memory, fixture.account).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_special_use_has_one_mailbox() {
+        let mut fixture = Fixture::new();
+        let account = fixture.account;
+        let id = fixture.create("Entwürfe").unwrap();
+        let mut set = |special_use| fixture.memory.write(|tx| set_special_use(tx, account, id, special_use));
+        assert!(matches!(set(Some(SpecialUse::Drafts)), Err(Error::Exists(_))));
+        assert!(matches!(set(Some(SpecialUse::All)), Err(Error::Refused(_))));
+        let drafts = fixture.mailbox("Drafts").unwrap().id;
+        fixture.memory.write(|tx| set_special_use(tx, account, drafts, None)).unwrap();
+        let mut set = |special_use| fixture.memory.write(|tx| set_special_use(tx, account, id, special_use));
+        set(Some(SpecialUse::Drafts)).unwrap();
+        set(Some(SpecialUse::Drafts)).unwrap();
+        assert_eq!(fixture.mailbox("Entwürfe").unwrap().special_use, Some(SpecialUse::Drafts));
+        let sent = Some(SpecialUse::Sent);
+        let taken = fixture.memory.write(|tx| create(tx, account, &name("x"), sent));
+        assert!(matches!(taken, Err(Error::Exists(_))));
+    }
+
+    /// RFC 9051 §6.3.7: a server must not unsubscribe on its own when a mailbox goes.
+    #[test]
+    fn subscriptions_outlive_mailboxes() {
+        let mut fixture = Fixture::new();
+        let account = fixture.account;
+        fixture.create("foo").unwrap();
+        fixture.memory.write(|tx| subscribe(tx, account, &name("foo"))).unwrap();
+        fixture.memory.write(|tx| subscribe(tx, account, &name("never"))).unwrap();
+        fixture.delete("foo").unwrap();
+        let names = subscriptions(&fixture.memory, account).unwrap();
+        assert!(names.contains(&name("foo")) && names.contains(&name("never")));
+        fixture.memory.write(|tx| unsubscribe(tx, account, &name("foo"))).unwrap();
+        fixture.memory.write(|tx| unsubscribe(tx, account, &name("foo"))).unwrap();
+        assert_eq!(subscriptions(&fixture.memory, account).unwrap().len(), 7);
+    }
+
+    #[test]
+    fn events_tell_what_happened() {
+        let mut fixture = Fixture::new();
+        let account = fixture.account;
+        let id = fixture.create("a/b").unwrap();
+        let parent = fixture.mailbox("a").unwrap();
+        let after = parent.highest_modseq;
+        fixture.memory.news.clear();
+        fixture.rename("a", "c").unwrap();
+        fixture.delete("c/b").unwrap();
+        let Since::Known(found) = events::since(&fixture.memory, account, after).unwrap() else { panic!() };
+        let kinds: Vec<(MailboxId, EventKind)> =
+            found.into_iter().map(|event| (event.mailbox, event.kind)).collect();
+        assert_eq!(
+            kinds,
+            [
+                (parent.id, EventKind::Renamed { from: name("a"), to: name("c") }),
+                (id, EventKind::Renamed { from: name("a/b"), to: name("c/b") }),
+                (id, EventKind::Deleted { name: name("c/b") }),
+            ]
+        );
+        let told: Vec<Option<MailboxId>> = fixture.memory.news.iter().map(|news| news.mailbox).collect();
+        assert_eq!(told, [None, Some(id), None]);
+    }
+
+    #[test]
+    fn a_mailbox_of_another_account_is_not_there() {
+        let mut fixture = Fixture::new();
+        let other = fixture.memory.write(|tx| accounts::create(tx, "bert", None)).unwrap();
+        let inbox = fixture.fill("INBOX", 3).id;
+        assert!(get(&fixture.memory, other, inbox).unwrap().is_none());
+        let all = UidSet::all();
+        let refused = fixture.memory.write(|tx| messages::expunge(tx, other, inbox, &all, false));
+        assert!(matches!(refused, Err(Error::NotFound(_))));
+        let sent = fixture.mailbox("Sent").unwrap().id;
+        let refused = fixture.memory.write(|tx| messages::copy(tx, other, inbox, &all, sent));
+        assert!(matches!(refused, Err(Error::NotFound(_))));
+    }
 }

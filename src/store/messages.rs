@@ -56,11 +56,43 @@ pub fn scan(
     })
 }
 
+/// Visits the records of a set of UIDs in ascending order until `visit` breaks.
+///
+/// # Errors
+/// Of reading, or of `visit`.
+pub fn select(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    uids: &UidSet,
+    visit: &mut dyn FnMut(&Record) -> Result<ControlFlow<()>, Error>,
+) -> Result<(), Error> {
+    let mut ranges = uids.ranges().iter().peekable();
+    let mut broken = false;
+    while let Some(range) = ranges.next().filter(|_| !broken) {
+        let mut end = *range.end();
+        // Ranges that are near each other share blocks.
+        while let Some(near) = ranges.next_if(|next| next.start() - end <= blocks::GAP) {
+            end = *near.end();
+        }
+        scan(rows, mailbox, *range.start()..=end, &mut |record| {
+            if !uids.contains(record.uid.get()) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let flow = visit(record)?;
+            broken = flow.is_break();
+            Ok(flow)
+        })?;
+    }
+    Ok(())
+}
+
+type VisitBlock<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'a;
+
 fn scan_blocks(
     rows: &dyn Rows,
     mailbox: MailboxId,
     uids: &RangeInclusive<u32>,
-    visit: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error>,
+    visit: &mut VisitBlock<'_>,
 ) -> Result<(), Error> {
     let low = match *uids.start() {
         0 | 1 => 0,

@@ -286,6 +286,22 @@ impl World {
         assert!(uids.iter().map(|(_, uid)| uid.get()).eq(self.models[m].messages.keys().copied()));
     }
 
+    fn check_reading(&self, m: usize, uids: &UidSet) {
+        let (model, mailbox) = (&self.models[m].messages, self.mailboxes[m]);
+        let mut found = UidSet::new();
+        messages::select(&self.memory, mailbox, uids, &mut |record| {
+            found.insert(record.uid);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        assert!(found.iter().eq(model.keys().copied().filter(|uid| uids.contains(*uid))));
+        let few: UidSet = (1..self.models[m].next + 2).step_by(9).collect();
+        for uid in few.uids() {
+            let record = messages::record(&self.memory, mailbox, uid).unwrap();
+            assert_eq!(record.map(|record| record.modseq), model.get(&uid.get()).map(|known| known.modseq));
+        }
+    }
+
     fn check_blocks(&self, m: usize) {
         let prefix = self.mailboxes[m].0.to_be_bytes();
         let rows = self.memory.rows(Table::Messages).filter(|(key, _)| key.starts_with(&prefix));
@@ -331,6 +347,8 @@ fn random_operations_agree_with_a_model() {
             world.job();
             let m = step % 3;
             world.check(m);
+            let uids = world.some_uids(m);
+            world.check_reading(m, &uids);
             for _ in 0..2 {
                 let at = world.random.below(world.history[m].len() as u32) as usize;
                 if let Some(snapshot) = world.history[m].get(at) {

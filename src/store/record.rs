@@ -145,7 +145,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<Record>, Error> {
         let mut records = Vec::with_capacity(count);
         let mut before = 0;
         for n in 0..count {
-            let record = Record::from_fields(std::array::from_fn(|column| columns[column][n]))?;
+            let record = Record::from_fields(columns.each_ref().map(|column| column[n]))?;
             if record.uid.get() <= before {
                 return None;
             }
