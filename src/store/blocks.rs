@@ -207,12 +207,13 @@ impl Loading<'_> {
             Ok(if before.len() == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         let last = self.blocks.last().map(|block| block.key);
+        // If it is not the last that was loaded, there may be others between.
         if let Some(first) = before.last_mut() {
-            first.adjacent = last.is_some_and(|last| first.key <= last);
+            first.adjacent = false;
         }
         before.reverse();
         let mut found = before.into_iter().peekable();
-        // The one before may be the last that was loaded; then what follows is next to it.
+        // If it is, what follows is next to it.
         while let Some(block) = found.next_if(|block| last.is_some_and(|last| block.key <= last)) {
             drop(block);
         }

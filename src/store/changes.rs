@@ -121,7 +121,7 @@ fn put(
 /// Leaves of the oldest whole rows only what was expunged.
 fn strip_oldest(tx: &mut dyn Transaction, mailbox: &mut Mailbox) -> Result<(), Error> {
     let surplus = mailbox.log.rows.saturating_sub(ROWS_KEPT) as usize;
-    let mut oldest = Vec::with_capacity(surplus);
+    let mut oldest = Vec::new();
     visit(tx, mailbox.id, mailbox.log.whole_above, &mut |modseq, change| {
         oldest.push((modseq, change));
         Ok(if oldest.len() >= surplus { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

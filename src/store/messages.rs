@@ -285,6 +285,9 @@ fn add(tx: &mut dyn Transaction, mailbox: &mut Mailbox, records: &[Record]) -> R
     let mut rest = records;
     if let Some((key, block)) = blocks::at(tx, mailbox.id, u32::MAX)? {
         let mut block = record::decode(&block)?;
+        if block.last().is_some_and(|known| known.uid >= first.uid) {
+            return Err(Error::Damaged(format!("UIDNEXT of mailbox {}", mailbox.id)));
+        }
         let (fitting, left) = rest.split_at(rest.len().min(record::BLOCK_MAX.saturating_sub(block.len())));
         if !fitting.is_empty() {
             block.extend_from_slice(fitting);

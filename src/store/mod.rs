@@ -3,6 +3,8 @@
 pub mod accounts;
 pub mod bin;
 mod blocks;
+#[cfg(test)]
+mod cases_test;
 pub mod certificates;
 pub mod changes;
 mod codec;

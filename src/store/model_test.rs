@@ -14,15 +14,14 @@ use super::messages::{self, FlagChange, NewMessage};
 use super::record;
 use super::rows::Transaction;
 use super::schema::Table;
-use super::{bin, events};
 use crate::model::{
     AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, UidSet,
 };
 
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
+    pub(super) fn below(&mut self, limit: u32) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as u32) % limit.max(1)
     }
@@ -55,11 +54,11 @@ struct Model {
 
 type Snapshot = (ModSeq, BTreeMap<u32, ModSeq>);
 
-struct World {
-    memory: Memory,
-    random: Random,
-    account: AccountId,
-    mailboxes: Vec<MailboxId>,
+pub(super) struct World {
+    pub(super) memory: Memory,
+    pub(super) random: Random,
+    pub(super) account: AccountId,
+    pub(super) mailboxes: Vec<MailboxId>,
     models: Vec<Model>,
     /// UIDs and their modseqs after each job.
     history: Vec<Vec<Snapshot>>,
@@ -71,7 +70,7 @@ fn words(flags: &FlagSet) -> BTreeSet<String> {
 }
 
 impl World {
-    fn new(seed: u64, count: usize) -> Self {
+    pub(super) fn new(seed: u64, count: usize) -> Self {
         let mut memory = Memory::new();
         let (account, mailboxes) = memory
             .write(|tx| {
@@ -101,6 +100,10 @@ impl World {
     }
 
     fn step(&mut self, tx: &mut dyn Transaction, m: usize) -> Result<(), Error> {
+        // Copies double a mailbox.
+        if self.models[m].messages.len() > 1_500 {
+            return self.expunge(tx, m);
+        }
         match self.random.below(10) {
             0..3 => self.append(tx, m),
             3..6 => self.store(tx, m),
@@ -243,7 +246,7 @@ impl World {
         }
     }
 
-    fn mailbox(&self, m: usize) -> Mailbox {
+    pub(super) fn mailbox(&self, m: usize) -> Mailbox {
         mailboxes::get(&self.memory, self.account, self.mailboxes[m]).unwrap().unwrap()
     }
 
@@ -302,7 +305,7 @@ impl World {
         }
     }
 
-    fn check_blocks(&self, m: usize) {
+    pub(super) fn check_blocks(&self, m: usize) {
         let prefix = self.mailboxes[m].0.to_be_bytes();
         let rows = self.memory.rows(Table::Messages).filter(|(key, _)| key.starts_with(&prefix));
         let blocks: Vec<(u32, Vec<record::Record>)> =
@@ -319,7 +322,7 @@ impl World {
         }
     }
 
-    fn since(&self, m: usize, after: ModSeq) -> Since<Changes> {
+    pub(super) fn since(&self, m: usize, after: ModSeq) -> Since<Changes> {
         changes::since(&self.memory, self.account, self.mailboxes[m], after).unwrap()
     }
 
@@ -341,7 +344,7 @@ impl World {
 
 #[test]
 fn random_operations_agree_with_a_model() {
-    for seed in 1..=4 {
+    for seed in 1..=3 {
         let mut world = World::new(seed, 3);
         for step in 0..500 {
             world.job();
@@ -358,7 +361,7 @@ fn random_operations_agree_with_a_model() {
             }
         }
         for m in 0..3 {
-            for snapshot in &world.history[m] {
+            for snapshot in world.history[m].iter().step_by(6) {
                 let expected = world.expected(m, snapshot);
                 assert_eq!(world.since(m, snapshot.0), Since::Known(expected), "seed {seed}");
             }
@@ -384,245 +387,4 @@ fn a_job_that_fails_leaves_no_trace() {
     (world.memory, world.models) = (memory, models);
     assert_eq!(world.mailbox(0).highest_modseq, modseq);
     (0..2).for_each(|m| world.check(m));
-}
-
-#[test]
-fn below_the_whole_rows_the_blocks_tell() {
-    let mut world = World::new(5, 1);
-    let (account, mailbox) = (world.account, world.mailboxes[0]);
-    world.memory.write(|tx| messages::append(tx, account, mailbox, &vec![new_message(); 300])).unwrap();
-    world.memory.news.clear();
-    let mut after = Vec::new();
-    for n in 0..5_000_u32 {
-        let uids = UidSet::from_iter([1 + n % 280]);
-        let flags = FlagSet::from(SystemFlags::from_bits(1 + (n / 280 % 4) as u8));
-        let done = world
-            .memory
-            .write(|tx| match n % 500 {
-                250 => messages::expunge(tx, account, mailbox, &uids, false).map(|done| done.modseq),
-                _ => {
-                    let replace = FlagChange::Replace;
-                    messages::store_flags(tx, account, mailbox, &uids, replace, &flags, None)
-                        .map(|done| done.modseq)
-                }
-            })
-            .unwrap();
-        after.extend(done);
-    }
-    let kept = world.mailbox(0);
-    assert_eq!(kept.floor, ModSeq::ZERO);
-    assert!(kept.log.rows <= changes::ROWS_KEPT + 64 && kept.log.whole_above > ModSeq::ZERO);
-    assert!(world.memory.count(Table::Changes) <= 4096 + 64 + 10);
-    let Since::Known(changes) = world.since(0, after[0]) else { panic!() };
-    assert_eq!(changes.expunged.len(), 10, "expunged UIDs outlive the whole rows");
-    assert_eq!(changes.changed.len(), 280 - 10);
-}
-
-#[test]
-fn expunged_uids_are_kept_up_to_a_limit() {
-    let mut world = World::new(5, 1);
-    let (account, mailbox) = (world.account, world.mailboxes[0]);
-    let mut reached = Vec::new();
-    for n in 0..13_u32 {
-        let modseq = world
-            .memory
-            .write(|tx| {
-                messages::append(tx, account, mailbox, &vec![new_message(); 10_000])?;
-                // The same job that adds them: nothing to tell of these.
-                let first = UidSet::from_iter([n * 10_000 + 1..=n * 10_000 + 5]);
-                messages::expunge(tx, account, mailbox, &first, false)?;
-                tx.modseq()
-            })
-            .unwrap();
-        let all = UidSet::all();
-        world.memory.write(|tx| messages::expunge(tx, account, mailbox, &all, false)).unwrap();
-        reached.push(modseq);
-    }
-    let kept = world.mailbox(0);
-    assert_eq!((kept.messages, world.memory.count(Table::Messages)), (0, 0));
-    assert!(kept.floor > reached[0] && kept.log.expunged <= changes::EXPUNGED_KEPT + 1_024);
-    assert_eq!(world.since(0, reached[0]), Since::BelowFloor);
-    let Since::Known(changes) = world.since(0, reached[12]) else { panic!() };
-    assert_eq!(changes.expunged.len(), 9_995);
-    let Since::Known(changes) = world.since(0, reached[11]) else { panic!() };
-    assert_eq!((changes.expunged.len(), changes.added.len()), (9_995, 0), "what came and went is not told");
-}
-
-fn new_message() -> NewMessage {
-    NewMessage { email: EmailId(1), size: 10, internal_date: DateTime::utc(5), flags: FlagSet::default() }
-}
-
-#[test]
-fn one_store_writes_few_rows() {
-    let mut world = World::new(5, 1);
-    let (account, mailbox) = (world.account, world.mailboxes[0]);
-    world.memory.write(|tx| messages::append(tx, account, mailbox, &vec![new_message(); 6_400])).unwrap();
-    let before = world.memory.writes;
-    let (all, seen) = (UidSet::all(), FlagSet::from(SystemFlags::SEEN));
-    world
-        .memory
-        .write(|tx| messages::store_flags(tx, account, mailbox, &all, FlagChange::Add, &seen, None))
-        .unwrap();
-    // A hundred blocks, the changes, the mailbox, the modseq.
-    assert_eq!(world.memory.writes - before, 103);
-    let before = world.memory.writes;
-    let again = world
-        .memory
-        .write(|tx| messages::store_flags(tx, account, mailbox, &all, FlagChange::Add, &seen, None))
-        .unwrap();
-    assert_eq!((again, world.memory.writes - before), (messages::Stored::default(), 0));
-}
-
-/// RFC 7162 §3.1.3, examples 2 and 7.
-#[test]
-fn unchangedsince() {
-    let mut world = World::new(5, 1);
-    let (account, mailbox) = (world.account, world.mailboxes[0]);
-    let (added, _) = world
-        .memory
-        .write(|tx| {
-            let done = messages::append(tx, account, mailbox, &vec![new_message(); 9])?;
-            Ok((done.modseq, ()))
-        })
-        .unwrap();
-    let mut store = |uids: &[u32], since: u64, word: &str| {
-        let (uids, flags): (UidSet, FlagSet) = (
-            uids.iter().copied().collect(),
-            [Flag::Keyword(Keyword::new(word).unwrap())].into_iter().collect(),
-        );
-        world
-            .memory
-            .write(|tx| {
-                let since = Some(ModSeq(since));
-                messages::store_flags(tx, account, mailbox, &uids, FlagChange::Add, &flags, since)
-            })
-            .unwrap()
-    };
-    assert_eq!(store(&[7], added.0, "a").changed.to_string(), "7");
-    let second = store(&[5, 7, 9], added.0, "b");
-    assert_eq!((second.changed.to_string(), second.modified.to_string()), ("5,9".into(), "7".into()));
-    let never = store(&[1], 0, "$MDNSent");
-    assert_eq!((never.modified.to_string(), never.modseq), ("1".into(), None));
-    // The keyword that nothing was given is not in the table either.
-    let table = messages::keywords(&world.memory, mailbox).unwrap();
-    assert!(table.all().map(Keyword::as_str).eq(["a", "b"]));
-}
-
-#[test]
-fn expunged_messages_are_in_the_bin_and_moved_ones_are_not() {
-    let mut world = World::new(5, 2);
-    let (account, from, to) = (world.account, world.mailboxes[0], world.mailboxes[1]);
-    let flags: FlagSet = [Flag::Keyword(Keyword::new("$Label1").unwrap())].into_iter().collect();
-    let message = NewMessage { flags, ..new_message() };
-    world
-        .memory
-        .write(|tx| {
-            messages::append(tx, account, from, &vec![message; 200])?;
-            messages::move_(tx, account, from, &(1..=50_u32).collect(), to)?;
-            messages::expunge(tx, account, from, &(101..=200_u32).collect(), false)?;
-            messages::expunge(tx, account, from, &(51..=60_u32).collect(), false)
-        })
-        .unwrap();
-    let mut entries = Vec::new();
-    bin::list(&world.memory, account, &mut |entry| {
-        entries.push(entry);
-        Ok(ControlFlow::Continue(()))
-    })
-    .unwrap();
-    let counts: Vec<usize> = entries
-        .iter()
-        .map(|entry| match &entry.kept {
-            bin::Kept::Messages { records, keywords } => {
-                assert!(keywords.names(records[0].keywords).map(Keyword::as_str).eq(["$Label1"]));
-                records.len()
-            }
-            bin::Kept::Mailbox { .. } => panic!(),
-        })
-        .collect();
-    assert_eq!(counts, [64, 36, 10]);
-    assert_eq!((entries[0].name.as_str(), bin::size(&world.memory, account).unwrap()), ("m0", 1_100));
-    let mut emails = 0;
-    bin::emails(&world.memory, &mut |_| emails += 1).unwrap();
-    assert_eq!(emails, 110);
-    world.memory.now += 400 * 86_400;
-    let expire = |world: &mut World| {
-        let now = bin::clock(&world.memory).unwrap();
-        while world.memory.write(|tx| bin::expire(tx, account, now, bin::MAX_AGE)).unwrap() {}
-        world.memory.count(Table::Bin)
-    };
-    assert_eq!(expire(&mut world), 3, "the wall clock leapt, the bin's did not");
-    world.memory.write(|tx| bin::advance(tx, u64::MAX)).unwrap();
-    assert_eq!(expire(&mut world), 3);
-    (0..29).for_each(|_| world.memory.write(|tx| bin::advance(tx, 86_400)).unwrap());
-    assert_eq!(expire(&mut world), 0);
-}
-
-#[test]
-fn the_newest_events_are_kept() {
-    let mut world = World::new(5, 1);
-    let account = world.account;
-    let name = MailboxName::new("x").unwrap();
-    let mut reached = Vec::new();
-    for n in 0..1_500 {
-        let modseq = world
-            .memory
-            .write(|tx| {
-                if n % 2 == 0 {
-                    mailboxes::subscribe(tx, account, &name)?;
-                } else {
-                    mailboxes::unsubscribe(tx, account, &name)?;
-                }
-                tx.modseq()
-            })
-            .unwrap();
-        reached.push(modseq);
-    }
-    assert_eq!(events::since(&world.memory, account, ModSeq::ZERO).unwrap(), Since::BelowFloor);
-    let Since::Known(found) = events::since(&world.memory, account, reached[600]).unwrap() else { panic!() };
-    assert_eq!(found.len(), 899);
-    assert!(found.is_sorted_by_key(|event| event.modseq));
-    assert!(world.memory.count(Table::Events) <= 1_101);
-}
-
-#[test]
-#[ignore = "a measurement: run it alone, optimised"]
-fn speed() {
-    let mut world = World::new(5, 1);
-    let (account, mailbox) = (world.account, world.mailboxes[0]);
-    let timed = |what: &str, job: &mut dyn FnMut()| {
-        let start = std::time::Instant::now();
-        job();
-        println!("{what}: {:?}", start.elapsed());
-    };
-    let new = vec![new_message(); 100_000];
-    let (all, seen) = (UidSet::all(), FlagSet::from(SystemFlags::SEEN));
-    timed("append 100,000", &mut || {
-        world.memory.write(|tx| messages::append(tx, account, mailbox, &new)).unwrap();
-    });
-    timed("scan", &mut || {
-        let visit = &mut |_: &record::Record| Ok(ControlFlow::Continue(()));
-        messages::scan(&world.memory, mailbox, 1..=u32::MAX, visit).unwrap();
-    });
-    timed("uids", &mut || _ = messages::uids(&world.memory, mailbox).unwrap());
-    timed("store_flags of all", &mut || {
-        world
-            .memory
-            .write(|tx| messages::store_flags(tx, account, mailbox, &all, FlagChange::Add, &seen, None))
-            .unwrap();
-    });
-    let odd: UidSet = (0..50_000_u32).map(|n| n * 2 + 1).collect();
-    let flagged = FlagSet::from(SystemFlags::FLAGGED);
-    timed("store_flags of every other", &mut || {
-        world
-            .memory
-            .write(|tx| messages::store_flags(tx, account, mailbox, &odd, FlagChange::Add, &flagged, None))
-            .unwrap();
-    });
-    timed("since from the start", &mut || _ = world.since(0, ModSeq(9)));
-    timed("changed_after, nothing", &mut || {
-        _ = messages::changed_after(&world.memory, mailbox, ModSeq(1 << 40)).unwrap();
-    });
-    timed("expunge every other", &mut || {
-        world.memory.write(|tx| messages::expunge(tx, account, mailbox, &odd, false)).unwrap();
-    });
 }
