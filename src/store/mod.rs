@@ -6,24 +6,46 @@
 //! and frees the journal. `start` replays what a crash left. Content goes in by `incoming`, is laid out by
 //! `content`, lies in volumes kept open by `budget`, and is dropped by `sweep`.
 
+pub mod accounts;
+pub mod bin;
+mod blocks;
 mod budget;
+#[cfg(test)]
+mod cases_test;
+pub mod certificates;
+pub mod changes;
 mod checkpoint;
+mod codec;
 pub mod content;
 mod database;
+pub mod devices;
 mod digesting;
 pub mod emails;
 pub mod env;
 pub mod error;
+pub mod events;
+mod flagging;
+pub mod imported;
 pub mod incoming;
 mod journal;
+pub mod keywords;
+pub mod mailboxes;
+#[cfg(test)]
+mod memory;
+pub mod messages;
+#[cfg(test)]
+mod model_test;
 mod options;
 mod overlay;
 mod pins;
+pub mod record;
 pub mod rows;
 pub mod schema;
+pub mod settings;
 #[doc(hidden)]
 pub mod sim;
 mod snapshot;
+pub mod sources;
 mod start;
 mod sweep;
 #[cfg(test)]

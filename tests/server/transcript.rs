@@ -141,8 +141,10 @@ impl Run {
             }
             "append" => {
                 let body: Vec<&str> = below.iter().map_while(|line| line.strip_prefix('|')).collect();
-                let message: String =
-                    body.iter().map(|line| format!("{}\r\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+                let message: String = body
+                    .iter()
+                    .map(|line| format!("{}\r\n", line.strip_prefix(' ').unwrap_or(line)))
+                    .collect();
                 let (mailbox, flags) = argument.split_once(' ').unwrap_or((argument, "()"));
                 let flags = flags.trim_start_matches('(').trim_end_matches(')').to_owned();
                 self.client(who, place).append(mailbox, &flags, &unescape(&message));
@@ -240,7 +242,8 @@ fn hole(pattern: &str) -> Option<(usize, &str, &str)> {
     while let Some(open) = pattern[from..].find('{').map(|at| at + from) {
         let close = open + pattern[open..].find('}')?;
         let name = &pattern[open + 1..close];
-        let is_name = name == "*" || (name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains(' '));
+        let is_name =
+            name == "*" || (name.starts_with(|c: char| c.is_ascii_lowercase()) && !name.contains(' '));
         if is_name {
             return Some((open, name, &pattern[close + 1..]));
         }

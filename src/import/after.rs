@@ -1,0 +1,209 @@
+//! What happens to a file whose message is stored and was read back.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use super::maildir;
+use super::read::Identity;
+use crate::store::sources::After;
+
+/// Names that are tried where the name is taken by another file.
+const MAX_TRIES: u32 = 100;
+
+/// Where a file lies in its source.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// The source's root.
+    pub root: &'a Path,
+    /// The folder below it.
+    pub folder: &'a Path,
+    /// `new` or `cur`.
+    pub sub: &'static str,
+    /// Its name.
+    pub name: &'a std::ffi::OsStr,
+}
+
+impl Place<'_> {
+    /// The whole path.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.root.join(self.folder).join(self.sub).join(self.name)
+    }
+}
+
+/// Removes or moves the file, if it is still the one that was read. Returns whether it did: a file that
+/// was renamed or replaced meanwhile is found again by the next look.
+///
+/// # Errors
+/// If it may not be removed or moved.
+pub fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<bool> {
+    let path = place.path();
+    match fs::symlink_metadata(&path) {
+        Ok(metadata) if Identity::new(&metadata) == *read => {}
+        Ok(_) => return Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    match after {
+        After::Keep => return Ok(false),
+        After::Delete => fs::remove_file(&path)?,
+        After::Move(target) => move_to(target, place, &path)?,
+    }
+    Ok(true)
+}
+
+/// Moves a file into the same folder below `target`, `new/` to `new/`; nothing there is overwritten.
+fn move_to(target: &Path, place: &Place<'_>, path: &Path) -> io::Result<()> {
+    let folder = target.join(place.folder);
+    for sub in ["tmp", "new", "cur"] {
+        fs::create_dir_all(folder.join(sub))?;
+    }
+    for n in 0..MAX_TRIES {
+        let wanted = folder.join(place.sub).join(numbered(place.name, n));
+        match put(path, &folder, &wanted) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Moved before, and killed before the file here was removed.
+                if same_bytes(path, &wanted)? {
+                    return fs::remove_file(path);
+                }
+            }
+            other => return other,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "all names are taken where it should go"))
+}
+
+/// Renames, or copies where `wanted` lies on another file system.
+fn put(path: &Path, folder: &Path, wanted: &Path) -> io::Result<()> {
+    match rename(path, wanted) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            copy(path, folder, wanted)?;
+            fs::remove_file(path)
+        }
+        other => other,
+    }
+}
+
+/// Never replaces, where the file system can promise that; where it cannot, looks before.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if fs::symlink_metadata(to).is_ok() => {
+            Err(io::ErrorKind::AlreadyExists.into())
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(from, to),
+        other => Ok(other?),
+    }
+}
+
+/// Through `tmp/`, and durable before the original goes.
+fn copy(path: &Path, folder: &Path, wanted: &Path) -> io::Result<()> {
+    let name = wanted.file_name().unwrap_or_default();
+    let mut half = std::ffi::OsString::from("postern-");
+    half.push(name);
+    let half = folder.join("tmp").join(half);
+    let mut from = File::open(path)?;
+    let mut to = File::create(&half)?;
+    io::copy(&mut from, &mut to)?;
+    // The delivery time.
+    to.set_modified(from.metadata()?.modified()?)?;
+    to.sync_all()?;
+    if let Err(error) = rename(&half, wanted) {
+        fs::remove_file(&half)?;
+        return Err(error);
+    }
+    File::open(wanted.parent().unwrap_or(folder))?.sync_all()
+}
+
+fn same_bytes(left: &Path, right: &Path) -> io::Result<bool> {
+    let (mut left, mut right) = (File::open(left)?, File::open(right)?);
+    if left.metadata()?.len() != right.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut a, mut b) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+    loop {
+        let count = left.read(&mut a)?;
+        let (a, b) = (a.get(..count).unwrap_or_default(), b.get_mut(..count).unwrap_or_default());
+        if count == 0 {
+            return Ok(true);
+        }
+        right.read_exact(b)?;
+        if a != b {
+            return Ok(false);
+        }
+    }
+}
+
+/// `base_1:2,S` for `base:2,S`.
+fn numbered(name: &std::ffi::OsStr, n: u32) -> std::ffi::OsString {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    if n == 0 {
+        return name.to_owned();
+    }
+    let bytes = name.as_bytes();
+    let (bare, info) = bytes.split_at(maildir::split_info(bytes).0.len());
+    let new = [bare, format!("_{n}").as_bytes(), info].concat();
+    std::ffi::OsString::from_vec(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(root: &Path, name: &str, bytes: &str) -> Identity {
+        let path = root.join(".Sub/cur");
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join(name), bytes).unwrap();
+        Identity::new(&fs::symlink_metadata(path.join(name)).unwrap())
+    }
+
+    fn place<'a>(root: &'a Path, name: &'a str) -> Place<'a> {
+        Place { root, folder: Path::new(".Sub"), sub: "cur", name: name.as_ref() }
+    }
+
+    #[test]
+    fn keep_delete_and_what_changed_meanwhile() {
+        let root = tempfile::tempdir().unwrap();
+        let (root, name) = (root.path(), "1.a:2,S");
+        let read = file(root, name, "x");
+        assert!(!dispose(&After::Keep, &place(root, name), &read).unwrap());
+        let changed = file(root, name, "longer");
+        assert!(!dispose(&After::Delete, &place(root, name), &read).unwrap());
+        assert!(place(root, name).path().exists());
+        assert!(dispose(&After::Delete, &place(root, name), &changed).unwrap());
+        assert!(!dispose(&After::Delete, &place(root, name), &changed).unwrap());
+    }
+
+    #[test]
+    fn moving_keeps_the_folder_and_overwrites_nothing() {
+        let (root, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, name) = (root.path(), "1.a:2,S");
+        let after = After::Move(target.path().join("done"));
+        for (bytes, wanted) in [("x", "1.a:2,S"), ("y", "1.a_1:2,S"), ("x", "1.a:2,S")] {
+            let read = file(root, name, bytes);
+            assert!(dispose(&after, &place(root, name), &read).unwrap());
+            assert!(!place(root, name).path().exists());
+            let moved = target.path().join("done/.Sub/cur").join(wanted);
+            assert_eq!(fs::read_to_string(moved).unwrap(), bytes);
+        }
+        assert_eq!(fs::read_dir(target.path().join("done/.Sub/cur")).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn copies_are_whole_and_keep_the_delivery_time() {
+        let (root, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let read = file(root.path(), "1.a", "bytes");
+        fs::create_dir_all(target.path().join("tmp")).unwrap();
+        let wanted = target.path().join("1.a");
+        copy(&place(root.path(), "1.a").path(), target.path(), &wanted).unwrap();
+        assert_eq!(fs::read_to_string(&wanted).unwrap(), "bytes");
+        let copied = Identity::new(&fs::metadata(&wanted).unwrap());
+        assert_eq!((copied.size(), copied.modified()), (read.size(), read.modified()));
+        let again = copy(&place(root.path(), "1.a").path(), target.path(), &wanted).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_dir(target.path().join("tmp")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! Names of files in a Maildir ↔ what they say about the message. Pure.
+//!
+//! `1700000000.M5P7.host,S=1234,W=1260:2,FSab` is a base name, parts that servers add and change
+//! (`,S=` `,W=` sizes, `,U=` a synchroniser's UID), and an info part with flags. Only the base name
+//! stays the same as clients read, flag and synchronise the message.
+
+use crate::model::{Flag, FlagSet, Keyword, SystemFlags};
+
+/// `:` is the rule; `;` and `!` stand in for it on file systems that do not allow a colon.
+const INFO_MARKS: [u8; 3] = [b':', b';', b'!'];
+
+/// Keywords have one letter each, `a` to `z`.
+const LETTERS: usize = 26;
+
+/// The name without its info part and without its `,U=` `,S=` and `,W=` parts. Never empty unless the
+/// name is.
+#[must_use]
+pub fn base(name: &[u8]) -> Vec<u8> {
+    let bare = split_info(name).0;
+    let mut parts = bare.split(|byte| *byte == b',');
+    let mut base = parts.next().unwrap_or_default().to_vec();
+    for part in parts.filter(|part| !is_added(part)) {
+        base.push(b',');
+        base.extend_from_slice(part);
+    }
+    if base.is_empty() { name.to_vec() } else { base }
+}
+
+/// The letters of the info part: `FS` of `x:2,FS`.
+#[must_use]
+pub fn letters(name: &[u8]) -> &[u8] {
+    split_info(name).1
+}
+
+/// The flags that a name tells, keywords by the folder's table.
+///
+/// `T` (trashed) is `\Deleted`; `P` (passed on) is `$Forwarded`, as the registered keyword has it
+/// (RFC 5788 §3). Letters that mean nothing here are left out.
+#[must_use]
+pub fn flags(name: &[u8], keywords: &Keywords) -> FlagSet {
+    letters(name)
+        .iter()
+        .filter_map(|letter| match letter {
+            b'S' => Some(Flag::System(SystemFlags::SEEN)),
+            b'R' => Some(Flag::System(SystemFlags::ANSWERED)),
+            b'F' => Some(Flag::System(SystemFlags::FLAGGED)),
+            b'D' => Some(Flag::System(SystemFlags::DRAFT)),
+            b'T' => Some(Flag::System(SystemFlags::DELETED)),
+            b'P' => Keyword::new("$Forwarded").map(Flag::Keyword),
+            b'a'..=b'z' => keywords.by_letter(*letter).cloned().map(Flag::Keyword),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The delivery time that the name begins with, in seconds since 1970.
+#[must_use]
+pub fn seconds(name: &[u8]) -> Option<i64> {
+    let end = name.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (digits, rest) = name.split_at(end);
+    // `1700000000.` by the rule, `1700000000_1.` from OfflineIMAP; anything else is just a number.
+    if !matches!(rest.first(), Some(b'.' | b'_')) || digits.len() < 9 {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// What the letters `a` to `z` mean in one folder: the file `dovecot-keywords`, lines of a number and a
+/// keyword, 0 for `a`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keywords(Vec<Option<Keyword>>);
+
+impl Keywords {
+    /// The name of the file in the folder.
+    pub const FILE: &'static str = "dovecot-keywords";
+    /// 26 lines need far less; more is no such file.
+    pub const MAX_FILE: u64 = 64 * 1024;
+
+    /// Reads the file's text. Lines that are not of this form, and names that are no keywords, are left
+    /// out.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
+        let mut table = vec![None; LETTERS];
+        for line in String::from_utf8_lossy(text).lines() {
+            let Some((number, name)) = line.trim().split_once(' ') else { continue };
+            let slot = number.parse().ok().and_then(|number: usize| table.get_mut(number));
+            if let Some(slot) = slot {
+                *slot = Keyword::new(name.trim());
+            }
+        }
+        Keywords(table)
+    }
+
+    /// The keyword of a letter.
+    #[must_use]
+    pub fn by_letter(&self, letter: u8) -> Option<&Keyword> {
+        let index = letter.checked_sub(b'a')?;
+        self.0.get(usize::from(index))?.as_ref()
+    }
+}
+
+/// Bare name and flag letters. The last mark counts, for a base name may hold a colon of its own.
+pub(super) fn split_info(name: &[u8]) -> (&[u8], &[u8]) {
+    let at = name.windows(3).rposition(|three| match three {
+        [mark, version, b','] => INFO_MARKS.contains(mark) && matches!(version, b'1' | b'2'),
+        _ => false,
+    });
+    match at {
+        // `1,` is the experimental form: no flags that anyone defined.
+        Some(at) if name[at + 1] == b'1' => (&name[..at], &[]),
+        Some(at) => (&name[..at], &name[at + 3..]),
+        // `name:` and `name:2` are seen where a program was sloppy.
+        None => match name {
+            [bare @ .., mark] | [bare @ .., mark, b'2'] if INFO_MARKS.contains(mark) && !bare.is_empty() => {
+                (bare, &[])
+            }
+            _ => (name, &[]),
+        },
+    }
+}
+
+/// `U=12`, `S=1234`, `W=1260`.
+fn is_added(part: &[u8]) -> bool {
+    matches!(part, [b'U' | b'S' | b'W', b'=', digits @ ..]
+        if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_names_of_real_programs() {
+        for (name, wanted) in [
+            ("1700000000.M5P7.host", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host:2,", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host,S=1234,W=1260:2,FSab", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host,S=1234:2,S", "1700000000.M5P7.host"),
+            // mbsync
+            ("1394400000.12345_7.box,U=44:2,RS", "1394400000.12345_7.box"),
+            ("1394400000.12345_7.box:2,S", "1394400000.12345_7.box"),
+            // OfflineIMAP: its own parts stay, only U S W go
+            (
+                "1446800000_0.789.box,U=3,FMD5=7e33429f656f1e6e9d79b29c3f82c57e:2,S",
+                "1446800000_0.789.box,FMD5=7e33429f656f1e6e9d79b29c3f82c57e",
+            ),
+            // a colon of its own, marks of other systems, sloppy ends
+            ("a:b:2,S", "a:b"),
+            ("a;2,S", "a"),
+            ("a!2,S", "a"),
+            ("a:1,xyz", "a"),
+            ("a:", "a"),
+            ("a:2", "a"),
+            (",U=5", ",U=5"),
+            ("a,S=,W=1x", "a,S=,W=1x"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&base(name.as_bytes())), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_letter() {
+        let keywords = Keywords::parse(b"0 $Label1\n1 NonJunk\r\n2 not a keyword\n99 far\nx y\n25 last");
+        let all = flags(b"x:2,DFPRSTabcz9", &keywords);
+        for (flag, name) in SystemFlags::NAMED {
+            assert!(all.system.contains(flag), "{name}");
+        }
+        let names: Vec<_> = all.keywords.iter().map(Keyword::as_str).collect();
+        assert_eq!(names, ["$Forwarded", "$Label1", "NonJunk", "last"]);
+        assert!(flags(b"new-one", &keywords).is_empty());
+        assert!(flags(b"x:2,abc", &Keywords::default()).is_empty());
+    }
+
+    #[test]
+    fn delivery_seconds() {
+        assert_eq!(seconds(b"1700000000.M5P7.host"), Some(1_700_000_000));
+        assert_eq!(seconds(b"1446800000_0.789.box"), Some(1_446_800_000));
+        assert_eq!(seconds(b"message-7"), None);
+        assert_eq!(seconds(b"12.x"), None);
+        assert_eq!(seconds(b"99999999999999999999999.x"), None);
+        assert_eq!(seconds(b"1700000000"), None);
+    }
+
+    #[test]
+    fn any_bytes_are_a_name() {
+        let mut seed = 3_u32;
+        for _ in 0..5_000 {
+            let name: Vec<u8> = (0..12)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    b":;!12,USW=.ab\xff\xc3"[(seed >> 16) as usize % 15]
+                })
+                .collect();
+            for end in 0..=name.len() {
+                let part = &name[..end];
+                let _ = (flags(part, &Keywords::default()), seconds(part));
+                assert_eq!(base(part).is_empty(), part.is_empty());
+            }
+        }
+    }
+}

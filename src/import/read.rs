@@ -1,0 +1,254 @@
+//! Reading one file: streamed, hashed as it is and as it will be stored, and whether it holds still.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+
+use crate::model::ContentHash;
+use crate::store;
+
+/// The largest file that is imported. Larger than APPEND's limit, for what is there already should come.
+pub const MAX_FILE: u64 = 1 << 30;
+/// Bytes read at a time.
+const CHUNK: usize = 64 * 1024;
+/// A file whose last change is its last write, and no older than this, may still be written: some programs
+/// do not write to `tmp/` first. One that was moved in after it was written is taken at once.
+pub const SETTLE: Duration = Duration::from_millis(300);
+
+/// Which file, and in which state: what must be the same for it to be the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    /// Of a file by its metadata.
+    #[must_use]
+    pub fn new(metadata: &Metadata) -> Self {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When it was last written, in seconds since 1970.
+    #[must_use]
+    pub fn modified(&self) -> i64 {
+        self.modified.0
+    }
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It is not there any more: renamed or removed since it was listed.
+    Gone,
+    /// It may not be read, or reading failed.
+    Unreadable(io::Error),
+    /// It will not be taken as it is: empty, too large, no plain file.
+    LeftAlone(&'static str),
+    /// It is still being written.
+    Changing,
+    /// The watcher stops.
+    Stopped,
+    /// The store refused it.
+    Store(store::Error),
+}
+
+impl From<store::Error> for Trouble {
+    fn from(error: store::Error) -> Self {
+        Trouble::Store(error)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Trouble::Gone,
+            _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                Trouble::LeftAlone("a symbolic link")
+            }
+            _ => Trouble::Unreadable(error),
+        }
+    }
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// The file.
+    pub identity: Identity,
+    /// BLAKE3 of its bytes.
+    pub hash: [u8; 32],
+    /// How many they were.
+    pub length: u64,
+}
+
+/// Streams a file to `sink`.
+///
+/// # Errors
+/// See [`Trouble`].
+pub fn stream(
+    path: &Path,
+    stop: &AtomicBool,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), store::Error>,
+) -> Result<Seen, Trouble> {
+    let (mut file, identity) = open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let (mut chunk, mut length) = (vec![0; CHUNK], 0);
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Trouble::Stopped);
+        }
+        let count = match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(Trouble::Unreadable(error)),
+        };
+        let bytes = chunk.get(..count).unwrap_or_default();
+        length += count as u64;
+        if length > MAX_FILE {
+            return Err(Trouble::LeftAlone(TOO_LARGE));
+        }
+        hasher.update(bytes);
+        sink(bytes)?;
+    }
+    let now = Identity::new(&file.metadata().map_err(Trouble::Unreadable)?);
+    if now != identity || length != identity.size {
+        return Err(Trouble::Changing);
+    }
+    Ok(Seen { identity, hash: *hasher.finalize().as_bytes(), length })
+}
+
+/// Hashes a file as it is, and as the store would have it.
+///
+/// # Errors
+/// See [`Trouble`].
+pub fn hash(path: &Path, stop: &AtomicBool) -> Result<(Seen, ContentHash), Trouble> {
+    let (mut hasher, mut after_cr, mut out) = (blake3::Hasher::new(), false, Vec::with_capacity(CHUNK));
+    let seen = stream(path, stop, &mut |bytes| {
+        out.clear();
+        for byte in bytes {
+            if *byte == b'\n' && !after_cr {
+                out.push(b'\r');
+            }
+            out.push(*byte);
+            after_cr = *byte == b'\r';
+        }
+        hasher.update(&out);
+        Ok(())
+    })?;
+    Ok((seen, ContentHash(*hasher.finalize().as_bytes())))
+}
+
+const TOO_LARGE: &str = "larger than 1 GiB";
+
+fn open(path: &Path) -> Result<(File, Identity), Trouble> {
+    // Without NONBLOCK a FIFO in `new/` would hold everything up.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata().map_err(Trouble::Unreadable)?;
+    if !metadata.is_file() {
+        return Err(Trouble::LeftAlone("no plain file"));
+    }
+    if metadata.size() > MAX_FILE {
+        return Err(Trouble::LeftAlone(TOO_LARGE));
+    }
+    if may_be_written(&metadata) {
+        return Err(Trouble::Changing);
+    }
+    if metadata.size() == 0 {
+        return Err(Trouble::LeftAlone("empty"));
+    }
+    Ok((file, Identity::new(&metadata)))
+}
+
+fn may_be_written(metadata: &Metadata) -> bool {
+    let moved_since = (metadata.mtime(), metadata.mtime_nsec()) != (metadata.ctime(), metadata.ctime_nsec());
+    let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+    !moved_since && age.is_some_and(|age| age < SETTLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn settled(path: &Path, bytes: &[u8]) {
+        fs::write(path, bytes).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(60);
+        File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+
+    fn quiet() -> AtomicBool {
+        AtomicBool::new(false)
+    }
+
+    #[test]
+    fn hashes_before_and_after_the_line_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        // CR and LF on both sides of a chunk's end.
+        let mut bytes = vec![b'x'; CHUNK - 1];
+        bytes.extend_from_slice(b"\r\na\nb\rc\r\r\n\n");
+        settled(&path, &bytes);
+        let (seen, stored) = hash(&path, &quiet()).unwrap();
+        assert_eq!(seen.hash, *blake3::hash(&bytes).as_bytes());
+        assert_eq!(seen.length, bytes.len() as u64);
+        bytes.truncate(CHUNK - 1);
+        bytes.extend_from_slice(b"\r\na\r\nb\rc\r\r\n\r\n");
+        assert_eq!(stored, ContentHash(*blake3::hash(&bytes).as_bytes()));
+    }
+
+    #[test]
+    fn what_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        settled(&path("empty"), b"");
+        settled(&path("full"), b"x");
+        std::os::unix::fs::symlink(path("full"), path("link")).unwrap();
+        fs::create_dir(path("dir")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        )
+        .unwrap();
+        fs::write(path("fresh"), b"half a mess").unwrap();
+        let outcome = |name: &str| hash(&path(name), &quiet()).map(|_| ()).unwrap_err();
+        for name in ["empty", "link", "dir", "fifo"] {
+            assert!(matches!(outcome(name), Trouble::LeftAlone(_)), "{name}: {:?}", outcome(name));
+        }
+        assert!(matches!(outcome("absent"), Trouble::Gone));
+        assert!(matches!(outcome("fresh"), Trouble::Changing));
+        assert!(matches!(hash(&path("full"), &AtomicBool::new(true)), Err(Trouble::Stopped)));
+        File::create(path("huge")).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert!(matches!(outcome("huge"), Trouble::LeftAlone(TOO_LARGE)));
+        let mut grows = 0;
+        let changing = stream(&path("full"), &quiet(), &mut |_| {
+            grows += 1;
+            fs::write(path("full"), "x".repeat(grows + 1)).unwrap();
+            Ok(())
+        });
+        assert!(matches!(changing, Err(Trouble::Changing)));
+    }
+}
