@@ -1,1 +1,195 @@
 //! Configuration: what must be known before the store opens.
+//!
+//! All else is in the store, and is changed on the command line or in the browser (DESIGN.md §4).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Where the package puts the file. It is read when neither `--config` nor `--data` is given.
+pub const PACKAGED: &str = "/etc/postern/postern.toml";
+/// The largest message that APPEND takes unless the file says otherwise, in bytes.
+pub const MESSAGE_LIMIT: u64 = 50 * 1024 * 1024;
+/// Nobody needs larger ones, and clients time out on them.
+const HIGHEST_MESSAGE_LIMIT: u64 = 1024 * 1024 * 1024;
+
+/// What the file and the command line say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where IMAP with TLS from the start listens.
+    pub imaps: Vec<SocketAddr>,
+    /// Where IMAP with STARTTLS listens.
+    pub imap: Vec<SocketAddr>,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// The largest message that APPEND takes, in bytes.
+    pub message_limit: u64,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What needs somebody.
+    Error,
+    /// And what may.
+    Warn,
+    /// And what happens.
+    #[default]
+    Info,
+    /// And what clients do.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The file (`postern.toml`). Every line may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    imaps: Option<Vec<SocketAddr>>,
+    imap: Option<Vec<SocketAddr>>,
+    socket: Option<PathBuf>,
+    log_level: Option<LogLevel>,
+    message_limit: Option<u64>,
+}
+
+/// What the command line says; it goes before the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`
+    pub file: Option<PathBuf>,
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--socket`
+    pub socket: Option<PathBuf>,
+    /// `--imaps`
+    pub imaps: Vec<SocketAddr>,
+    /// `--imap`
+    pub imap: Vec<SocketAddr>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("{}: {error}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file says something that is not understood.
+    #[error("{}: {message}", path.display())]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// What, and in which line.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads the file, if there is one, and puts what the command line says before it.
+    ///
+    /// # Errors
+    /// If a file that was named, or the packaged one, cannot be read or understood.
+    pub fn load(overrides: Overrides) -> Result<Config, Error> {
+        let packaged = || Path::new(PACKAGED).exists().then(|| PathBuf::from(PACKAGED));
+        let path =
+            overrides.file.clone().or_else(|| if overrides.data.is_none() { packaged() } else { None });
+        let file = match &path {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        Ok(file.with(overrides))
+    }
+}
+
+fn read(path: &Path) -> Result<File, Error> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
+    let file: File = toml::from_str(&text)
+        .map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })?;
+    if file.message_limit.is_some_and(|limit| !(1024..=HIGHEST_MESSAGE_LIMIT).contains(&limit)) {
+        let message = format!("message_limit must be between 1024 and {HIGHEST_MESSAGE_LIMIT} bytes");
+        return Err(Error::Invalid { path: path.to_owned(), message });
+    }
+    Ok(file)
+}
+
+impl File {
+    fn with(self, overrides: Overrides) -> Config {
+        let data = overrides.data.or(self.data).unwrap_or_else(|| PathBuf::from("postern-data"));
+        let socket = overrides.socket.or(self.socket).unwrap_or_else(|| data.join("postern.sock"));
+        let or = |given: Vec<SocketAddr>, file: Option<Vec<SocketAddr>>, port: u16| {
+            if given.is_empty() { file.unwrap_or_else(|| vec![everywhere(port)]) } else { given }
+        };
+        Config {
+            imaps: or(overrides.imaps, self.imaps, 1993),
+            imap: or(overrides.imap, self.imap, 1143),
+            socket,
+            data,
+            log_level: self.log_level.unwrap_or_default(),
+            message_limit: self.message_limit.unwrap_or(MESSAGE_LIMIT),
+        }
+    }
+}
+
+/// `[::]`, which takes IPv4 as well.
+fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Result<File, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postern.toml");
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+    }
+
+    #[test]
+    fn without_a_file_high_ports_everywhere() {
+        let config = File::default().with(Overrides::default());
+        assert_eq!(config.imaps, ["[::]:1993".parse().unwrap()]);
+        assert_eq!(config.imap, ["[::]:1143".parse().unwrap()]);
+        assert_eq!(config.data, Path::new("postern-data"));
+        assert_eq!(config.socket, Path::new("postern-data/postern.sock"));
+        assert_eq!(config.message_limit, 50 * 1024 * 1024);
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let file = file("data = '/a'\nimaps = ['0.0.0.0:993']\nimap = []\nlog_level = 'debug'").unwrap();
+        let config = file.with(Overrides { data: Some("/b".into()), ..Overrides::default() });
+        assert_eq!(config.data, Path::new("/b"));
+        assert_eq!(config.imaps, ["0.0.0.0:993".parse().unwrap()]);
+        assert!(config.imap.is_empty(), "an empty list turns it off");
+        assert_eq!(config.log_level, LogLevel::Debug);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, wanted) in [
+            ("dta = '/a'", "dta"),
+            ("imaps = ['nowhere']", "imaps"),
+            ("message_limit = 5", "message_limit"),
+            ("log_level = 'loud'", "loud"),
+        ] {
+            let error = file(text).unwrap_err().to_string();
+            assert!(error.contains(wanted) && error.contains("postern.toml"), "{error}");
+        }
+        assert!(matches!(read(Path::new("/nowhere")), Err(Error::Unreadable { .. })));
+    }
+}

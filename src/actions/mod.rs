@@ -1,1 +1,88 @@
-//! The layer `actions` (DESIGN.md §2).
+//! What a person can do, one file a noun. The command line and the control socket call the same functions;
+//! each takes a [`Context`] and gives a plain struct that can be shown or sent.
+
+pub mod account;
+pub mod certificate;
+pub mod device;
+pub mod source;
+pub mod status;
+pub mod storage;
+
+use std::sync::Arc;
+
+use crate::credential::Hasher;
+use crate::import::check::AccessProblem;
+use crate::import::watch::Watcher;
+use crate::store::{self, Store};
+use crate::tls::Certificates;
+
+/// What actions work on.
+#[derive(Clone)]
+pub struct Context {
+    /// The store.
+    pub store: Store,
+    /// Hashes passwords.
+    pub hasher: Arc<Hasher>,
+    /// The certificates.
+    pub certificates: Arc<Certificates>,
+    /// The server's parts, where one runs.
+    pub running: Option<Running>,
+}
+
+/// The parts of a running server that actions speak to.
+#[derive(Clone)]
+pub struct Running {
+    /// Watches the sources.
+    pub watcher: Arc<Watcher>,
+    /// How many sessions are logged in.
+    pub sessions: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Where it listens, as `imaps=[::]:993`.
+    pub listeners: Vec<String>,
+    /// When it started.
+    pub started: std::time::Instant,
+}
+
+/// Why an action was not done, in words for the person who asked for it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was named is not there.
+    #[error("there is no {what} {name:?}")]
+    Unknown {
+        /// `account`, `device`, `source`.
+        what: &'static str,
+        /// As it was named.
+        name: String,
+    },
+    /// What was given cannot be.
+    #[error("{0}")]
+    Invalid(String),
+    /// A source's folder may not be used.
+    #[error(transparent)]
+    Access(#[from] AccessProblem),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+impl Failure {
+    /// Lines for a root shell that help, where there are any.
+    #[must_use]
+    pub fn advice(&self) -> &[String] {
+        match self {
+            Failure::Access(problem) => &problem.advice,
+            _ => &[],
+        }
+    }
+}
+
+/// Which rows the sweep must keep the content of.
+///
+/// # Errors
+/// Of reading.
+pub fn live_emails(
+    rows: &dyn store::Rows,
+    visit: &mut dyn FnMut(crate::model::EmailId),
+) -> Result<(), store::Error> {
+    store::messages::emails(rows, visit)?;
+    store::bin::emails(rows, visit)
+}

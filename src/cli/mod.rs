@@ -1,1 +1,170 @@
-//! The layer `cli` (DESIGN.md §2).
+//! The command line: one file a command. Exit codes: 0 done, 1 failed with a one-line reason, 2 wrong usage.
+
+mod account;
+mod cert;
+mod demo;
+mod demo_mail;
+mod device;
+mod output;
+mod owner;
+mod perform;
+mod secret;
+mod serve;
+mod source;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Overrides};
+use output::Output;
+
+/// A personal mail server: your mail on your own machine, on all your phones and computers.
+#[derive(Debug, Parser)]
+#[command(name = "postern", version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, clap::Args)]
+struct Global {
+    /// The data folder [default: ./postern-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The configuration file [default: /etc/postern/postern.toml, if it is there and --data is not given]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The control socket [default: postern.sock in the data folder]
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Arguments),
+    /// Try it: a server with sample mail in a temporary folder, on this machine only
+    Demo(demo::Arguments),
+    /// Accounts: who has mail here
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Devices: a password of its own for each phone and computer
+    #[command(subcommand)]
+    Device(device::Command),
+    /// Watched Maildirs, from which mail is imported
+    #[command(subcommand)]
+    Source(source::Command),
+    /// The certificate that devices see
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// Everything at a glance
+    Status(status::Arguments),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// In a line, with lines that help.
+    #[error("{reason}")]
+    Reason {
+        /// The line.
+        reason: String,
+        /// Lines for a root shell.
+        advice: Vec<String>,
+    },
+    /// Wrong usage.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl Failure {
+    fn new(reason: impl ToString) -> Self {
+        Failure::Reason { reason: reason.to_string(), advice: Vec::new() }
+    }
+}
+
+impl From<crate::server::Error> for Failure {
+    fn from(error: crate::server::Error) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl From<crate::store::Error> for Failure {
+    fn from(error: crate::store::Error) -> Self {
+        Failure::new(error)
+    }
+}
+
+impl From<crate::actions::Failure> for Failure {
+    fn from(failure: crate::actions::Failure) -> Self {
+        Failure::Reason { reason: failure.to_string(), advice: failure.advice().to_vec() }
+    }
+}
+
+impl Global {
+    fn config(&self) -> Result<Config, Failure> {
+        self.config_with(Vec::new(), Vec::new())
+    }
+
+    fn config_with(
+        &self,
+        imaps: Vec<std::net::SocketAddr>,
+        imap: Vec<std::net::SocketAddr>,
+    ) -> Result<Config, Failure> {
+        Ok(Config::load(Overrides {
+            file: self.config.clone(),
+            data: self.data.clone(),
+            socket: self.socket.clone(),
+            imaps,
+            imap,
+        })?)
+    }
+
+    fn output(&self) -> Output {
+        Output { json: self.json }
+    }
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let global = &arguments.global;
+    let done = match arguments.command {
+        Command::Serve(command) => serve::run(global, command),
+        Command::Demo(command) => demo::run(command),
+        Command::Account(command) => account::run(global, command),
+        Command::Device(command) => device::run(global, command),
+        Command::Source(command) => source::run(global, command),
+        Command::Cert(command) => cert::run(global, command),
+        Command::Status(command) => status::run(global, &command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&failure);
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}

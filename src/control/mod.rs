@@ -1,1 +1,53 @@
-//! The layer `control` (DESIGN.md §2).
+//! The control socket: how the command line speaks to a running server.
+//!
+//! One request a connection: a line of JSON each way. Who may connect is what the socket's mode says.
+
+pub mod client;
+pub mod message;
+pub mod server;
+mod socket;
+
+use crate::actions::{Context, Failure, account, certificate, device, source, status, storage};
+use message::{Answer, Request};
+
+/// Does what a request asks. The command line calls this on the store itself where no server runs.
+///
+/// # Errors
+/// Those of the action.
+pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
+    Ok(match request {
+        Request::AccountAdd { name, password } => {
+            account::add(context, &name, password.as_deref())?;
+            Answer::Done
+        }
+        Request::AccountList => Answer::Accounts(account::list(context)?),
+        Request::AccountRemove { name } => {
+            account::remove(context, &name)?;
+            Answer::Done
+        }
+        Request::AccountPassword { name, password } => {
+            account::set_password(context, &name, &password)?;
+            Answer::Done
+        }
+        Request::DeviceAdd { account, name } => {
+            Answer::DeviceAdded(device::add(context, account.as_deref(), &name)?)
+        }
+        Request::DeviceList { account } => Answer::Devices(device::list(context, account.as_deref())?),
+        Request::DeviceRevoke { account, device } => {
+            device::revoke(context, account.as_deref(), &device)?;
+            Answer::Done
+        }
+        Request::SourceAdd { path, account, mailbox, after } => {
+            Answer::SourceAdded(source::add(context, &path, account.as_deref(), mailbox.as_deref(), after)?)
+        }
+        Request::SourceList => Answer::Sources(source::list(context)?),
+        Request::SourceRemove { source } => {
+            source::remove(context, &source)?;
+            Answer::Done
+        }
+        Request::Status => Answer::Status(Box::new(status::read(context)?)),
+        Request::Certificate => Answer::Certificate(certificate::info(context)),
+        Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
+        Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
+    })
+}

@@ -1,11 +1,15 @@
 //! Maildir; the watcher (DESIGN.md §2).
 
 pub mod after;
+pub mod changes;
 pub mod check;
+pub mod filesystem;
 pub mod folder_name;
 pub mod layout;
 pub mod maildir;
 pub mod read;
 pub mod roles;
+pub mod scan;
 pub mod status;
 pub mod target;
+pub mod watch;

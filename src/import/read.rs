@@ -47,6 +47,12 @@ impl Identity {
         self.size
     }
 
+    /// When it was last written, in nanoseconds since 1970.
+    #[must_use]
+    pub fn modified_nanos(&self) -> i64 {
+        self.modified.0.saturating_mul(1_000_000_000).saturating_add(self.modified.1)
+    }
+
     /// When it was last written, in seconds since 1970.
     #[must_use]
     pub fn modified(&self) -> i64 {

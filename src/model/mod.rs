@@ -11,7 +11,7 @@ pub mod special_use;
 pub mod uid_list;
 pub mod uid_set;
 
-pub use date::{CivilDate, DateTime};
+pub use date::{CivilDate, DateTime, month_by_name};
 pub use flags::{Flag, FlagSet, Keyword, SystemFlags};
 pub use ids::{
     AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,

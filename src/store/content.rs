@@ -134,7 +134,7 @@ fn decode_digest(mut value: &[u8]) -> Option<Digest> {
     if length > DIGEST_MAX {
         return None;
     }
-    super::digesting::decode(&inflate(flags & COMPRESSED != 0, rest, length)?)
+    crate::mail::digest::Digest::decode(&inflate(flags & COMPRESSED != 0, rest, length)?)
 }
 
 struct Head {

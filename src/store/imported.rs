@@ -23,6 +23,9 @@ pub struct Imported {
     pub hash: [u8; 32],
     /// Its length.
     pub length: u64,
+    /// When it was last written, in nanoseconds since 1970: while that and the length are the same, the
+    /// file need not be read to be known again.
+    pub modified: i64,
     /// When a look at its folder first missed it, in seconds since 1970; `None` while it is there. So a
     /// file that stays costs no writes, and one that was away is forgotten for the time that it was missed.
     pub missed_since: Option<i64>,
@@ -34,6 +37,7 @@ impl Imported {
             Some(Imported {
                 hash: reader.array()?,
                 length: reader.u64()?,
+                modified: reader.i64()?,
                 missed_since: reader.option(Reader::i64)?,
             })
         })
@@ -71,6 +75,7 @@ pub fn put(
     let value = Writer::new()
         .raw(&row.hash)
         .u64(row.length)
+        .i64(row.modified)
         .option(row.missed_since, |out, since| out.i64(since))
         .finish();
     tx.put(Table::Imported, &key(source, folder, base), &value);
@@ -138,6 +143,7 @@ mod tests {
         let row = |length| Imported {
             hash: [3; 32],
             length,
+            modified: 5,
             missed_since: (length % 2 == 0).then_some(length as i64),
         };
         let source = memory

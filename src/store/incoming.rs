@@ -4,13 +4,13 @@
 
 use super::Store;
 use super::content::{self, FRAME, HEAD_MAX, LEVEL, PIECE};
-use super::digesting::{self, Digester};
 use super::emails::{self, EmailRow};
 use super::error::Error;
 use super::pins::Pin;
 use super::rows::{ContentRows, Transaction};
 use super::volumes::VolumeTable;
 use crate::mail::digest::Digest;
+use crate::mail::structure::Digester;
 use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
 
 /// Bytes normalised and hashed at a time.
@@ -274,7 +274,7 @@ impl Incoming {
             id,
             hash,
             size: self.size,
-            encoded: digesting::encode(&digest),
+            encoded: digest.encode(),
             digest,
             head: content::encode_head(&self.head.bytes, &self.packer.frames),
             pieces: self.packer.pieces,

@@ -19,7 +19,6 @@ mod codec;
 pub mod content;
 mod database;
 pub mod devices;
-mod digesting;
 pub mod emails;
 pub mod env;
 pub mod error;

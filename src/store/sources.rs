@@ -13,8 +13,8 @@ use super::schema::Table;
 use super::settings::{self, Counter};
 use crate::model::{AccountId, MailboxName, SourceId};
 
-/// The most sources: each is watched.
-pub const MAX_SOURCES: usize = 1_000;
+/// The most sources: each is watched by a thread.
+pub const MAX_SOURCES: usize = 64;
 /// The longest path, in bytes, as the system has it.
 pub const MAX_PATH: usize = 4_096;
 
@@ -108,7 +108,7 @@ pub fn add(
     after: After,
 ) -> Result<SourceId, Error> {
     if list(tx)?.len() >= MAX_SOURCES {
-        return Err(Error::Limit("there are 1,000 sources already"));
+        return Err(Error::Limit("there are 64 sources already"));
     }
     let source = Source {
         id: SourceId(settings::next_id(tx, Counter::Source)?),

@@ -1,1 +1,181 @@
-//! The layer `tls` (DESIGN.md §2).
+//! Certificates: the server's own authority and the leaf that clients see, kept in the store, renewed by
+//! themselves and swapped without dropping a session.
+
+mod authority;
+mod config;
+mod leaf;
+mod names;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use async_rustls::TlsAcceptor;
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use crate::store::{self, Store, certificates};
+use leaf::Leaf;
+pub use names::Names;
+
+/// Under these names the store keeps them.
+const AUTHORITY: &str = "ca";
+const LEAF: &str = "leaf";
+
+/// When this was built, in seconds since 1970: until the clock has passed it, the clock is wrong. A Pi has
+/// none before NTP.
+pub const BUILT: i64 = built();
+
+const fn built() -> i64 {
+    // 1 November 2026, where the build does not say.
+    const DEFAULT: i64 = 1_793_491_200;
+    let Some(text) = option_env!("SOURCE_DATE_EPOCH") else { return DEFAULT };
+    match i64::from_str_radix(text, 10) {
+        Ok(seconds) => seconds,
+        Err(_) => DEFAULT,
+    }
+}
+
+/// What goes wrong with certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// One could not be made.
+    #[error("a certificate could not be made: {0}")]
+    Make(#[from] rcgen::Error),
+    /// One could not be used.
+    #[error("a certificate could not be used: {0}")]
+    Use(#[from] rustls::Error),
+    /// One that is stored cannot be read.
+    #[error("a stored certificate cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// The certificate of the moment, and what makes the next one.
+pub struct Certificates {
+    store: Store,
+    authority: certificates::Certificate,
+    config: Arc<ServerConfig>,
+    resolver: Arc<Resolver>,
+    leaf: Mutex<Leaf>,
+}
+
+/// What a certificate says, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    /// From when, in seconds since 1970.
+    pub not_before: i64,
+    /// Until when.
+    pub not_after: i64,
+    /// SHA-256 of the certificate, in pairs of hexadecimal digits with colons between them.
+    pub fingerprint_sha256: String,
+}
+
+/// Gives each handshake the certificate of the moment.
+#[derive(Debug)]
+struct Resolver(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Certificates {
+    /// Reads the certificates of a store; makes what is missing.
+    ///
+    /// # Errors
+    /// If they can be neither read nor made.
+    pub fn open(store: &Store) -> Result<Self, Error> {
+        Self::open_at(store, now(), Names::of_this_host())
+    }
+
+    fn open_at(store: &Store, now: i64, names: Names) -> Result<Self, Error> {
+        let authority = match certificates::get(&store.snapshot()?, AUTHORITY)? {
+            Some(known) => known,
+            None => {
+                let made = authority::make(&names, now)?;
+                put(store, AUTHORITY, &made)?;
+                made
+            }
+        };
+        let stored = certificates::get(&store.snapshot()?, LEAF)?;
+        let leaf = match stored.as_ref().map(Leaf::read).transpose()? {
+            Some(leaf) => leaf,
+            None => {
+                let (made, leaf) = leaf::make(&authority, &names, now)?;
+                put(store, LEAF, &made)?;
+                leaf
+            }
+        };
+        let resolver = Arc::new(Resolver(RwLock::new(leaf.certified()?)));
+        let config = config::server(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>)?;
+        Ok(Certificates {
+            store: store.clone(),
+            authority,
+            config: Arc::new(config),
+            resolver,
+            leaf: Mutex::new(leaf),
+        })
+    }
+
+    /// What does handshakes. It gives each the certificate of that moment.
+    #[must_use]
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// Makes another leaf if this one is about to expire, or the host has names or addresses that it does not
+    /// have. Sessions that are open go on.
+    ///
+    /// # Errors
+    /// If it cannot be made or stored; the present one stays.
+    pub fn renew_if_needed(&self, now: i64) -> Result<bool, Error> {
+        self.renew_for(now, Names::of_this_host())
+    }
+
+    fn renew_for(&self, now: i64, names: Names) -> Result<bool, Error> {
+        let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
+        if !leaf.is_outdated(now, &names) {
+            return Ok(false);
+        }
+        let (made, next) = leaf::make(&self.authority, &names, now)?;
+        put(&self.store, LEAF, &made)?;
+        *self.resolver.0.write().unwrap_or_else(PoisonError::into_inner) = next.certified()?;
+        *leaf = next;
+        Ok(true)
+    }
+
+    /// The authority's certificate, for devices that are to trust this server.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.authority.chain.clone()
+    }
+
+    /// What the leaf says.
+    #[must_use]
+    pub fn describe(&self) -> Description {
+        self.leaf.lock().unwrap_or_else(PoisonError::into_inner).describe()
+    }
+}
+
+fn put(store: &Store, name: &'static str, certificate: &certificates::Certificate) -> Result<(), Error> {
+    let certificate = certificate.clone();
+    Ok(store.write(move |tx| certificates::put(tx, name, &certificate))?)
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs() as i64)
+}
+
+/// The clock, or the build's date where the clock is behind that.
+fn trusted(now: i64) -> i64 {
+    now.max(BUILT)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Devices: one password each, shown once.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Failure, account};
+use crate::credential::{DevicePassword, scram};
+use crate::store::devices::{self, Device};
+
+/// A device, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Its number, for `revoke`.
+    pub id: u32,
+    /// Whose it is.
+    pub account: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was added, in seconds since 1970.
+    pub created: i64,
+    /// When it last logged in.
+    pub last_used: Option<i64>,
+    /// What it said of itself then.
+    pub client: String,
+    /// Where it was then.
+    pub address: String,
+}
+
+/// A device that was added. The password is shown now and never again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// Its number.
+    pub id: u32,
+    /// Whose it is: the user name to log in with.
+    pub account: String,
+    /// Its password.
+    pub password: String,
+}
+
+/// Adds a device with a password of its own.
+///
+/// # Errors
+/// If there is no such account.
+pub fn add(context: &Context, account: Option<&str>, name: &str) -> Result<Added, Failure> {
+    let account = account::find_or_only(context, account)?;
+    let password = DevicePassword::generate().map_err(|error| Failure::Invalid(error.to_string()))?;
+    let text = password.to_string();
+    let (key, verifier) = (password.key(), scram::verifier(&text, &account.salt));
+    let (owner, called) = (account.id, name.to_owned());
+    let id = context.store.write(move |tx| devices::add(tx, owner, &called, key, verifier))?;
+    Ok(Added { id: id.0, account: account.name, password: text })
+}
+
+/// Devices of one account, or of all.
+///
+/// # Errors
+/// If there is no such account.
+pub fn list(context: &Context, account: Option<&str>) -> Result<Vec<Info>, Failure> {
+    let owners = match account {
+        Some(name) => vec![account::find(context, name)?],
+        None => crate::store::accounts::list(&context.store.snapshot()?)?,
+    };
+    let snapshot = context.store.snapshot()?;
+    let mut found = Vec::new();
+    for owner in owners {
+        let devices = devices::list(&snapshot, owner.id)?;
+        found.extend(devices.into_iter().map(|device| info(&owner.name, device)));
+    }
+    Ok(found)
+}
+
+fn info(account: &str, device: Device) -> Info {
+    Info {
+        id: device.id.0,
+        account: account.to_owned(),
+        name: device.name,
+        created: device.created,
+        last_used: device.last_used,
+        client: device.client,
+        address: device.address,
+    }
+}
+
+/// Revokes a device by its number or its name: it cannot log in any more.
+///
+/// # Errors
+/// If there is none, or several have that name.
+pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<(), Failure> {
+    let account = account::find_or_only(context, account)?;
+    let known = devices::list(&context.store.snapshot()?, account.id)?;
+    let named: Vec<&Device> =
+        known.iter().filter(|known| known.id.0.to_string() == device || known.name == device).collect();
+    let id = match named.as_slice() {
+        [one] => one.id,
+        [] => return Err(Failure::Unknown { what: "device", name: device.to_owned() }),
+        _ => return Err(Failure::Invalid("several devices have this name: give the number".to_owned())),
+    };
+    context.store.write(move |tx| devices::revoke(tx, account.id, id))?;
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! Sources: watched Maildirs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Failure, account};
+use crate::import::check::check_access;
+use crate::import::status::SourceStatus;
+use crate::model::SourceId;
+use crate::store::accounts;
+use crate::store::sources::{self, Source};
+
+/// What happens to a file once its message is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum After {
+    /// It stays; nothing is ever removed.
+    Keep,
+    /// It is deleted.
+    Delete,
+    /// It is moved to a folder.
+    Move(PathBuf),
+}
+
+impl From<After> for sources::After {
+    fn from(after: After) -> Self {
+        match after {
+            After::Keep => sources::After::Keep,
+            After::Delete => sources::After::Delete,
+            After::Move(folder) => sources::After::Move(folder),
+        }
+    }
+}
+
+impl From<sources::After> for After {
+    fn from(after: sources::After) -> Self {
+        match after {
+            sources::After::Keep => After::Keep,
+            sources::After::Delete => After::Delete,
+            sources::After::Move(folder) => After::Move(folder),
+        }
+    }
+}
+
+/// A source that was added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// Its number.
+    pub id: u32,
+    /// How its folders lie.
+    pub layout: String,
+    /// How many there are.
+    pub folders: u64,
+    /// How many files lie in them.
+    pub messages: u64,
+}
+
+/// A source, as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// Its number, for `remove`.
+    pub id: u32,
+    /// Whose mail it brings.
+    pub account: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The mailbox below which everything goes, if one was given.
+    pub mailbox: Option<String>,
+    /// What happens to its files.
+    pub after: After,
+    /// What the watcher knows, where a server runs.
+    pub watch: Option<Watch>,
+}
+
+/// What the watcher knows of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// How new mail is noticed, in words.
+    pub mode: String,
+    /// How its folders lie.
+    pub layout: Option<String>,
+    /// How many there are.
+    pub folders: u64,
+    /// Whether a look is under way.
+    pub busy: bool,
+    /// Messages imported since the server started.
+    pub imported: u64,
+    /// When the last came, in seconds since 1970.
+    pub last_mail: Option<i64>,
+    /// When it was last looked at as a whole.
+    pub last_look: Option<i64>,
+    /// Files that could not be read or were left alone, the first few with the reason.
+    pub left: Vec<String>,
+    /// How many those are.
+    pub left_count: u64,
+    /// What is wrong.
+    pub problem: Option<String>,
+    /// Lines for a root shell that help.
+    pub advice: Vec<String>,
+}
+
+/// Adds a source, after testing as this process that its folder can be used.
+///
+/// # Errors
+/// If there is no such account or mailbox name, or the folder cannot be used: then with what helps.
+pub fn add(
+    context: &Context,
+    path: &Path,
+    account: Option<&str>,
+    mailbox: Option<&str>,
+    after: After,
+) -> Result<Added, Failure> {
+    let account = account::find_or_only(context, account)?;
+    if let Some(name) = mailbox {
+        crate::model::MailboxName::new(name).map_err(|error| Failure::Invalid(error.to_string()))?;
+    }
+    let after = sources::After::from(after);
+    let summary = check_access(path, &after)?;
+    let (path, mailbox) = (path.to_owned(), mailbox.map(str::to_owned));
+    let id = context.store.write(move |tx| sources::add(tx, account.id, &path, mailbox.as_deref(), after))?;
+    reload(context);
+    Ok(Added {
+        id: id.0,
+        layout: summary.layout.name().to_owned(),
+        folders: summary.folders,
+        messages: summary.messages,
+    })
+}
+
+/// All sources.
+///
+/// # Errors
+/// Of reading.
+pub fn list(context: &Context) -> Result<Vec<Info>, Failure> {
+    let snapshot = context.store.snapshot()?;
+    let watched = context.running.as_ref().map(|running| running.watcher.status()).unwrap_or_default();
+    let mut found = Vec::new();
+    for source in sources::list(&snapshot)? {
+        let account = accounts::get(&snapshot, source.account)?.map(|account| account.name);
+        let watch = watched.iter().find(|known| known.source == source.id).map(watch);
+        found.push(info(source, account.unwrap_or_default(), watch));
+    }
+    Ok(found)
+}
+
+fn info(source: Source, account: String, watch: Option<Watch>) -> Info {
+    Info {
+        id: source.id.0,
+        account,
+        path: source.path,
+        mailbox: source.mailbox,
+        after: source.after.into(),
+        watch,
+    }
+}
+
+fn watch(status: &SourceStatus) -> Watch {
+    let left = status.unreadable.names.iter().chain(&status.left_alone.names);
+    Watch {
+        mode: status.mode.describe().to_owned(),
+        layout: status.layout.map(|layout| layout.name().to_owned()),
+        folders: status.folders,
+        busy: status.busy,
+        imported: status.imported,
+        last_mail: status.last_mail,
+        last_look: status.last_look,
+        left: left.cloned().collect(),
+        left_count: status.unreadable.count + status.left_alone.count,
+        problem: status.problem.as_ref().map(|problem| problem.what.clone()),
+        advice: status.problem.as_ref().map(|problem| problem.advice.clone()).unwrap_or_default(),
+    }
+}
+
+/// Removes a source by its number or its path: nothing more is imported from it. The mail that came from it
+/// stays.
+///
+/// # Errors
+/// If there is none.
+pub fn remove(context: &Context, source: &str) -> Result<(), Failure> {
+    let known = sources::list(&context.store.snapshot()?)?;
+    let matching: Vec<SourceId> = known
+        .iter()
+        .filter(|known| known.id.0.to_string() == source || known.path == Path::new(source))
+        .map(|known| known.id)
+        .collect();
+    let id = match matching.as_slice() {
+        [one] => *one,
+        [] => return Err(Failure::Unknown { what: "source", name: source.to_owned() }),
+        _ => {
+            return Err(Failure::Invalid("several accounts have a source there: give its number".to_owned()));
+        }
+    };
+    context.store.write(move |tx| sources::remove(tx, id))?;
+    reload(context);
+    Ok(())
+}
+
+/// Tells the watcher that the list of sources is another one.
+pub(super) fn reload(context: &Context) {
+    if let Some(running) = &context.running {
+        running.watcher.reload();
+    }
+}

@@ -1,0 +1,92 @@
+//! What there is to know at a glance.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Failure, account, certificate, source};
+
+/// The state of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The version.
+    pub version: String,
+    /// The server, where one runs.
+    pub server: Option<Server>,
+    /// The accounts.
+    pub accounts: Vec<account::Info>,
+    /// The sources.
+    pub sources: Vec<source::Info>,
+    /// The certificate.
+    pub certificate: certificate::Info,
+    /// The store's figures.
+    pub storage: Storage,
+}
+
+/// A running server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its process.
+    pub pid: u32,
+    /// For how many seconds it has been running.
+    pub uptime: u64,
+    /// Where it listens.
+    pub listeners: Vec<String>,
+    /// Sessions that are logged in.
+    pub sessions: u32,
+}
+
+/// The store's figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Bytes of stored content, compressed.
+    pub content: u64,
+    /// Volumes.
+    pub volumes: u64,
+    /// Bytes free on the disk.
+    pub free: u64,
+    /// Bytes written since the start.
+    pub written: u64,
+    /// Syncs since the start.
+    pub syncs: u64,
+    /// Batches committed since the start, and the jobs in them.
+    pub batches: u64,
+    /// The jobs in them.
+    pub jobs: u64,
+    /// Checkpoints since the start.
+    pub checkpoints: u64,
+    /// Why changes are not accepted, if so.
+    pub read_only: Option<String>,
+    /// The journal was damaged at the start; what could not be read is kept aside.
+    pub journal_damaged: bool,
+}
+
+/// Reads it.
+///
+/// # Errors
+/// Of reading.
+pub fn read(context: &Context) -> Result<Info, Failure> {
+    let figures = context.store.statistics();
+    Ok(Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        server: context.running.as_ref().map(|running| Server {
+            pid: std::process::id(),
+            uptime: running.started.elapsed().as_secs(),
+            listeners: running.listeners.clone(),
+            sessions: (running.sessions)(),
+        }),
+        accounts: account::list(context)?,
+        sources: source::list(context)?,
+        certificate: certificate::info(context),
+        storage: Storage {
+            content: figures.live,
+            volumes: figures.volumes,
+            free: figures.free,
+            written: figures.written,
+            syncs: figures.syncs,
+            batches: figures.batches,
+            jobs: figures.jobs,
+            checkpoints: figures.checkpoints,
+            read_only: figures.read_only,
+            journal_damaged: figures.journal_damaged,
+        },
+    })
+}

@@ -1,0 +1,123 @@
+//! How answers are printed.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::Failure;
+
+/// Where a command's answer goes: text for people, or JSON.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output {
+    pub(super) json: bool,
+}
+
+impl Output {
+    /// Prints a value as JSON, or as the text that `text` makes of it.
+    pub(super) fn value<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        if self.json {
+            print(&format!("{}\n", serde_json::to_string_pretty(value).map_err(Failure::new)?))
+        } else {
+            print(&text(value))
+        }
+    }
+
+    /// Says that something was done; to scripts that want JSON, in JSON.
+    pub(super) fn done(self, text: &str) -> Result<(), Failure> {
+        if self.json { print("{\"done\": true}\n") } else { print(&format!("{text}\n")) }
+    }
+}
+
+/// Prints text. A reader that has gone away (`| head`) is no failure.
+pub(super) fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// One line with the reason on stderr, and what helps below it.
+pub(super) fn complain(failure: &Failure) {
+    let mut err = std::io::stderr().lock();
+    let _ = writeln!(err, "postern: {failure}");
+    if let Failure::Reason { advice, .. } = failure {
+        if !advice.is_empty() {
+            let _ = writeln!(err, "as root, this would allow it:");
+        }
+        for line in advice {
+            let _ = writeln!(err, "    {line}");
+        }
+    }
+}
+
+/// Lines of columns, each as wide as its widest cell.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(&mut head.iter().copied());
+    for row in rows {
+        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    }
+    text
+}
+
+/// Bytes for people.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (count as f64, 0);
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} bytes") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// A time for people: how long ago, or the day.
+pub(super) fn when(unix: Option<i64>) -> String {
+    let Some(unix) = unix else { return "never".to_owned() };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let ago = now.map_or(0, |now| now.as_secs() as i64) - unix;
+    match ago {
+        0..60 => "just now".to_owned(),
+        60..3600 => format!("{} min ago", ago / 60),
+        3600..86_400 => format!("{} h ago", ago / 3600),
+        _ => day(unix),
+    }
+}
+
+/// `2026-11-24`
+pub(super) fn day(unix: i64) -> String {
+    let (year, month, day) = crate::model::DateTime::utc(unix).local_date().parts();
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let rows = [vec!["änna".to_owned(), "1".to_owned()], vec!["b".to_owned(), "22".to_owned()]];
+        assert_eq!(table(&["name", "n"], &rows), "name  n\nänna  1\nb     22\n");
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(bytes(999), "999 bytes");
+        assert_eq!(bytes(1_500_000), "1.5 MB");
+        assert_eq!(day(0), "1970-01-01");
+    }
+}

@@ -1,0 +1,55 @@
+//! Passwords that a person types: not shown, and asked for twice.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+use super::Failure;
+
+/// Reads a new password: one line of stdin if `from_stdin`, else twice from the terminal.
+pub(super) fn new_password(from_stdin: bool) -> Result<String, Failure> {
+    if from_stdin {
+        return line();
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("no terminal to ask for the password: use --password-stdin".to_owned()));
+    }
+    let first = ask("Password: ")?;
+    if ask("The same again: ")? != first {
+        return Err(Failure::new("the two are not the same"));
+    }
+    Ok(first)
+}
+
+/// Asks for the name again before something is gone for good.
+pub(super) fn confirm(what: &str, name: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage("no terminal to ask on: use --yes".to_owned()));
+    }
+    say(&format!("{what} Type the name {name:?} to go on: "))?;
+    if line()? == name { Ok(()) } else { Err(Failure::new("not the name; nothing was done")) }
+}
+
+fn ask(prompt: &str) -> Result<String, Failure> {
+    say(prompt)?;
+    let stdin = std::io::stdin();
+    let before = tcgetattr(&stdin).map_err(std::io::Error::from)?;
+    let mut silent = before.clone();
+    silent.local_modes.remove(LocalModes::ECHO);
+    tcsetattr(&stdin, OptionalActions::Flush, &silent).map_err(std::io::Error::from)?;
+    let typed = line();
+    tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(std::io::Error::from)?;
+    say("\n")?;
+    typed
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut err = std::io::stderr().lock();
+    Ok(err.write_all(text.as_bytes()).and_then(|()| err.flush())?)
+}
+
+fn line() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,122 @@
+//! `postern source …`
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::{Failure, Global, output, perform};
+use crate::actions::source::{After, Info};
+use crate::control::message::{Answer, Request};
+
+/// What can be done with sources.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Watch a Maildir and import what arrives there, with all its folders
+    Add {
+        /// The Maildir
+        path: PathBuf,
+        /// Whose mail it is; needed where there are several accounts
+        #[arg(long)]
+        account: Option<String>,
+        /// Put everything into this mailbox and mailboxes below it
+        #[arg(long)]
+        mailbox: Option<String>,
+        /// What happens to a file once its message is safely stored: keep, delete or move:DIR
+        #[arg(long, value_name = "keep|delete|move:DIR")]
+        after: AfterArgument,
+    },
+    /// List all sources and what they do
+    List,
+    /// Watch a Maildir no more; the mail that came from it stays
+    Remove {
+        /// Its number or its path
+        source: String,
+    },
+}
+
+/// `keep`, `delete` or `move:DIR`.
+#[derive(Clone, Debug)]
+pub(super) struct AfterArgument(After);
+
+impl FromStr for AfterArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "keep" => Ok(AfterArgument(After::Keep)),
+            None if text == "delete" => Ok(AfterArgument(After::Delete)),
+            Some(("move", folder)) if !folder.is_empty() => Ok(AfterArgument(After::Move(folder.into()))),
+            _ => Err("it must be keep, delete or move:DIR".to_owned()),
+        }
+    }
+}
+
+/// Does it.
+pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
+    let output = global.output();
+    match command {
+        Command::Add { path, account, mailbox, after } => {
+            let after = match after.0 {
+                After::Move(folder) => After::Move(std::path::absolute(folder)?),
+                other => other,
+            };
+            let path = std::path::absolute(path)?;
+            let request = Request::SourceAdd { path: path.clone(), account, mailbox, after };
+            match perform::perform(global, request)? {
+                Answer::SourceAdded(added) => output.value(&added, |added| {
+                    format!(
+                        "watching {}: {} layout, {} folders, {} messages to import\n",
+                        path.display(),
+                        added.layout,
+                        added.folders,
+                        added.messages
+                    )
+                }),
+                other => Err(perform::unexpected(&other)),
+            }
+        }
+        Command::List => match perform::perform(global, Request::SourceList)? {
+            Answer::Sources(sources) => {
+                output.value(&sources, |sources| sources.iter().map(describe).collect::<String>())
+            }
+            other => Err(perform::unexpected(&other)),
+        },
+        Command::Remove { source } => {
+            let number = source.parse::<u32>().is_ok();
+            let named = if number { source } else { std::path::absolute(source)?.display().to_string() };
+            perform::perform(global, Request::SourceRemove { source: named.clone() })?;
+            output.done(&format!("source {named} removed"))
+        }
+    }
+}
+
+/// A source in a few lines.
+pub(super) fn describe(source: &Info) -> String {
+    let after = match &source.after {
+        After::Keep => "files stay".to_owned(),
+        After::Delete => "files are deleted once stored".to_owned(),
+        After::Move(folder) => format!("files move to {} once stored", folder.display()),
+    };
+    let below = source.mailbox.as_ref().map(|name| format!(" into {name}")).unwrap_or_default();
+    let mut text =
+        format!("{}  {} for {}{below}; {after}\n", source.id, source.path.display(), source.account);
+    let Some(watch) = &source.watch else {
+        return text + "     not watched: the server is not running\n";
+    };
+    let layout = watch.layout.as_ref().map(|layout| format!(", {layout}")).unwrap_or_default();
+    text.push_str(&format!(
+        "     {}{layout}, {} folders; {} imported since the start, the last {}\n",
+        watch.mode,
+        watch.folders,
+        watch.imported,
+        output::when(watch.last_mail)
+    ));
+    if let Some(problem) = &watch.problem {
+        text.push_str(&format!("     problem: {problem}\n"));
+    }
+    watch.advice.iter().for_each(|line| text.push_str(&format!("         {line}\n")));
+    watch.left.iter().for_each(|line| text.push_str(&format!("     left alone: {line}\n")));
+    if watch.left_count > watch.left.len() as u64 {
+        text.push_str(&format!("     and {} more\n", watch.left_count - watch.left.len() as u64));
+    }
+    text
+}

@@ -1,0 +1,110 @@
+//! What the command line asks, and what it is answered.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::actions::{account, certificate, device, source, status, storage};
+
+/// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
+pub const LONGEST: u64 = 4 * 1024 * 1024;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Request {
+    /// Makes an account.
+    AccountAdd { name: String, password: Option<String> },
+    /// All accounts.
+    AccountList,
+    /// Removes an account and its mail.
+    AccountRemove { name: String },
+    /// Another password.
+    AccountPassword { name: String, password: String },
+    /// A device password.
+    DeviceAdd { account: Option<String>, name: String },
+    /// Devices.
+    DeviceList { account: Option<String> },
+    /// Revokes a device's password.
+    DeviceRevoke { account: Option<String>, device: String },
+    /// Watches a Maildir.
+    SourceAdd { path: PathBuf, account: Option<String>, mailbox: Option<String>, after: source::After },
+    /// All sources.
+    SourceList,
+    /// Watches it no more.
+    SourceRemove { source: String },
+    /// Everything at a glance.
+    Status,
+    /// The certificate.
+    Certificate,
+    /// The local authority's certificate.
+    CertificateAuthority,
+    /// Gives space back.
+    Reclaim,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Answer {
+    Done,
+    Accounts(Vec<account::Info>),
+    DeviceAdded(device::Added),
+    Devices(Vec<device::Info>),
+    SourceAdded(source::Added),
+    Sources(Vec<source::Info>),
+    Status(Box<status::Info>),
+    Certificate(certificate::Info),
+    Pem(String),
+    Reclaimed(storage::Reclaimed),
+}
+
+/// Why it was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// In words.
+    pub reason: String,
+    /// Lines for a root shell that help, where there are any.
+    pub advice: Vec<String>,
+}
+
+/// The line that goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// It was done.
+    Ok(Answer),
+    /// It was not.
+    Refused(Refusal),
+}
+
+impl From<&crate::actions::Failure> for Refusal {
+    fn from(failure: &crate::actions::Failure) -> Self {
+        Refusal { reason: failure.to_string(), advice: failure.advice().to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_replies_are_lines() {
+        let request = Request::SourceAdd {
+            path: "/home/anna/Maildir".into(),
+            account: None,
+            mailbox: Some("Old\nmail".into()),
+            after: source::After::Move("/done".into()),
+        };
+        let line = serde_json::to_string(&request).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(serde_json::from_str::<Request>(&line).unwrap(), request);
+        let reply = Reply::Refused(Refusal { reason: "no".into(), advice: vec!["setfacl".into()] });
+        let line = serde_json::to_string(&reply).unwrap();
+        assert_eq!(serde_json::from_str::<Reply>(&line).unwrap(), reply);
+        let reply = Reply::Ok(Answer::Done);
+        assert_eq!(serde_json::from_str::<Reply>(&serde_json::to_string(&reply).unwrap()).unwrap(), reply);
+    }
+}

@@ -1,0 +1,205 @@
+//! APPEND (RFC 9051 §6.3.12), MULTIAPPEND (RFC 3502): messages are streamed into the store as they come.
+
+use std::time::Duration;
+
+use crate::imap::connection::Input;
+use crate::imap::mailbox::name_of;
+use crate::imap::news::Expunges;
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session};
+use crate::model::{AccountId, DateTime, MailboxId, MailboxName};
+use crate::protocol::command::Tag;
+use crate::protocol::command::append::{self, Message};
+use crate::protocol::framing::{Event, LiteralHead};
+use crate::protocol::response::{self, code::Code};
+use crate::store::messages::{self, NewMessage};
+use crate::store::{Error, Incoming, Prepared, mailboxes};
+
+pub use crate::protocol::command::append::is_append;
+
+/// A client that is sending a message pauses no longer.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Bytes that are handed to the store at a time.
+const PIECE: usize = 128 * 1024;
+/// What a message may hold of memory while it waits for the others of its APPEND.
+const HELD: u64 = 1024 * 1024;
+/// What all of them may.
+const MOST_HELD: u64 = 16 * HELD;
+
+/// Where the messages go.
+struct Target {
+    account: AccountId,
+    mailbox: MailboxId,
+    name: MailboxName,
+}
+
+/// Takes the whole command from its first literal on, and answers it.
+pub async fn run(session: &mut Session, head: LiteralHead) {
+    if append::is_mailbox_literal(&head.so_far) {
+        return collect_name(session, &head);
+    }
+    let dialect = session.command_dialect();
+    let (tag, first) = match append::parse_head(&head.so_far, dialect) {
+        Ok(read) => read,
+        Err(error) => {
+            session.io.framer.discard_rest();
+            return session.refuse_bad(error.tag.as_ref(), None, &error.text);
+        }
+    };
+    let outcome = take_all(session, first, head).await;
+    if outcome.is_err() {
+        session.io.framer.discard_rest();
+    }
+    session.answer(&tag, Expunges::Told, outcome).await;
+}
+
+/// The mailbox's name is itself a literal.
+fn collect_name(session: &mut Session, head: &LiteralHead) {
+    if session.io.framer.accept() {
+        if !head.non_sync {
+            response::continuation(&mut session.writer(), "Go on");
+        }
+        return;
+    }
+    session.io.framer.discard_rest();
+    let tag: Option<Tag> = crate::protocol::command::tag_of(&head.so_far);
+    session.refuse_bad(tag.as_ref(), Some(Code::TooBig), "A mailbox's name is not that long");
+}
+
+async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead) -> Result<Done, Refusal> {
+    let target = target(session, &first).await?;
+    let (mut message, mut head) = (first.message, head);
+    let (mut taken, mut held) = (Vec::new(), 0);
+    loop {
+        check_size(session, &head)?;
+        held += head.len.min(HELD);
+        if held > MOST_HELD {
+            return Err(Refusal::no(Code::Limit, "Too many messages in one APPEND; send them one by one"));
+        }
+        let wrapped = message.utf8;
+        let prepared = take_one(session, &head).await?;
+        taken.push((prepared, std::mem::take(&mut message)));
+        match next(session).await? {
+            Event::Line(rest) if closes(&rest, wrapped).is_some_and(<[u8]>::is_empty) => break,
+            Event::Literal(following) => {
+                let rest = closes(&following.so_far, wrapped);
+                let rest = rest.ok_or_else(|| Refusal::bad("UTF8's parenthesis does not close"))?;
+                message = append::parse_next(rest).map_err(|error| Refusal::bad(error.0))?;
+                head = following;
+            }
+            _ => return Err(Refusal::bad("Something follows the message")),
+        }
+    }
+    store(session, target, taken).await
+}
+
+/// State, mailbox and quota are looked at before the client sends anything.
+async fn target(session: &mut Session, head: &append::Head) -> Result<Target, Refusal> {
+    let account = session.account()?;
+    let name = name_of(&head.mailbox)?;
+    let wanted = name.clone();
+    let found =
+        session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
+    let found =
+        found.ok_or_else(|| Refusal::no(Code::TryCreate, "There is no such mailbox; create it first"))?;
+    Ok(Target { account, mailbox: found.id, name })
+}
+
+fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {
+    let limit = session.shared.message_limit;
+    if head.len > limit {
+        return Err(Refusal::no(
+            Code::TooBig,
+            format!("A message may have {limit} bytes, this one has {}", head.len),
+        ));
+    }
+    if head.len == 0 {
+        return Err(Refusal::no(Code::Cannot, "An empty message cannot be stored"));
+    }
+    Ok(())
+}
+
+/// Streams a literal into the store.
+async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared, Refusal> {
+    let store = session.shared.pool.store().clone();
+    let limit = session.shared.message_limit;
+    // Line ends are made CRLF, which may make it longer; a literal8 is kept byte for byte (RFC 9051 §6.3.12).
+    let mut incoming =
+        if head.binary { store.incoming_verbatim(limit) } else { store.incoming(limit.saturating_mul(2)) };
+    session.io.framer.stream();
+    if !head.non_sync {
+        response::continuation(&mut session.writer(), "Go on");
+    }
+    loop {
+        let mut piece = Vec::new();
+        while piece.len() < PIECE && session.io.framer.left() > 0 {
+            let bytes = session.io.framer.take(PIECE - piece.len());
+            if bytes.is_empty() {
+                session.io.fill(PATIENCE).await?;
+            } else if piece.is_empty() {
+                piece = bytes;
+            } else {
+                piece.extend_from_slice(&bytes);
+            }
+        }
+        let last = session.io.framer.left() == 0;
+        let step = session.shared.pool.blocking(move || write(incoming, &piece, last)).await?;
+        match step {
+            Step::More(back) => incoming = *back,
+            Step::Whole(prepared) => return Ok(*prepared),
+        }
+    }
+}
+
+enum Step {
+    More(Box<Incoming>),
+    Whole(Box<Prepared>),
+}
+
+fn write(mut incoming: Incoming, piece: &[u8], last: bool) -> Result<Step, Error> {
+    incoming.write(piece)?;
+    if last {
+        incoming.finish().map(|whole| Step::Whole(Box::new(whole)))
+    } else {
+        Ok(Step::More(Box::new(incoming)))
+    }
+}
+
+/// What follows a message.
+async fn next(session: &mut Session) -> Result<Event, Refusal> {
+    match session.io.next(PATIENCE).await {
+        Input::Event(event) => Ok(event),
+        _ => Err(Refusal::hangup("gone in the middle of APPEND")),
+    }
+}
+
+/// What stands behind the parenthesis that closes `UTF8 (`.
+fn closes(rest: &[u8], wrapped: bool) -> Option<&[u8]> {
+    if wrapped { rest.strip_prefix(b")") } else { Some(rest) }
+}
+
+/// All messages in one job: all of them are there afterwards, or none.
+async fn store(
+    session: &mut Session,
+    target: Target,
+    taken: Vec<(Prepared, Message)>,
+) -> Result<Done, Refusal> {
+    let done = session
+        .shared
+        .pool
+        .write(move |tx| {
+            let now = DateTime::utc(tx.now());
+            let mut new = Vec::with_capacity(taken.len());
+            for (prepared, message) in &taken {
+                new.push(NewMessage {
+                    email: prepared.file(tx, target.account, &target.name)?,
+                    size: prepared.size(),
+                    internal_date: message.date.unwrap_or(now),
+                    flags: message.flags.clone(),
+                });
+            }
+            messages::append(tx, target.account, target.mailbox, &new)
+        })
+        .await?;
+    Ok(Done::with(Code::AppendUid(done.uid_validity, done.uids), "APPEND completed"))
+}

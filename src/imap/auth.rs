@@ -1,0 +1,204 @@
+//! STARTTLS, AUTHENTICATE and LOGIN (RFC 9051 §6.2).
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+
+use crate::credential::{DevicePassword, sasl_plain};
+use crate::imap::connection::Input;
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session, User};
+use crate::model::{AccountId, DeviceId};
+use crate::protocol::command::Tag;
+use crate::protocol::command::authenticate::Authenticate;
+use crate::protocol::command::login::Login;
+use crate::protocol::framing::Event;
+use crate::protocol::response::{self, code::Code};
+use crate::store::accounts::{self, Account};
+use crate::store::devices::{self, Device};
+
+/// A client has so long for its answer to a challenge.
+const CHALLENGE: Duration = Duration::from_secs(60);
+/// A device's last use is written at most so often (STORE.md, Files), in seconds.
+const TOUCH: i64 = 3600;
+
+/// STARTTLS (RFC 9051 §6.2.1). What was sent behind it in the clear could be an attacker's: refused.
+///
+/// # Errors
+/// If TLS runs already, something was pipelined, or the handshake fails.
+pub async fn start_tls(session: &mut Session, tag: &Tag) -> Result<Done, Refusal> {
+    if session.io.is_encrypted() {
+        return Err(Refusal::bad("TLS protects this connection already"));
+    }
+    if session.io.framer.buffered() > 0 {
+        session.tagged(tag, "BAD", None, "Nothing may follow STARTTLS before the handshake");
+        session.bye(None, "Bytes were sent behind STARTTLS");
+        return Err(Refusal::hangup("bytes behind STARTTLS"));
+    }
+    session.tagged(tag, "OK", None, "Begin the TLS handshake");
+    session.io.flush().await?;
+    let acceptor = (session.shared.tls)();
+    session.io.start_tls(acceptor).await?;
+    // The tagged reply has been sent; nothing may be said before the client speaks again.
+    Err(Refusal::answered())
+}
+
+/// AUTHENTICATE PLAIN (RFC 9051 §6.2.2, RFC 4616, RFC 4959).
+///
+/// # Errors
+/// Why the client is not logged in.
+pub async fn authenticate(session: &mut Session, command: Authenticate) -> Result<Done, Refusal> {
+    if !command.mechanism.eq_ignore_ascii_case("PLAIN") {
+        return Err(Refusal::no(Code::Cannot, "Only the mechanism PLAIN is offered"));
+    }
+    privacy(session)?;
+    let message = match command.initial {
+        Some(message) => message,
+        None => challenge(session).await?,
+    };
+    let plain = sasl_plain::parse(&message)
+        .ok_or_else(|| Refusal::bad("This is not what the mechanism PLAIN sends (RFC 4616)"))?;
+    // To act for somebody else is nobody's right here (RFC 4616 §2).
+    if !plain.authzid.is_empty() && !plain.authzid.eq_ignore_ascii_case(&plain.authcid) {
+        return Err(Refusal::no(Code::AuthorizationFailed, "You may only log in as yourself"));
+    }
+    finish(session, &plain.authcid, plain.password.as_bytes()).await
+}
+
+/// LOGIN (RFC 9051 §6.2.3).
+///
+/// # Errors
+/// Why the client is not logged in.
+pub async fn login(session: &mut Session, command: Login) -> Result<Done, Refusal> {
+    privacy(session)?;
+    let name = String::from_utf8_lossy(&command.user).into_owned();
+    finish(session, &name, &command.password).await
+}
+
+/// No password is taken in the clear (RFC 9051 §6.2.3, LOGINDISABLED).
+fn privacy(session: &Session) -> Result<(), Refusal> {
+    if session.may_send_password() {
+        return Ok(());
+    }
+    Err(Refusal::no(Code::PrivacyRequired, "Turn on TLS (STARTTLS, or port 993) before sending a password"))
+}
+
+/// Sends an empty challenge and decodes the answer.
+async fn challenge(session: &mut Session) -> Result<Vec<u8>, Refusal> {
+    response::continuation(&mut session.writer(), "");
+    session.io.framer.expect_line();
+    match session.io.next(CHALLENGE).await {
+        Input::Event(Event::Line(line)) if line == b"*" => Err(Refusal::bad("AUTHENTICATE was given up")),
+        Input::Event(Event::Line(line)) => base64::engine::general_purpose::STANDARD
+            .decode(line.trim_ascii())
+            .map_err(|_| Refusal::bad("The answer is not base64")),
+        Input::Event(_) => Err(Refusal::bad("The answer is too long")),
+        Input::Closed | Input::TimedOut | Input::Interrupted => {
+            Err(Refusal::hangup("no answer to a challenge"))
+        }
+    }
+}
+
+async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Done, Refusal> {
+    let peer = session.io.peer();
+    let Some((account, device)) = verify(session, name, password).await? else {
+        tracing::warn!(peer = %peer.ip(), account = %name.escape_debug(), "a wrong name or password");
+        return Err(Refusal::no(Code::AuthenticationFailed, "The name or the password is wrong"));
+    };
+    let device_id = device.as_ref().map(|device| device.id);
+    let seat = session
+        .shared
+        .seats
+        .log_in(peer.ip(), account.id, device_id)
+        .map_err(|full| Refusal::no(Code::Limit, full.to_string()))?;
+    if let Some(device) = device {
+        touch(session, account.id, device).await;
+    }
+    tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
+    let bell = session.shared.hub.join(account.id);
+    session.log_in(User { account: account.id, name: account.name, device: device_id, bell, seat });
+    Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))
+}
+
+/// The account, and the device whose password it was. A right device password is never slowed down.
+async fn verify(
+    session: &Session,
+    name: &str,
+    password: &[u8],
+) -> Result<Option<(Account, Option<Device>)>, Refusal> {
+    let key =
+        std::str::from_utf8(password).ok().and_then(DevicePassword::parse).map(|password| password.key());
+    let wanted = name.to_owned();
+    let (account, device) = session
+        .shared
+        .pool
+        .read(move |snapshot| {
+            let account = accounts::by_name(snapshot, &wanted)?;
+            let device = match key {
+                Some(key) => devices::by_key(snapshot, &key)?,
+                None => None,
+            };
+            Ok::<_, crate::store::Error>((account, device))
+        })
+        .await?;
+    let account = account.filter(|account| !account.disabled);
+    if let (Some(account), Some(device)) = (&account, &device)
+        && device.account == account.id
+    {
+        return Ok(Some((account.clone(), Some(device.clone()))));
+    }
+    let address = session.io.peer().ip();
+    let delay = session.shared.throttle.delay(session.shared.started.elapsed(), address, name);
+    smol::Timer::after(delay).await;
+    let right = own_password(session, account.as_ref(), password).await;
+    let now = session.shared.started.elapsed();
+    if right {
+        session.shared.throttle.succeeded(now, address, name);
+        Ok(account.map(|account| (account, None)))
+    } else {
+        session.shared.throttle.failed(now, address, name);
+        Ok(None)
+    }
+}
+
+async fn own_password(session: &Session, account: Option<&Account>, password: &[u8]) -> bool {
+    let now = session.shared.started.elapsed();
+    let stored = account.and_then(|account| account.password_hash.clone());
+    if let (Some(account), Some(stored)) = (account, &stored)
+        && session.shared.recent.knows(now, account.id, stored, password)
+    {
+        return true;
+    }
+    let hasher = std::sync::Arc::clone(&session.shared.hasher);
+    let (typed, hash) = (password.to_vec(), stored.clone());
+    // Without an account the same work is done, so that the time tells nothing.
+    let right = session
+        .shared
+        .pool
+        .hash(move || match hash {
+            Some(hash) => hasher.verify(&typed, &hash),
+            None => hasher.verify_nothing(&typed),
+        })
+        .await;
+    if let (true, Some(account), Some(stored)) = (right, account, &stored) {
+        session.shared.recent.note(session.shared.started.elapsed(), account.id, stored, password);
+    }
+    right
+}
+
+/// Notes a device's use, at most hourly.
+async fn touch(session: &Session, account: AccountId, device: Device) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let address = session.io.peer().ip().to_canonical().to_string();
+    let recent = device.last_used.is_some_and(|last| (last..last.saturating_add(TOUCH)).contains(&now));
+    if recent && device.address == address {
+        return;
+    }
+    let client = if session.client.is_empty() { device.client.clone() } else { session.client.clone() };
+    let id: DeviceId = device.id;
+    let noted =
+        session.shared.pool.write(move |tx| devices::touch(tx, account, id, now, &client, &address)).await;
+    if let Err(refusal) = noted {
+        tracing::warn!(text = %refusal.text, "a device's last use could not be noted");
+    }
+}

@@ -1,0 +1,211 @@
+//! One connection's bytes: the only file that awaits the socket.
+//!
+//! Output is collected in a buffer that is flushed by size and before every wait. TLS is flushed before
+//! anything else is awaited, or the last kilobytes of a large write may stay unsent (FACTS.md, TLS streams).
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_rustls::TlsAcceptor;
+use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future};
+use smol::Timer;
+use smol::net::TcpStream;
+
+use crate::protocol::framing::{Event, Framer};
+
+/// Output is sent when it has grown to this.
+pub const CHUNK: usize = 64 * 1024;
+/// Input is read in pieces of this size; connections that only wait hold no such buffer.
+const READ: usize = 16 * 1024;
+/// A client that takes nothing for so long is gone.
+const WRITE_STALL: Duration = Duration::from_secs(300);
+/// A TLS handshake takes no longer.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// A client's connection.
+pub struct Connection {
+    stream: Option<Pin<Box<dyn Stream>>>,
+    socket: TcpStream,
+    /// What was received, cut into commands.
+    pub framer: Framer,
+    out: Vec<u8>,
+    peer: SocketAddr,
+    encrypted: bool,
+}
+
+/// What a wait for input ended with.
+#[derive(Debug)]
+pub enum Input {
+    /// Something was framed.
+    Event(Event),
+    /// The client closed, or the connection broke.
+    Closed,
+    /// Nothing came in time.
+    TimedOut,
+    /// The other thing that was waited for came first.
+    Interrupted,
+}
+
+impl Connection {
+    /// A connection as accepted, without TLS.
+    #[must_use]
+    pub fn plain(socket: TcpStream, peer: SocketAddr) -> Self {
+        Connection {
+            stream: Some(Box::pin(socket.clone())),
+            socket,
+            framer: Framer::new(),
+            out: Vec::new(),
+            peer,
+            encrypted: false,
+        }
+    }
+
+    /// Does the TLS handshake, at once (port 993) or after STARTTLS.
+    ///
+    /// # Errors
+    /// Those of the handshake.
+    pub async fn start_tls(&mut self, acceptor: TlsAcceptor) -> io::Result<()> {
+        self.stream = None;
+        let handshake = async { acceptor.accept(self.socket.clone()).await };
+        let stream = handshake.or(expire(HANDSHAKE)).await?;
+        self.stream = Some(Box::pin(stream));
+        self.encrypted = true;
+        Ok(())
+    }
+
+    /// Whether TLS protects it.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// The output that waits to be sent: append to it.
+    pub fn out(&mut self) -> &mut Vec<u8> {
+        &mut self.out
+    }
+
+    /// Sends what waits if it has grown to a chunk.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    pub async fn flush_if_large(&mut self) -> io::Result<()> {
+        if self.out.len() >= CHUNK { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends all that waits.
+    ///
+    /// # Errors
+    /// If the client is gone or takes nothing for five minutes.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        for piece in self.out.chunks(CHUNK) {
+            stream.write_all(piece).or(expire(WRITE_STALL)).await?;
+        }
+        stream.flush().or(expire(WRITE_STALL)).await?;
+        self.out.clear();
+        // A large answer must not leave a large buffer behind in an idle session.
+        self.out.shrink_to(4096);
+        Ok(())
+    }
+
+    /// The next thing that the client sends; output is flushed first.
+    pub async fn next(&mut self, patience: Duration) -> Input {
+        self.next_or(patience, future::pending()).await
+    }
+
+    /// As [`Connection::next`], given up when `interrupt` ends.
+    pub async fn next_or(&mut self, patience: Duration, interrupt: impl Future<Output = ()>) -> Input {
+        let mut interrupt = std::pin::pin!(interrupt);
+        let mut patience = std::pin::pin!(Timer::after(patience));
+        loop {
+            if let Some(event) = self.framer.next() {
+                return Input::Event(event);
+            }
+            if self.flush().await.is_err() {
+                return Input::Closed;
+            }
+            let outcome = {
+                let read = async { self.receive().await.map_or(Input::Closed, |()| Input::Interrupted) };
+                let read = async { (true, read.await) };
+                let stop = async { (interrupt.as_mut().await, Input::Interrupted).1 };
+                let late = async { (patience.as_mut().await, Input::TimedOut).1 };
+                read.or(async { (false, stop.or(late).await) }).await
+            };
+            match outcome {
+                (true, Input::Interrupted) => {}
+                (_, ended) => return ended,
+            }
+        }
+    }
+
+    /// Waits for more bytes of a literal that is being streamed; output is flushed first.
+    ///
+    /// # Errors
+    /// If the client is gone, or sends nothing for so long.
+    pub async fn fill(&mut self, patience: Duration) -> io::Result<()> {
+        self.flush().await?;
+        self.receive().or(expire(patience)).await
+    }
+
+    /// Waits for readable input and gives it to the framer.
+    async fn receive(&mut self) -> io::Result<()> {
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        // A small probe first, so that a session that waits holds no large buffer; what is there then is
+        // read with a large one.
+        let mut probe = [0_u8; 512];
+        let count = stream.read(&mut probe).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.framer.push(&probe[..count]);
+        if count == probe.len() {
+            let mut buffer = vec![0_u8; READ];
+            while let Some(result) = future::poll_once(stream.read(&mut buffer)).await {
+                let count = result?;
+                self.framer.push(&buffer[..count]);
+                // An end of the stream is met again at the next call. What is framed is not unbounded.
+                if count == 0 || self.framer.buffered() >= READ {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the client has hung up, as far as can be seen without reading: long searches ask.
+    pub async fn has_hung_up(&self) -> bool {
+        let mut byte = [0_u8; 1];
+        matches!(future::poll_once(self.socket.peek(&mut byte)).await, Some(Ok(0) | Err(_)))
+    }
+
+    /// Says goodbye on all levels: without close_notify clients report an unexpected end.
+    pub async fn close(&mut self) {
+        let _ = self.flush().await;
+        if let Some(stream) = self.stream.as_mut() {
+            let closing = async { stream.close().await };
+            // The peer is often gone already (ENOTCONN).
+            if let Err(error) = closing.or(expire(Duration::from_secs(5))).await {
+                tracing::debug!(peer = %self.peer, %error, "closing a connection");
+            }
+        }
+    }
+}
+
+async fn expire<T>(after: Duration) -> io::Result<T> {
+    Timer::after(after).await;
+    Err(io::ErrorKind::TimedOut.into())
+}

@@ -1,0 +1,104 @@
+//! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8).
+
+use crate::imap::expunge::{slices, writable};
+use crate::imap::fetch::{named_uids, vanished_meanwhile};
+use crate::imap::mailbox::name_of;
+use crate::imap::news::{self, Expunges};
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session};
+use crate::model::{AccountId, MailboxId, Uid, UidValidity};
+use crate::protocol::command::copy::Copy;
+use crate::protocol::response::code::Code;
+use crate::store::{mailboxes, messages};
+
+/// Messages of one job of a MOVE.
+const SLICE: usize = 2_000;
+
+/// COPY: all or nothing, in one operation.
+///
+/// # Errors
+/// TRYCREATE without the target; NO if a message named by number is gone.
+pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
+    let view = session.view()?;
+    let (account, from) = (view.account, view.mailbox);
+    let uids = named_uids(view, command.uid, &command.messages)?;
+    if !command.uid && vanished_meanwhile(view, &uids) {
+        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone; nothing was copied"));
+    }
+    let to = target(session, &command.mailbox, account).await?;
+    if uids.is_empty() {
+        return Ok(Done::ok("Nothing to copy"));
+    }
+    let by_number = !command.uid;
+    let wanted = uids.len();
+    let copied = session
+        .shared
+        .pool
+        .write(move |tx| {
+            let copied = messages::copy(tx, account, from, &uids, to)?;
+            if by_number && (copied.to.len() as u64) < wanted {
+                return Err(crate::store::Error::NotFound("message any more; nothing was copied"));
+            }
+            Ok(copied)
+        })
+        .await?;
+    Ok(reply(copied.uid_validity, copied.from, copied.to)
+        .map_or_else(|| Done::ok("Nothing to copy"), |code| Done::with(code, "COPY completed")))
+}
+
+/// MOVE, in slices each of which is atomic; one untagged COPYUID names all, before the EXPUNGEs (RFC 6851
+/// §4.3).
+///
+/// # Errors
+/// TRYCREATE without the target; NO in a mailbox opened with EXAMINE.
+pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
+    let view = writable(session)?;
+    let (account, from) = (view.account, view.mailbox);
+    let uids = named_uids(view, command.uid, &command.messages)?;
+    let to = target(session, &command.mailbox, account).await?;
+    let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
+    let mut failure = None;
+    for slice in slices(&uids, SLICE) {
+        let moved = session.shared.pool.write(move |tx| messages::move_(tx, account, from, &slice, to)).await;
+        match moved {
+            Ok(moved) => {
+                validity = Some(moved.uid_validity);
+                sources.extend(moved.from);
+                targets.extend(moved.to);
+            }
+            // What was moved so far is told all the same.
+            Err(refusal) => {
+                failure = Some(refusal);
+                break;
+            }
+        }
+    }
+    if let Some(code) = validity.and_then(|validity| reply(validity, sources, targets)) {
+        session.untagged("OK", Some(code), "Moved");
+    }
+    news::sync(session, Expunges::Told).await?;
+    match failure {
+        Some(refusal) => Err(refusal),
+        None => Ok(Done::ok("MOVE completed")),
+    }
+}
+
+fn reply(validity: UidValidity, from: Vec<Uid>, to: Vec<Uid>) -> Option<Code> {
+    (!from.is_empty()).then_some(Code::CopyUid { validity, from, to })
+}
+
+/// The mailbox to copy to.
+async fn target(
+    session: &Session,
+    argument: &crate::protocol::command::MailboxArg,
+    account: AccountId,
+) -> Result<MailboxId, Refusal> {
+    let name = name_of(argument)?;
+    session
+        .shared
+        .pool
+        .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
+        .await?
+        .map(|mailbox| mailbox.id)
+        .ok_or_else(|| Refusal::no(Code::TryCreate, "There is no such mailbox; create it first"))
+}

@@ -1,0 +1,223 @@
+//! FETCH (RFC 9051 §6.4.5): resolves the messages, compiles the items to a plan, and runs it chunk by chunk
+//! on the blocking pool, each chunk over a snapshot of its own.
+
+use std::sync::Arc;
+
+use crate::imap::expunge::slices;
+use crate::imap::fetch_item::{Plan, Run, Scope};
+use crate::imap::fetch_literal::UNKNOWN_CTE;
+use crate::imap::flags;
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session};
+use crate::imap::view::View;
+use crate::model::{ModSeq, SystemFlags, UidSet};
+use crate::protocol::command::Messages;
+use crate::protocol::command::fetch::Fetch;
+use crate::protocol::response::{self, code::Code};
+use crate::store::changes::{self, Since};
+use crate::store::keywords::KeywordTable;
+use crate::store::messages::{self, FlagChange};
+use crate::store::{Error, Rows};
+
+/// Messages that are marked `\Seen` in one job before their bodies are sent.
+const SEEN_A_SLICE: usize = 2_000;
+
+/// FETCH and UID FETCH.
+///
+/// # Errors
+/// For numbers that do not exist; EXPUNGEISSUED where messages named by number are gone.
+pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal> {
+    let view = session.view()?;
+    let mut uids = named_uids(view, command.uid, &command.messages)?;
+    if command.vanished && (!session.enabled.qresync || !command.uid || command.changed_since.is_none()) {
+        return Err(Refusal::bad(
+            "VANISHED goes with UID FETCH, CHANGEDSINCE and ENABLE QRESYNC (RFC 7162 §3.2.6)",
+        ));
+    }
+    let plan = Plan::compile(&command, session.enabled.condstore);
+    if plan.wants_modseq() {
+        session.enabled.condstore = true;
+    }
+    if let Some(since) = command.changed_since {
+        uids = changed_since(session, &command, uids, ModSeq(since)).await?;
+    }
+    let view = session.view()?;
+    let gone = !uids.intersection(view.pending()).is_empty();
+    let uids = uids.difference(view.pending());
+    let newly_seen =
+        if plan.sets_seen() && !view.read_only { mark_seen(session, &uids).await? } else { UidSet::new() };
+    let missed = stream(session, plan, uids, newly_seen).await?;
+    if (gone || missed) && !command.uid {
+        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
+    }
+    Ok(Done::ok("FETCH completed"))
+}
+
+/// The UIDs that a command names, by number or by UID.
+///
+/// # Errors
+/// BAD for a sequence number that does not exist.
+pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidSet, Refusal> {
+    match messages {
+        Messages::Saved => Ok(view.uids().select_uids(&view.saved).map(|(_, uid)| uid).collect()),
+        Messages::Set(set) if uid => Ok(view.by_uid(set)),
+        Messages::Set(set) => {
+            view.by_number(set).ok_or_else(|| Refusal::bad("There is no message with that sequence number"))
+        }
+    }
+}
+
+/// The UIDs that a UID command names.
+#[must_use]
+pub fn resolve_uids(view: &View, messages: &Messages) -> UidSet {
+    named_uids(view, true, messages).unwrap_or_default()
+}
+
+/// Whether some of these are known to be gone.
+#[must_use]
+pub fn vanished_meanwhile(view: &View, uids: &UidSet) -> bool {
+    !uids.intersection(view.pending()).is_empty()
+}
+
+/// CHANGEDSINCE narrows the set; with VANISHED what is gone is told first (RFC 7162 §3.2.6).
+async fn changed_since(
+    session: &mut Session,
+    command: &Fetch,
+    uids: UidSet,
+    since: ModSeq,
+) -> Result<UidSet, Refusal> {
+    session.enabled.condstore = true;
+    let view = session.view()?;
+    let (account, mailbox) = (view.account, view.mailbox);
+    let last = view.uids().last().map_or(0, crate::model::Uid::get);
+    let (changed, gone) = session
+        .shared
+        .pool
+        .read(move |rows| match changes::since(rows, account, mailbox, since)? {
+            Since::Known(found) => Ok::<_, Error>((found.added.union(&found.changed), Some(found.expunged))),
+            Since::BelowFloor => Ok((scan_changed(rows, mailbox, since)?, None)),
+        })
+        .await?;
+    if command.vanished {
+        let named = match &command.messages {
+            Messages::Set(set) => set.resolve(last),
+            Messages::Saved => session.view()?.saved.clone(),
+        };
+        let known: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
+        let present = session.view()?.uids().to_set().difference(session.view()?.pending());
+        let gone =
+            gone.unwrap_or(known.clone()).intersection(&known).intersection(&named).difference(&present);
+        if !gone.is_empty() {
+            response::vanished(&mut session.writer(), &gone, true);
+        }
+    }
+    Ok(uids.intersection(&changed))
+}
+
+fn scan_changed(rows: &dyn Rows, mailbox: crate::model::MailboxId, since: ModSeq) -> Result<UidSet, Error> {
+    let mut changed = UidSet::new();
+    messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
+        if record.modseq > since {
+            changed.insert(record.uid);
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok(changed)
+}
+
+/// Marks messages as read before their bodies are sent; gives those that were unread.
+async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidSet, Refusal> {
+    let view = session.view()?;
+    let (account, mailbox) = (view.account, view.mailbox);
+    let mut newly = UidSet::new();
+    for slice in slices(uids, SEEN_A_SLICE) {
+        let stored = session
+            .shared
+            .pool
+            .write(move |tx| {
+                let seen = SystemFlags::SEEN.into();
+                messages::store_flags(tx, account, mailbox, &slice, FlagChange::Add, &seen, None)
+            })
+            .await;
+        match stored {
+            Ok(stored) => {
+                if let Some(modseq) = stored.modseq {
+                    session.view_mut()?.note_own(modseq, stored.changed.clone());
+                }
+                newly = newly.union(&stored.changed);
+            }
+            // A full or failing disk must not keep anyone from reading mail.
+            Err(refusal) => {
+                tracing::warn!(text = %refusal.text, "messages could not be marked as read");
+                break;
+            }
+        }
+    }
+    Ok(newly)
+}
+
+/// Runs the plan over the messages; whether some of them were gone.
+async fn stream(
+    session: &mut Session,
+    plan: Plan,
+    uids: UidSet,
+    newly_seen: UidSet,
+) -> Result<bool, Refusal> {
+    let mailbox = session.view()?.mailbox;
+    let keywords = if plan.shows_flags() {
+        let found = session.shared.pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?;
+        // Before the first response that shows one that is new.
+        flags::tell_keywords(session, &found)?;
+        found
+    } else {
+        KeywordTable::default()
+    };
+    let view = session.view()?;
+    let recent = if session.enabled.rev2 { UidSet::new() } else { view.recent().clone() };
+    let scope = Scope {
+        account: view.account,
+        mailbox,
+        numbers: Arc::new(view.uids().clone()),
+        uids,
+        newly_seen,
+        recent,
+        keywords,
+        dialect: session.enabled.dialect(),
+    };
+    let run = steps(session, Run::new(plan, scope)).await?;
+    session.view_mut()?.note_sent(run.highest_modseq());
+    Ok(run.missed())
+}
+
+async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
+    loop {
+        let out = std::mem::take(session.io.out());
+        let (back, out, result) = session
+            .shared
+            .pool
+            .read(move |snapshot| {
+                let (mut run, mut out) = (run, out);
+                let more = run.step(snapshot, &mut out);
+                Ok::<_, Error>((run, out, more))
+            })
+            .await?;
+        run = back;
+        *session.io.out() = out;
+        match result {
+            Ok(true) => session.io.flush_if_large().await?,
+            Ok(false) => match run.take_failure() {
+                Some(Error::Refused(text)) if text == UNKNOWN_CTE => {
+                    return Err(Refusal::no(Code::UnknownCte, text));
+                }
+                Some(error) => return Err(error.into()),
+                None => return Ok(run),
+            },
+            Err(error) if run.in_literal() => {
+                // A literal that was announced cannot be finished: it is never padded, the connection ends.
+                tracing::error!(%error, "a message could not be read to its end");
+                return Err(Refusal::hangup("damaged content"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Flags as responses show them: system flags, keywords, `\Recent`.
+
+use crate::imap::refusal::Refusal;
+use crate::imap::session::Session;
+use crate::model::SystemFlags;
+use crate::protocol::response::{self, code::Code};
+use crate::store::keywords::KeywordTable;
+use crate::store::record::Record;
+
+/// The names of a message's flags in the order in which they are shown.
+pub fn names<'a>(
+    record: &Record,
+    keywords: &'a KeywordTable,
+    recent: bool,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let system = record.flags.names().map(|name| -> &'a str { name });
+    let recent: Option<&'a str> = recent.then_some("\\Recent");
+    recent.into_iter().chain(system).chain(keywords.names(record.keywords).map(|keyword| keyword.as_str()))
+}
+
+/// FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1); always the first time, later when there are keywords
+/// that the client does not know.
+///
+/// # Errors
+/// If no mailbox is open.
+pub fn tell_keywords(session: &mut Session, keywords: &KeywordTable) -> Result<(), Refusal> {
+    let known = keywords.all().count();
+    let view = session.view_mut()?;
+    if known <= view.keywords_told {
+        return Ok(());
+    }
+    view.keywords_told = known;
+    let read_only = view.read_only;
+    write(session, keywords, read_only);
+    Ok(())
+}
+
+/// Writes FLAGS and PERMANENTFLAGS.
+pub fn write(session: &mut Session, keywords: &KeywordTable, read_only: bool) {
+    let system = SystemFlags::NAMED.iter().map(|(_, name)| (*name).to_owned());
+    let all: Vec<String> = system.chain(keywords.all().map(|keyword| keyword.as_str().to_owned())).collect();
+    let mut permanent = if read_only { Vec::new() } else { all.clone() };
+    if !read_only && !keywords.is_full() {
+        permanent.push("\\*".to_owned());
+    }
+    response::flags(&mut session.writer(), all.iter().map(String::as_str));
+    let text = if read_only { "No flag can be changed" } else { "These flags are kept" };
+    session.untagged("OK", Some(Code::PermanentFlags(permanent)), text);
+}

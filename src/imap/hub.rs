@@ -1,0 +1,135 @@
+//! Tells sessions that something changed: never what. What it was is read from the store (STORE.md, News).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use event_listener::{Event, EventListener};
+
+use crate::model::{AccountId, MailboxId, ModSeq};
+use crate::store::News;
+
+/// The sessions that listen, by account.
+#[derive(Debug, Default)]
+pub struct Hub {
+    accounts: Mutex<HashMap<AccountId, Vec<Weak<Bell>>>>,
+    /// For each mailbox the lowest UID that no session has been told of as `\Recent` (RFC 3501 §2.3.2).
+    /// Not durable: after a restart what arrived before it is old.
+    recent: Mutex<HashMap<MailboxId, u32>>,
+}
+
+/// What rings for one session.
+#[derive(Debug, Default)]
+pub struct Bell {
+    selected: Mutex<Option<MailboxId>>,
+    mailbox: AtomicU64,
+    account: AtomicU64,
+    event: Event,
+}
+
+impl Bell {
+    /// From now on news of `mailbox` ring.
+    pub fn watch(&self, mailbox: Option<MailboxId>) {
+        *lock(&self.selected) = mailbox;
+        self.mailbox.store(0, Ordering::SeqCst);
+    }
+
+    /// A future that ends at the next news. Take it before looking at what has been reached, or news in
+    /// between are missed.
+    pub fn listen(&self) -> EventListener {
+        self.event.listen()
+    }
+
+    /// The modseq that the watched mailbox has reached, as far as was rung.
+    pub fn mailbox_reached(&self) -> ModSeq {
+        ModSeq(self.mailbox.load(Ordering::SeqCst))
+    }
+
+    /// The modseq that the account's list of mailboxes or the account itself has reached.
+    pub fn account_reached(&self) -> ModSeq {
+        ModSeq(self.account.load(Ordering::SeqCst))
+    }
+
+    fn ring(&self, news: &News) {
+        match news.mailbox {
+            Some(mailbox) if *lock(&self.selected) == Some(mailbox) => {
+                self.mailbox.fetch_max(news.modseq.0, Ordering::SeqCst);
+            }
+            Some(_) => return,
+            None => {
+                self.account.fetch_max(news.modseq.0, Ordering::SeqCst);
+            }
+        }
+        self.event.notify(usize::MAX);
+    }
+}
+
+impl Hub {
+    /// A bell for a session of this account. It falls silent when it is dropped.
+    pub fn join(&self, account: AccountId) -> Arc<Bell> {
+        let bell = Arc::new(Bell::default());
+        let mut accounts = lock(&self.accounts);
+        let bells = accounts.entry(account).or_default();
+        bells.retain(|known| known.strong_count() > 0);
+        bells.push(Arc::downgrade(&bell));
+        bell
+    }
+
+    /// Passes on what the store's writer says. Does not block but for a short lock.
+    pub fn ring(&self, news: &News) {
+        let bells: Vec<Arc<Bell>> = lock(&self.accounts)
+            .get(&news.account)
+            .map(|bells| bells.iter().filter_map(Weak::upgrade).collect())
+            .unwrap_or_default();
+        bells.iter().for_each(|bell| bell.ring(news));
+    }
+
+    /// Takes the messages from the lowest untold UID up to `next` as recent for the caller, and returns the
+    /// lowest; `first` says which it is when nothing is known yet. With `keep` (EXAMINE, STATUS) they stay
+    /// recent for others (RFC 3501 §6.3.2).
+    pub fn take_recent(&self, mailbox: MailboxId, next: u32, keep: bool, first: u32) -> u32 {
+        let mut recent = lock(&self.recent);
+        let lowest = recent.get(&mailbox).copied().unwrap_or(first).min(next);
+        recent.insert(mailbox, if keep { lowest } else { next });
+        lowest
+    }
+
+    /// The lowest untold UID, if the mailbox was ever opened in this run.
+    pub fn recent(&self, mailbox: MailboxId) -> Option<u32> {
+        lock(&self.recent).get(&mailbox).copied()
+    }
+}
+
+/// A poisoned lock holds a whole value all the same: each is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bell_rings_for_its_account_and_mailbox_only() {
+        let hub = Hub::default();
+        let bell = hub.join(AccountId(1));
+        bell.watch(Some(MailboxId(5)));
+        let news =
+            |account, mailbox, modseq| News { account: AccountId(account), mailbox, modseq: ModSeq(modseq) };
+        hub.ring(&news(1, Some(MailboxId(6)), 7));
+        hub.ring(&news(2, Some(MailboxId(5)), 8));
+        assert_eq!(bell.mailbox_reached(), ModSeq(0));
+        hub.ring(&news(1, Some(MailboxId(5)), 9));
+        hub.ring(&news(1, None, 10));
+        assert_eq!((bell.mailbox_reached(), bell.account_reached()), (ModSeq(9), ModSeq(10)));
+    }
+
+    #[test]
+    fn recent_is_told_once() {
+        let hub = Hub::default();
+        let mailbox = MailboxId(1);
+        assert_eq!(hub.take_recent(mailbox, 5, true, 3), 3);
+        assert_eq!(hub.take_recent(mailbox, 5, false, 1), 3);
+        assert_eq!(hub.take_recent(mailbox, 8, false, 1), 5);
+    }
+}

@@ -1,0 +1,47 @@
+//! IDLE (RFC 9051 §6.3.13), in any state after login: Outlook idles with no mailbox open.
+
+use std::time::Duration;
+
+use crate::imap::connection::Input;
+use crate::imap::news::{self, Expunges};
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session};
+use crate::protocol::framing::Event;
+use crate::protocol::response;
+
+/// Silence after which a sign of life is sent: it keeps NAT entries alive. There is no cut-off, for some
+/// clients neither renew IDLE nor come back; the text and the interval are not those that make FairEmail
+/// give up IDLE (CLIENTS.md).
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// Tells news as they come until the client says DONE.
+///
+/// # Errors
+/// Of reading news, or when the client goes or says something else.
+pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
+    response::continuation(&mut session.writer(), "Listening");
+    let bell = std::sync::Arc::clone(&session.user()?.bell);
+    session.io.framer.expect_line();
+    let shutdown = session.shutdown();
+    loop {
+        // Taken before the look at the store: a change in between rings it.
+        let heard = bell.listen();
+        news::sync(session, Expunges::Told).await?;
+        let interrupt = async { futures_lite::FutureExt::or(heard, shutdown.wait()).await };
+        match session.io.next_or(SIGN_OF_LIFE, interrupt).await {
+            Input::Event(Event::Line(line)) if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => {
+                return Ok(Done::ok("IDLE completed"));
+            }
+            // A tagged command inside IDLE (iOS): IDLE is over, and the line is not a command either.
+            Input::Event(Event::Line(_)) => return Err(Refusal::bad("IDLE ends with DONE")),
+            Input::Event(_) => return Err(Refusal::bad("IDLE ends with DONE")),
+            Input::TimedOut => session.untagged("OK", None, "Postern is here"),
+            Input::Interrupted if shutdown.is_triggered() => {
+                session.bye(None, "The server is restarting; come back soon");
+                return Err(Refusal::hangup("shutdown"));
+            }
+            Input::Interrupted => {}
+            Input::Closed => return Err(Refusal::hangup("closed in IDLE")),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! LIST, LSUB and XLIST (RFC 9051 §6.3.9, RFC 3501 §6.3.9).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::imap::pattern::Pattern;
+use crate::imap::refusal::Refusal;
+use crate::imap::session::{Done, Session};
+use crate::imap::status;
+use crate::model::{AccountId, MailboxName};
+use crate::protocol::command::list::{List, Lsub};
+use crate::protocol::response::list::{self, Attributes};
+use crate::store::mailboxes::{self, Mailbox};
+use crate::store::{Error, Rows};
+
+/// An account's names: mailboxes, subscriptions, and what lies above them.
+struct Tree {
+    /// Each name, and the mailbox if there is one.
+    names: BTreeMap<Order, (MailboxName, Option<Mailbox>)>,
+    /// Names that have others below them that exist.
+    parents: BTreeSet<MailboxName>,
+    subscribed: BTreeSet<MailboxName>,
+    /// Names that have subscribed ones below them.
+    above_subscribed: BTreeSet<MailboxName>,
+}
+
+/// INBOX first, then by name.
+type Order = (bool, String);
+
+fn order(name: &MailboxName) -> Order {
+    (!name.is_inbox(), name.as_str().to_owned())
+}
+
+impl Tree {
+    fn read(rows: &dyn Rows, account: AccountId) -> Result<Self, Error> {
+        let mut tree = Tree {
+            names: BTreeMap::new(),
+            parents: BTreeSet::new(),
+            subscribed: mailboxes::subscriptions(rows, account)?.into_iter().collect(),
+            above_subscribed: BTreeSet::new(),
+        };
+        for mailbox in mailboxes::list(rows, account)? {
+            for above in mailbox.name.ancestors() {
+                tree.names.entry(order(&above)).or_insert_with(|| (above.clone(), None));
+                tree.parents.insert(above);
+            }
+            tree.names.insert(order(&mailbox.name), (mailbox.name.clone(), Some(mailbox)));
+        }
+        for name in &tree.subscribed {
+            tree.names.entry(order(name)).or_insert_with(|| (name.clone(), None));
+            for above in name.ancestors() {
+                tree.names.entry(order(&above)).or_insert_with(|| (above.clone(), None));
+                tree.above_subscribed.insert(above);
+            }
+        }
+        Ok(tree)
+    }
+
+    fn attributes(&self, name: &MailboxName, mailbox: Option<&Mailbox>) -> Attributes {
+        Attributes {
+            non_existent: mailbox.is_none(),
+            has_children: Some(self.parents.contains(name)),
+            special_use: mailbox.and_then(|mailbox| mailbox.special_use),
+            ..Attributes::default()
+        }
+    }
+
+    /// What LIST tells of a name; `None` if it is not among what was asked for.
+    fn select(
+        &self,
+        command: &List,
+        patterns: &[Pattern],
+        name: &MailboxName,
+        mailbox: Option<&Mailbox>,
+    ) -> Option<Attributes> {
+        if !patterns.iter().any(|pattern| pattern.matches(name)) {
+            return None;
+        }
+        let mut attributes = self.attributes(name, mailbox);
+        let selection = &command.selection;
+        let is_subscribed = self.subscribed.contains(name);
+        let mut selected = true;
+        if selection.subscribed {
+            selected = is_subscribed;
+        } else if mailbox.is_none() && !self.parents.contains(name) {
+            // Neither there nor above anything that is: only a subscription.
+            return None;
+        }
+        if selection.special_use {
+            selected &= attributes.special_use.is_some();
+        }
+        attributes.subscribed = is_subscribed && (selection.subscribed || command.ret.subscribed);
+        if selection.recursive_match {
+            let below: Vec<&MailboxName> =
+                self.below(name, selection.subscribed, selection.special_use).collect();
+            // A name that was not selected itself is told only for one below it that is not (RFC 9051
+            // §6.3.9.6).
+            let hidden = below.iter().any(|name| !patterns.iter().any(|pattern| pattern.matches(name)));
+            attributes.child_info_subscribed =
+                selection.subscribed && !below.is_empty() && (selected || hidden);
+            selected |= hidden;
+        }
+        selected.then_some(attributes)
+    }
+
+    fn below<'a>(
+        &'a self,
+        name: &'a MailboxName,
+        subscribed: bool,
+        special_use: bool,
+    ) -> impl Iterator<Item = &'a MailboxName> {
+        self.names.values().filter_map(move |(other, mailbox)| {
+            let fits = (!subscribed || self.subscribed.contains(other))
+                && (!special_use || mailbox.as_ref().is_some_and(|mailbox| mailbox.special_use.is_some()));
+            (fits && other.is_below(name)).then_some(other)
+        })
+    }
+}
+
+/// LIST and XLIST.
+///
+/// # Errors
+/// Those of the store.
+pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> {
+    if !command.extended && matches!(command.patterns.as_slice(), [only] if only.is_empty()) {
+        // It asks for the separator (RFC 9051 §6.3.9).
+        let root = Attributes { no_select: true, ..Attributes::default() };
+        list::list(&mut session.writer(), &root, "");
+        return Ok(Done::ok("LIST completed"));
+    }
+    let account = session.account()?;
+    let tree = session.shared.pool.read(move |snapshot| Tree::read(snapshot, account)).await?;
+    let patterns = Pattern::all(&command.reference, &command.patterns);
+    for (name, mailbox) in tree.names.values() {
+        let Some(attributes) = tree.select(&command, &patterns, name, mailbox.as_ref()) else { continue };
+        let write = if command.xlist { list::xlist } else { list::list };
+        write(&mut session.writer(), &attributes, name.as_str());
+        if let Some(mailbox) = mailbox.as_ref().filter(|_| !command.ret.status.is_empty()) {
+            status::write(session, mailbox, &command.ret.status);
+        }
+        session.io.flush_if_large().await?;
+    }
+    Ok(Done::ok("LIST completed"))
+}
+
+/// LSUB: subscriptions, and with `%` what lies above them (RFC 3501 §6.3.9).
+///
+/// # Errors
+/// Those of the store.
+pub async fn lsub(session: &mut Session, command: Lsub) -> Result<Done, Refusal> {
+    let account = session.account()?;
+    let tree = session.shared.pool.read(move |snapshot| Tree::read(snapshot, account)).await?;
+    let patterns = Pattern::all(&command.reference, std::slice::from_ref(&command.pattern));
+    for (name, mailbox) in tree.names.values() {
+        if !patterns.iter().any(|pattern| pattern.matches(name)) {
+            continue;
+        }
+        let subscribed = tree.subscribed.contains(name);
+        let above = command.pattern.contains('%') && tree.above_subscribed.contains(name);
+        if subscribed || above {
+            let mut attributes = tree.attributes(name, mailbox.as_ref());
+            attributes.no_select = !subscribed;
+            attributes.non_existent &= subscribed;
+            list::lsub(&mut session.writer(), &attributes, name.as_str());
+        }
+        session.io.flush_if_large().await?;
+    }
+    Ok(Done::ok("LSUB completed"))
+}

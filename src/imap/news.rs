@@ -1,0 +1,204 @@
+//! Tells a client what has changed in its mailbox: EXPUNGE or VANISHED, EXISTS, RECENT, FETCH.
+
+use std::ops::ControlFlow;
+
+use crate::imap::flags;
+use crate::imap::refusal::Refusal;
+use crate::imap::session::Session;
+use crate::imap::view::{Update, View, expunge_order};
+use crate::model::{ModSeq, UidSet};
+use crate::protocol::command::{Command, Selected};
+use crate::protocol::response::{self, fetch::Fetch};
+use crate::store::record::Record;
+use crate::store::{Error, messages};
+
+/// Changed messages that are told in one chunk.
+const CHANGED_A_CHUNK: usize = 1_000;
+
+/// Whether messages may leave the client's numbering now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expunges {
+    /// EXPUNGE and VANISHED may be sent.
+    Told,
+    /// They wait.
+    Held,
+}
+
+/// When an EXPUNGE may be told: not in answer to FETCH, STORE and SEARCH, which speak of numbers (RFC 9051
+/// §7.5.1); their UID forms are other commands. `Held` is right for FETCH by number even when it names UIDs.
+#[must_use]
+pub fn may_expunge(command: &Command) -> Expunges {
+    let held = match command {
+        Command::Select(Selected::Fetch(fetch)) => !fetch.uid,
+        Command::Select(Selected::Store(store)) => !store.uid,
+        Command::Select(Selected::Search(search)) => !search.uid,
+        _ => false,
+    };
+    if held { Expunges::Held } else { Expunges::Told }
+}
+
+/// Tells what is new, as far as `expunges` lets it. Cheap when nothing is: then the store is not asked.
+///
+/// # Errors
+/// Those of the store and of the socket.
+pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refusal> {
+    let Ok(user) = session.user() else { return Ok(()) };
+    let reached = user.bell.mailbox_reached();
+    let Ok(view) = session.view() else { return Ok(()) };
+    if !view.is_behind(reached) {
+        return Ok(());
+    }
+    if reached > view.seen() {
+        let reader = view.clone();
+        let update = session.shared.pool.read(move |snapshot| reader.read(snapshot)).await?;
+        tell(session, update, expunges).await?;
+    } else if expunges == Expunges::Told {
+        tell_expunged(session)?;
+    }
+    Ok(())
+}
+
+async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Result<(), Refusal> {
+    session.view_mut()?.take(&update);
+    if expunges == Expunges::Told {
+        tell_expunged(session)?;
+    }
+    if !update.added.is_empty() {
+        tell_new(session, &update.added)?;
+    }
+    tell_changed(session, &update.changed).await
+}
+
+/// Takes pending messages out of the client's numbering and says so.
+///
+/// # Errors
+/// If no mailbox is open.
+pub fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
+    let (gone, numbers) = session.view_mut()?.expunge();
+    let qresync = session.enabled.qresync;
+    let mut writer = session.writer();
+    if qresync && !gone.is_empty() {
+        response::vanished(&mut writer, &gone, false);
+    } else if !qresync {
+        expunge_order(&numbers).for_each(|number| response::expunge(&mut writer, number));
+    }
+    Ok(())
+}
+
+fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
+    let rev2 = session.enabled.rev2;
+    let view = session.view()?;
+    let (mailbox, read_only) = (view.mailbox, view.read_only);
+    let next = added.last().map_or(1, |last| last.saturating_add(1));
+    let first = added.first().unwrap_or(next);
+    let lowest = session.shared.hub.take_recent(mailbox, next, read_only, first);
+    let view = session.view_mut()?;
+    view.extend(added);
+    view.add_recent(&added.intersection(&std::iter::once(lowest..=u32::MAX).collect()));
+    let (exists, recent) = (view.exists(), view.recent_count());
+    let mut writer = session.writer();
+    response::exists(&mut writer, exists);
+    if !rev2 {
+        response::recent(&mut writer, recent);
+    }
+    Ok(())
+}
+
+/// FETCH responses for messages whose flags another session changed.
+///
+/// # Errors
+/// Those of the store and of the socket.
+pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(), Refusal> {
+    let mut rest = changed.clone();
+    while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
+        let mailbox = session.view()?.mailbox;
+        let wanted = rest;
+        let (records, keywords, done) = session
+            .shared
+            .pool
+            .read(move |snapshot| {
+                let mut records: Vec<Record> = Vec::new();
+                let mut next = None;
+                messages::scan(snapshot, mailbox, first..=last, &mut |record| {
+                    if !wanted.contains(record.uid.get()) {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    if records.len() == CHANGED_A_CHUNK {
+                        next = Some(record.uid.get());
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    records.push(record.clone());
+                    Ok(ControlFlow::Continue(()))
+                })?;
+                let left = next.map(|next| wanted.intersection(&std::iter::once(next..=u32::MAX).collect()));
+                Ok::<_, Error>((records, messages::keywords(snapshot, mailbox)?, left))
+            })
+            .await?;
+        flags::tell_keywords(session, &keywords)?;
+        for record in &records {
+            let view = session.view()?;
+            if !view.is_own(record.uid, record.modseq) {
+                tell_flags(session, record, &keywords, true)?;
+            }
+        }
+        session.io.flush_if_large().await?;
+        match done {
+            Some(left) => rest = left,
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+/// One FETCH response with a message's flags, its UID if asked for, and its MODSEQ in a CONDSTORE session.
+///
+/// # Errors
+/// If no mailbox is open.
+pub fn tell_flags(
+    session: &mut Session,
+    record: &Record,
+    keywords: &crate::store::keywords::KeywordTable,
+    uid: bool,
+) -> Result<(), Refusal> {
+    let condstore = session.enabled.condstore;
+    let view = session.view_mut()?;
+    let Some(number) = view.seq(record.uid) else { return Ok(()) };
+    if condstore {
+        view.note_sent(record.modseq);
+    }
+    let recent = view.recent().contains(record.uid.get());
+    let rev2 = session.enabled.rev2;
+    let mut writer = session.writer();
+    let mut fetch = Fetch::new(&mut writer, number);
+    if uid {
+        fetch.uid(record.uid);
+    }
+    fetch.flags(flags::names(record, keywords, recent && !rev2));
+    if condstore {
+        fetch.modseq(record.modseq);
+    }
+    fetch.finish();
+    Ok(())
+}
+
+/// The modseq of a view's last told state, for `[HIGHESTMODSEQ]`.
+#[must_use]
+pub fn told(view: &View) -> ModSeq {
+    view.told()
+}
+
+/// One FETCH response with a message's UID and MODSEQ: what a silent STORE still says (RFC 7162 §3.1.3).
+///
+/// # Errors
+/// If no mailbox is open.
+pub fn tell_modseq(session: &mut Session, record: &Record) -> Result<(), Refusal> {
+    let view = session.view_mut()?;
+    let Some(number) = view.seq(record.uid) else { return Ok(()) };
+    view.note_sent(record.modseq);
+    let mut writer = session.writer();
+    let mut fetch = Fetch::new(&mut writer, number);
+    fetch.uid(record.uid);
+    fetch.modseq(record.modseq);
+    fetch.finish();
+    Ok(())
+}

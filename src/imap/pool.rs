@@ -1,0 +1,87 @@
+//! Store calls on the blocking pool, in bounded numbers: the pool itself would grow to hundreds of threads.
+
+use async_lock::Semaphore;
+
+use crate::imap::refusal::Refusal;
+use crate::store::{Error, Snapshot, Store, Transaction};
+
+/// Reads at a time: each fills one chunk of output and ends, so few threads serve many sessions.
+const READS: usize = 4;
+/// Writes that wait at a time. They only wait, and all that wait share one sync (STORE.md, one writer).
+const WRITES: usize = 32;
+/// Password hashes at a time: one takes 19 MiB (FACTS.md, argon2).
+const HASHES: usize = 1;
+
+/// The gate to the store for all sessions.
+#[derive(Debug)]
+pub struct Pool {
+    store: Store,
+    reads: Semaphore,
+    writes: Semaphore,
+    hashes: Semaphore,
+}
+
+impl Pool {
+    /// A pool over this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Pool {
+            store,
+            reads: Semaphore::new(READS),
+            writes: Semaphore::new(WRITES),
+            hashes: Semaphore::new(HASHES),
+        }
+    }
+
+    /// The store itself, for what does not block.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Runs `read` over a snapshot that lives no longer than the call.
+    ///
+    /// # Errors
+    /// Those of the store and of `read`.
+    pub async fn read<T, E>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
+        let _permit = self.reads.acquire().await;
+        let store = self.store.clone();
+        smol::unblock(move || {
+            let snapshot = store.snapshot()?;
+            read(&snapshot).map_err(Into::into)
+        })
+        .await
+    }
+
+    /// Runs `job` on the writer; back when it is durable.
+    ///
+    /// # Errors
+    /// Those of the store and of `job`.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _permit = self.writes.acquire().await;
+        let store = self.store.clone();
+        smol::unblock(move || store.write(job)).await.map_err(Into::into)
+    }
+
+    /// Runs something that takes a write's place, such as the end of an incoming message.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let _permit = self.writes.acquire().await;
+        smol::unblock(work).await
+    }
+
+    /// Runs a password hash.
+    pub async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let _permit = self.hashes.acquire().await;
+        smol::unblock(work).await
+    }
+}

@@ -1,0 +1,458 @@
+//! A session: its state, what was enabled, and which command is which handler's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::imap::connection::{Connection, Input};
+use crate::imap::hub::Bell;
+use crate::imap::listener::Shutdown;
+use crate::imap::news::{self, Expunges};
+use crate::imap::refusal::{Condition, Refusal};
+use crate::imap::seats::Seat;
+use crate::imap::view::View;
+use crate::imap::{
+    Shared, append, auth, copy, enable, expunge, fetch, id, idle, list, mailbox, search, select, status,
+    store,
+};
+use crate::model::{AccountId, DeviceId};
+use crate::protocol::capability;
+use crate::protocol::command::{self, Any, Auth, Command, NonAuth, Selected, Tag, Tagged};
+use crate::protocol::framing::{Event, LiteralHead};
+use crate::protocol::response::code::Code;
+use crate::protocol::response::{self, Dialect, Writer};
+
+/// Before login a client has so long for each command (RFC 9051 §5.4 asks for 30 minutes once logged in).
+const PATIENCE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// After login: more than the 29 minutes at which clients renew IDLE.
+const PATIENCE: Duration = Duration::from_secs(32 * 60);
+/// The longest command before login: a name, a password and a mechanism.
+const COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
+/// The longest command after login: UID sets of large mailboxes (CLIENTS.md, Outlook, Apple Mail).
+const COMMAND: usize = 2 * 1024 * 1024;
+/// A client that sends so many wrong commands in a row is not a mail client.
+const BAD_IN_A_ROW: u32 = 50;
+
+/// Who is logged in.
+pub struct User {
+    /// The account.
+    pub account: AccountId,
+    /// Its name, for the log.
+    pub name: String,
+    /// The device whose password was used.
+    pub device: Option<DeviceId>,
+    /// Rings when something changes.
+    pub bell: Arc<Bell>,
+    /// Its place among all sessions.
+    pub seat: Seat,
+}
+
+/// The states of RFC 9051 §3; each owns what it has.
+pub enum State {
+    /// Not logged in: a stranger's seat.
+    NotAuthenticated(Seat),
+    /// Logged in.
+    Authenticated(User),
+    /// A mailbox is open.
+    Selected(User, Box<View>),
+    /// The connection ends.
+    Logout,
+}
+
+/// What the client has enabled (RFC 9051 §6.3.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Enabled {
+    /// IMAP4rev2: ESEARCH, no RECENT, UTF-8 names.
+    pub rev2: bool,
+    /// UTF8=ACCEPT (RFC 9755).
+    pub utf8: bool,
+    /// CONDSTORE (RFC 7162 §3.1): FETCH responses carry MODSEQ.
+    pub condstore: bool,
+    /// QRESYNC (RFC 7162 §3.2): VANISHED in place of EXPUNGE.
+    pub qresync: bool,
+}
+
+impl Enabled {
+    /// How strings are written to this client.
+    #[must_use]
+    pub fn dialect(self) -> Dialect {
+        Dialect { utf8: self.utf8, rev2: self.rev2 }
+    }
+}
+
+/// How a command that was done is answered.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// The response code of the OK.
+    pub code: Option<Code>,
+    /// Its text.
+    pub text: &'static str,
+}
+
+impl Done {
+    /// OK with this text.
+    #[must_use]
+    pub fn ok(text: &'static str) -> Done {
+        Done { code: None, text }
+    }
+
+    /// OK with a code.
+    #[must_use]
+    pub fn with(code: Code, text: &'static str) -> Done {
+        Done { code: Some(code), text }
+    }
+}
+
+/// One client's session.
+pub struct Session {
+    /// What all sessions share.
+    pub shared: Arc<Shared>,
+    /// The bytes.
+    pub io: Connection,
+    /// The state.
+    pub state: State,
+    /// What the client has enabled.
+    pub enabled: Enabled,
+    /// What the client said of itself (ID), for the device list.
+    pub client: String,
+    shutdown: Shutdown,
+    bad_in_a_row: u32,
+}
+
+impl Session {
+    /// A session that has said nothing yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, io: Connection, seat: Seat, shutdown: Shutdown) -> Self {
+        Session {
+            shared,
+            io,
+            state: State::NotAuthenticated(seat),
+            enabled: Enabled::default(),
+            client: String::new(),
+            shutdown,
+            bad_in_a_row: 0,
+        }
+    }
+
+    /// Greets, then serves commands until the end.
+    pub async fn run(mut self) {
+        self.io.framer.set_limit(COMMAND_BEFORE_LOGIN);
+        let capabilities = self.capabilities();
+        self.untagged("OK", Some(Code::Capability(capabilities)), "Postern is ready");
+        while !matches!(self.state, State::Logout) {
+            let shutdown = self.shutdown.clone();
+            match self.io.next_or(self.patience(), shutdown.wait()).await {
+                Input::Event(event) => self.on_event(event).await,
+                Input::Closed => break,
+                Input::TimedOut => {
+                    self.bye(None, "Nothing was heard for too long");
+                }
+                Input::Interrupted => {
+                    self.bye(Some(Code::Unavailable), "The server is restarting; come back soon")
+                }
+            }
+        }
+        self.io.close().await;
+    }
+
+    /// The writer for responses, in the client's dialect.
+    pub fn writer(&mut self) -> Writer<'_> {
+        Writer::new(self.io.out(), self.enabled.dialect())
+    }
+
+    /// The capabilities in the present state.
+    #[must_use]
+    pub fn capabilities(&self) -> Vec<String> {
+        let phase = match self.state {
+            State::NotAuthenticated(_) if self.may_send_password() && !self.io.is_encrypted() => {
+                capability::Phase::PlainLoopback
+            }
+            State::NotAuthenticated(_) if self.io.is_encrypted() => capability::Phase::Encrypted,
+            State::NotAuthenticated(_) => capability::Phase::Plain,
+            _ => capability::Phase::Authenticated,
+        };
+        capability::list(phase, self.shared.message_limit)
+    }
+
+    /// Whether a password may come: never in the clear, but from this machine itself.
+    #[must_use]
+    pub fn may_send_password(&self) -> bool {
+        self.io.is_encrypted() || self.io.peer().ip().to_canonical().is_loopback()
+    }
+
+    /// The account that is logged in.
+    ///
+    /// # Errors
+    /// Refused when nobody is.
+    pub fn user(&self) -> Result<&User, Refusal> {
+        match &self.state {
+            State::Authenticated(user) | State::Selected(user, _) => Ok(user),
+            _ => Err(Refusal::bad("Log in first")),
+        }
+    }
+
+    /// The account's id.
+    ///
+    /// # Errors
+    /// Refused when nobody is logged in.
+    pub fn account(&self) -> Result<AccountId, Refusal> {
+        self.user().map(|user| user.account)
+    }
+
+    /// The open mailbox.
+    ///
+    /// # Errors
+    /// Refused when none is open.
+    pub fn view(&self) -> Result<&View, Refusal> {
+        match &self.state {
+            State::Selected(_, view) => Ok(view),
+            _ => Err(Refusal::bad("Select a mailbox first")),
+        }
+    }
+
+    /// The open mailbox, to change what the client has been told.
+    ///
+    /// # Errors
+    /// Refused when none is open.
+    pub fn view_mut(&mut self) -> Result<&mut View, Refusal> {
+        match &mut self.state {
+            State::Selected(_, view) => Ok(view),
+            _ => Err(Refusal::bad("Select a mailbox first")),
+        }
+    }
+
+    /// Leaves the open mailbox, if one is open.
+    pub fn deselect(&mut self) -> Option<View> {
+        match std::mem::replace(&mut self.state, State::Logout) {
+            State::Selected(user, view) => {
+                user.bell.watch(None);
+                self.state = State::Authenticated(user);
+                Some(*view)
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Opens a mailbox in place of what was open.
+    pub fn open(&mut self, view: View) {
+        match std::mem::replace(&mut self.state, State::Logout) {
+            State::Authenticated(user) | State::Selected(user, _) => {
+                self.state = State::Selected(user, Box::new(view));
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// After login the limits are wider.
+    pub fn log_in(&mut self, user: User) {
+        self.io.framer.set_limit(COMMAND);
+        self.state = State::Authenticated(user);
+    }
+
+    /// Ends the session with `* BYE`.
+    pub fn bye(&mut self, code: Option<Code>, text: &str) {
+        self.untagged("BYE", code, text);
+        self.state = State::Logout;
+    }
+
+    /// An untagged status response.
+    pub fn untagged(&mut self, condition: &str, code: Option<Code>, text: &str) {
+        response::status_line(&mut self.writer(), None, condition, code.as_ref(), text);
+    }
+
+    /// A tagged status response.
+    pub fn tagged(&mut self, tag: &Tag, condition: &str, code: Option<&Code>, text: &str) {
+        response::status_line(&mut self.writer(), Some(tag.as_str()), condition, code, text);
+    }
+
+    /// Whether the server ends.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    fn patience(&self) -> Duration {
+        if matches!(self.state, State::NotAuthenticated(_)) { PATIENCE_BEFORE_LOGIN } else { PATIENCE }
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Command(bytes) => match command::parse(&bytes, self.command_dialect()) {
+                Ok(tagged) => {
+                    self.bad_in_a_row = 0;
+                    self.execute(tagged).await;
+                }
+                Err(error) => self.refuse_bad(error.tag.as_ref(), error.code(), &error.text),
+            },
+            Event::Literal(head) => self.on_literal(head).await,
+            // Only a handler that asked for a line is given one; here it would be an answer to nothing.
+            Event::Line(_) => self.refuse_bad(None, None, "This is no command"),
+            Event::Invalid(problem) => {
+                let tag = problem.tag();
+                self.refuse_bad(tag.as_ref(), None, problem.text());
+                if problem.is_fatal() {
+                    self.bye(None, "The stream cannot be followed any more");
+                }
+            }
+        }
+    }
+
+    /// A literal begins: APPEND's is streamed, any other is collected if it is small enough.
+    async fn on_literal(&mut self, head: LiteralHead) {
+        let logged_in = !matches!(self.state, State::NotAuthenticated(_));
+        if logged_in && append::is_append(&head.so_far) {
+            return append::run(self, head).await;
+        }
+        if self.io.framer.accept() {
+            if !head.non_sync {
+                response::continuation(&mut self.writer(), "Go on");
+            }
+            return;
+        }
+        let tag = command::tag_of(&head.so_far);
+        if self.io.framer.refuse() {
+            self.refuse_bad(tag.as_ref(), Some(Code::TooBig), "The literal is longer than a command may be");
+        } else {
+            self.bye(Some(Code::TooBig), "The literal is far too long");
+        }
+    }
+
+    /// Answers BAD, and ends a session that sends nothing else.
+    pub fn refuse_bad(&mut self, tag: Option<&Tag>, code: Option<Code>, text: &str) {
+        match tag {
+            Some(tag) if code.as_ref().is_some_and(|code| matches!(code, Code::BadCharset(_))) => {
+                self.tagged(tag, "NO", code.as_ref(), text);
+            }
+            Some(tag) => self.tagged(tag, "BAD", code.as_ref(), text),
+            None => self.untagged("BAD", code, text),
+        }
+        self.bad_in_a_row += 1;
+        if self.bad_in_a_row >= BAD_IN_A_ROW {
+            self.bye(None, "Too many commands in a row were not understood");
+        }
+    }
+
+    /// How the client writes mailbox names.
+    #[must_use]
+    pub fn command_dialect(&self) -> command::Dialect {
+        command::Dialect { utf8: self.enabled.utf8 || self.enabled.rev2 }
+    }
+
+    async fn execute(&mut self, tagged: Tagged) {
+        let Tagged { tag, command } = tagged;
+        let expunges = news::may_expunge(&command);
+        let outcome = self.dispatch(&tag, command).await;
+        self.answer(&tag, expunges, outcome).await;
+    }
+
+    /// Sends the news and then the tagged reply.
+    pub async fn answer(&mut self, tag: &Tag, expunges: Expunges, outcome: Result<Done, Refusal>) {
+        if matches!(&outcome, Err(refusal) if refusal.condition == Condition::Answered) {
+            return;
+        }
+        let hung_up = matches!(&outcome, Err(refusal) if refusal.condition == Condition::Hangup);
+        if hung_up || matches!(self.state, State::Logout) && outcome.is_err() {
+            self.state = State::Logout;
+            return;
+        }
+        if let Err(refusal) = news::sync(self, expunges).await {
+            if refusal.condition == Condition::Hangup {
+                self.state = State::Logout;
+                return;
+            }
+            tracing::warn!(text = %refusal.text, "news of a mailbox could not be read");
+        }
+        match outcome {
+            Ok(done) => {
+                let code = done.code.or_else(|| self.correction());
+                self.tagged(tag, "OK", code.as_ref(), done.text);
+            }
+            Err(refusal) => {
+                let condition = if refusal.condition == Condition::Bad { "BAD" } else { "NO" };
+                self.tagged(tag, condition, refusal.code.as_ref(), &refusal.text);
+            }
+        }
+        if self.io.flush_if_large().await.is_err() {
+            self.state = State::Logout;
+        }
+    }
+
+    /// RFC 7162 §3.2.4: what the client saw of MODSEQ is above what it may take for HIGHESTMODSEQ.
+    fn correction(&self) -> Option<Code> {
+        let view = self.view().ok()?;
+        let told = view.correction().filter(|_| self.enabled.condstore)?;
+        Some(Code::HighestModSeq(told.0))
+    }
+
+    async fn dispatch(&mut self, tag: &Tag, command: Command) -> Result<Done, Refusal> {
+        match (command, &self.state) {
+            (Command::Any(any), _) => self.any(any),
+            (Command::NonAuth(command), State::NotAuthenticated(_)) => match command {
+                NonAuth::StartTls => auth::start_tls(self, tag).await,
+                NonAuth::Authenticate(command) => auth::authenticate(self, command).await,
+                NonAuth::Login(login) => auth::login(self, login).await,
+            },
+            (Command::NonAuth(_), _) => Err(Refusal::bad("You are logged in already")),
+            (_, State::NotAuthenticated(_)) => Err(Refusal::bad("Log in first")),
+            (Command::Auth(command), _) => self.auth(command).await,
+            (Command::Select(command), State::Selected(..)) => self.selected(tag, command).await,
+            (Command::Select(_), _) => Err(Refusal::bad("Select a mailbox first")),
+        }
+    }
+
+    fn any(&mut self, command: Any) -> Result<Done, Refusal> {
+        match command {
+            Any::Capability => {
+                let capabilities = self.capabilities();
+                response::capability(&mut self.writer(), &capabilities);
+                Ok(Done::ok("CAPABILITY completed"))
+            }
+            Any::Noop => Ok(Done::ok("NOOP completed")),
+            Any::Id(parameters) => Ok(id::run(self, &parameters)),
+            Any::Logout => {
+                self.bye(None, "See you soon");
+                Ok(Done::ok("LOGOUT completed"))
+            }
+        }
+    }
+
+    async fn auth(&mut self, command: Auth) -> Result<Done, Refusal> {
+        match command {
+            Auth::Enable(enable) => enable::run(self, &enable).await,
+            Auth::Select(command) => select::run(self, command).await,
+            Auth::Create(command) => mailbox::create(self, command).await,
+            Auth::Delete(command) => mailbox::delete(self, command).await,
+            Auth::Rename(command) => mailbox::rename(self, command).await,
+            Auth::Subscribe(command) => mailbox::subscribe(self, command).await,
+            Auth::Unsubscribe(command) => mailbox::unsubscribe(self, command).await,
+            Auth::List(command) => list::run(self, command).await,
+            Auth::Lsub(command) => list::lsub(self, command).await,
+            Auth::Namespace => {
+                response::list::namespace(&mut self.writer());
+                Ok(Done::ok("NAMESPACE completed"))
+            }
+            Auth::Status(command) => status::run(self, command).await,
+            Auth::Idle => idle::run(self).await,
+            Auth::Append => Err(Refusal::bad("APPEND needs a message as a literal")),
+        }
+    }
+
+    async fn selected(&mut self, tag: &Tag, command: Selected) -> Result<Done, Refusal> {
+        match command {
+            Selected::Check => Ok(Done::ok("CHECK completed")),
+            Selected::Close => expunge::close(self).await,
+            Selected::Unselect => {
+                self.deselect();
+                Ok(Done::ok("UNSELECT completed"))
+            }
+            Selected::Expunge(command) => expunge::run(self, command).await,
+            Selected::Search(command) => search::run(self, tag, command).await,
+            Selected::Fetch(command) => fetch::run(self, command).await,
+            Selected::Store(command) => store::run(self, command).await,
+            Selected::Copy(command) => copy::copy(self, command).await,
+            Selected::Move(command) => copy::move_(self, command).await,
+        }
+    }
+}

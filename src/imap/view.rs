@@ -1,0 +1,334 @@
+//! What a session has told its client of the selected mailbox: the map between sequence numbers and UIDs,
+//! and what has happened since (STORE.md, News).
+//!
+//! Invariants:
+//! - `uids` is exactly the list that the client's sequence numbers stand for. It changes only in
+//!   [`View::expunge`] and [`View::extend`], each of which comes with the responses that tell it.
+//! - Every change up to `seen` has been read; what of it could not be told yet waits in `pending`.
+//! - Every change up to `told` has been told.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, SequenceSet, Uid, UidList, UidSet};
+use crate::store::changes::{self, Since};
+use crate::store::messages;
+use crate::store::{Error, Rows};
+
+/// How many of a session's own changes are remembered so that they are not echoed. Older ones would be told
+/// again, which does no harm.
+const OWN_CHANGES: usize = 64;
+
+/// The selected mailbox as the client knows it.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The account that owns the mailbox.
+    pub account: AccountId,
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Its name when it was selected.
+    pub name: MailboxName,
+    /// Opened with EXAMINE.
+    pub read_only: bool,
+    uids: UidList,
+    pending: UidSet,
+    recent: UidSet,
+    seen: ModSeq,
+    told: ModSeq,
+    sent: ModSeq,
+    own: VecDeque<(ModSeq, UidSet)>,
+    /// How many keywords the client knows: FLAGS is sent again when there are more.
+    pub keywords_told: usize,
+    /// The result of the last SEARCH RETURN (SAVE): UIDs (RFC 5182 §2.1).
+    pub saved: UidSet,
+}
+
+/// What has happened since `seen`, as sets of UIDs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Gone, and known to the view.
+    pub expunged: UidSet,
+    /// New, in ascending order.
+    pub added: UidSet,
+    /// Known to the view, with other flags.
+    pub changed: UidSet,
+    /// Where reading has arrived.
+    pub upto: ModSeq,
+}
+
+impl Update {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.expunged.is_empty() && self.added.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl View {
+    /// A view as SELECT has just told it.
+    #[must_use]
+    pub fn new(
+        account: AccountId,
+        mailbox: MailboxId,
+        name: MailboxName,
+        read_only: bool,
+        uids: UidList,
+        reached: ModSeq,
+    ) -> Self {
+        View {
+            account,
+            mailbox,
+            name,
+            read_only,
+            uids,
+            pending: UidSet::new(),
+            recent: UidSet::new(),
+            seen: reached,
+            told: reached,
+            sent: ModSeq::ZERO,
+            own: VecDeque::new(),
+            keywords_told: 0,
+            saved: UidSet::new(),
+        }
+    }
+
+    /// The client's UIDs in the order of its sequence numbers.
+    #[must_use]
+    pub fn uids(&self) -> &UidList {
+        &self.uids
+    }
+
+    /// EXISTS as the client knows it.
+    #[must_use]
+    pub fn exists(&self) -> u32 {
+        self.uids.len()
+    }
+
+    /// Changes up to here have been read.
+    #[must_use]
+    pub fn seen(&self) -> ModSeq {
+        self.seen
+    }
+
+    /// Changes up to here have been told.
+    #[must_use]
+    pub fn told(&self) -> ModSeq {
+        self.told
+    }
+
+    /// UIDs that are gone but not told yet.
+    #[must_use]
+    pub fn pending(&self) -> &UidSet {
+        &self.pending
+    }
+
+    /// UIDs that are `\Recent` in this session (RFC 3501 §2.3.2).
+    #[must_use]
+    pub fn recent(&self) -> &UidSet {
+        &self.recent
+    }
+
+    /// Adds to the UIDs that are recent here.
+    pub fn add_recent(&mut self, uids: &UidSet) {
+        self.recent = self.recent.union(uids);
+    }
+
+    /// How many recent messages the client can see.
+    #[must_use]
+    pub fn recent_count(&self) -> u32 {
+        let Some(first) = self.recent.first() else { return 0 };
+        self.uids
+            .select_uids(&std::iter::once(first..=u32::MAX).collect())
+            .filter(|(_, uid)| self.recent.contains(uid.get()))
+            .count() as u32
+    }
+
+    /// Whether reading `rows` could find anything new, judged by the modseq that the bell rang.
+    #[must_use]
+    pub fn is_behind(&self, reached: ModSeq) -> bool {
+        reached > self.seen || !self.pending.is_empty()
+    }
+
+    /// Notes that a MODSEQ was sent to the client.
+    pub fn note_sent(&mut self, modseq: ModSeq) {
+        self.sent = self.sent.max(modseq);
+    }
+
+    /// `told`, if the client was sent a higher MODSEQ than that and so must not take what it saw for
+    /// HIGHESTMODSEQ (RFC 7162 §3.2.4).
+    #[must_use]
+    pub fn correction(&self) -> Option<ModSeq> {
+        (self.sent > self.told).then_some(self.told)
+    }
+
+    /// Notes a change that this session made and has answered for: it is not echoed.
+    pub fn note_own(&mut self, modseq: ModSeq, uids: UidSet) {
+        if self.own.len() == OWN_CHANGES {
+            self.own.pop_front();
+        }
+        self.own.push_back((modseq, uids));
+    }
+
+    /// Whether a record's present state is this session's own answered change.
+    #[must_use]
+    pub fn is_own(&self, uid: Uid, modseq: ModSeq) -> bool {
+        self.own.iter().any(|(known, uids)| *known == modseq && uids.contains(uid.get()))
+    }
+
+    /// The sequence numbers and UIDs that a set of sequence numbers means. `None` if it names a number
+    /// that does not exist, which is the client's error (RFC 9051 §9, `seq-number`).
+    #[must_use]
+    pub fn by_number(&self, set: &SequenceSet) -> Option<UidSet> {
+        let last = self.exists();
+        if set.max_number().is_some_and(|number| number > last) || (set.has_last() && last == 0) {
+            return None;
+        }
+        Some(self.uids.select_seqs(&set.resolve(last)).map(|(_, uid)| uid).collect())
+    }
+
+    /// The UIDs of the view that a UID set means; those that do not exist are ignored (RFC 9051 §6.4.9).
+    #[must_use]
+    pub fn by_uid(&self, set: &SequenceSet) -> UidSet {
+        let last = self.uids.last().map_or(0, Uid::get);
+        self.uids.select_uids(&set.resolve(last)).map(|(_, uid)| uid).collect()
+    }
+
+    /// Reads what has happened since `seen`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn read(&self, rows: &dyn Rows) -> Result<Update, Error> {
+        match changes::since(rows, self.account, self.mailbox, self.seen)? {
+            Since::Known(found) => {
+                Ok(self.known_only(found.expunged, &found.added, &found.changed, found.upto))
+            }
+            Since::BelowFloor => self.compare(rows),
+        }
+    }
+
+    /// What the client can have known: VANISHED and FETCH name nothing else, and what is new to the view is
+    /// told by EXISTS alone.
+    fn known_only(&self, expunged: UidSet, added: &UidSet, changed: &UidSet, upto: ModSeq) -> Update {
+        let last = self.uids.last().map_or(0, Uid::get);
+        let above: UidSet = last.checked_add(1).map(|first| first..=u32::MAX).into_iter().collect();
+        let known = |set: &UidSet| -> UidSet { self.uids.select_uids(set).map(|(_, uid)| uid).collect() };
+        let everything = added.union(changed);
+        Update {
+            expunged: known(&expunged).difference(&self.pending),
+            added: everything.intersection(&above),
+            changed: known(changed).difference(&expunged),
+            upto,
+        }
+    }
+
+    /// The view was too far behind for `changes`: its own list is compared with the blocks.
+    fn compare(&self, rows: &dyn Rows) -> Result<Update, Error> {
+        let mut present = UidSet::new();
+        let mut update = Update { upto: self.seen, ..Update::default() };
+        let last = self.uids.last().map_or(0, Uid::get);
+        messages::scan(rows, self.mailbox, 1..=u32::MAX, &mut |record| {
+            update.upto = update.upto.max(record.modseq);
+            if record.uid.get() > last {
+                update.added.insert(record.uid);
+            } else {
+                present.insert(record.uid);
+                if record.modseq > self.seen {
+                    update.changed.insert(record.uid);
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        update.expunged = self.uids.to_set().difference(&present).difference(&self.pending);
+        if let Some(row) = crate::store::mailboxes::get(rows, self.account, self.mailbox)? {
+            update.upto = update.upto.max(row.highest_modseq);
+        }
+        Ok(update)
+    }
+
+    /// Takes in what was read, but for the messages themselves: expunged UIDs wait until they may be told.
+    pub fn take(&mut self, update: &Update) {
+        self.pending = self.pending.union(&update.expunged);
+        self.seen = self.seen.max(update.upto);
+        if self.pending.is_empty() {
+            self.told = self.seen;
+        }
+    }
+
+    /// Removes what is pending and returns the UIDs and the sequence numbers that they had.
+    pub fn expunge(&mut self) -> (UidSet, UidSet) {
+        let gone = std::mem::take(&mut self.pending);
+        let numbers = self.uids.remove(&gone);
+        self.saved = self.saved.difference(&gone);
+        self.recent = self.recent.difference(&gone);
+        self.told = self.seen;
+        (gone, numbers)
+    }
+
+    /// Appends new UIDs: EXISTS follows.
+    pub fn extend(&mut self, added: &UidSet) {
+        self.uids.extend(added.uids());
+    }
+
+    /// The sequence number of a UID in this view.
+    #[must_use]
+    pub fn seq(&self, uid: Uid) -> Option<SeqNum> {
+        self.uids.seq(uid)
+    }
+}
+
+/// The numbers of EXPUNGE responses, in the order in which they are sent: from the end, so that none shifts
+/// another (RFC 9051 §7.5.1).
+pub fn expunge_order(numbers: &UidSet) -> impl Iterator<Item = u32> + '_ {
+    numbers.iter().rev()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Endpoint;
+
+    fn view(uids: &[u32]) -> View {
+        let list = uids.iter().copied().filter_map(Uid::new).collect();
+        View::new(AccountId(1), MailboxId(1), MailboxName::inbox(), false, list, ModSeq(10))
+    }
+
+    #[test]
+    fn expunged_messages_keep_their_number_until_told() {
+        let mut view = view(&[10, 20, 30, 40]);
+        view.take(&Update {
+            expunged: [20_u32, 40].into_iter().collect(),
+            upto: ModSeq(11),
+            ..Update::default()
+        });
+        assert_eq!((view.exists(), view.told(), view.seen()), (4, ModSeq(10), ModSeq(11)));
+        assert_eq!(view.seq(Uid::new(30).unwrap()), SeqNum::new(3));
+        let (gone, numbers) = view.expunge();
+        assert_eq!((gone.to_string().as_str(), numbers.to_string().as_str()), ("20,40", "2,4"));
+        assert_eq!(expunge_order(&numbers).collect::<Vec<_>>(), [4, 2]);
+        assert_eq!((view.exists(), view.told()), (2, ModSeq(11)));
+    }
+
+    #[test]
+    fn numbers_past_the_end_are_an_error_and_uids_are_not() {
+        let view = view(&[10, 20]);
+        let past = SequenceSet::range(Endpoint::Number(2), Endpoint::Number(3));
+        assert_eq!(view.by_number(&past), None);
+        assert_eq!(view.by_uid(&past), UidSet::new());
+        let star = SequenceSet::range(Endpoint::Number(100), Endpoint::Last);
+        assert_eq!(view.by_uid(&star).to_string(), "20");
+        assert_eq!(
+            view.by_number(&SequenceSet::range(Endpoint::Last, Endpoint::Last)).unwrap().to_string(),
+            "20"
+        );
+    }
+
+    #[test]
+    fn only_what_the_client_knows_vanishes() {
+        let view = view(&[10, 20]);
+        let set = |numbers: &[u32]| -> UidSet { numbers.iter().copied().collect() };
+        let update = view.known_only(set(&[5, 10, 25]), &set(&[30]), &set(&[20, 27]), ModSeq(12));
+        assert_eq!(update.expunged.to_string(), "10");
+        assert_eq!(update.added.to_string(), "27,30");
+        assert_eq!(update.changed.to_string(), "20");
+    }
+}

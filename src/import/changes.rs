@@ -1,0 +1,331 @@
+//! What inotify tells of a source, through `notify`: gathered into what has to be looked at.
+//!
+//! The channel is bounded. What does not fit is not lost: it turns into a look at everything, as it does
+//! when the kernel's own queue overflows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::layout::Found;
+use super::scan::Wanted;
+
+/// Events that wait to be taken. More than that, and the source is looked at as a whole.
+const QUEUE: usize = 4_096;
+/// Names of one look; more, and the directory is looked at as a whole.
+const MAX_NAMES: usize = 4_096;
+/// After the first event, what follows within this is taken with it: a delivery of many messages is one
+/// look, and a single one is not held up noticeably.
+const GATHER: Duration = Duration::from_millis(15);
+
+/// What comes through the channel.
+enum Message {
+    Event(Event),
+    Failed(notify::Error),
+    /// [`Nudge::wake`]: the waiting thread looks at its flags.
+    Wake,
+}
+
+/// Wakes the thread that waits for changes.
+#[derive(Clone)]
+pub struct Nudge(SyncSender<Message>);
+
+impl Nudge {
+    /// Wakes it. A full channel wakes it too.
+    pub fn wake(&self) {
+        let _ = self.0.try_send(Message::Wake);
+    }
+}
+
+/// What to look at.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing came until the deadline.
+    Nothing,
+    /// These directories, `new/` or `cur/` of a folder, as far as they are wanted.
+    In(BTreeMap<PathBuf, Wanted>),
+    /// Folders came or went: discover, and look at what is not known to be unchanged.
+    Folders,
+    /// Something was missed: look at everything.
+    Everything,
+    /// Woken.
+    Woken,
+}
+
+/// The watches of one source.
+pub struct Changes {
+    receiver: Receiver<Message>,
+    sender: SyncSender<Message>,
+    overflowed: Arc<AtomicBool>,
+    watcher: Option<RecommendedWatcher>,
+    armed: BTreeSet<PathBuf>,
+}
+
+impl Changes {
+    /// Nothing is watched yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let (sender, receiver) = sync_channel(QUEUE);
+        Changes {
+            receiver,
+            sender,
+            overflowed: Arc::new(AtomicBool::new(false)),
+            watcher: None,
+            armed: BTreeSet::new(),
+        }
+    }
+
+    /// What wakes [`Changes::wait`].
+    #[must_use]
+    pub fn nudge(&self) -> Nudge {
+        Nudge(self.sender.clone())
+    }
+
+    /// Watches the root and all folders. Called before each full look: a folder that was removed and made
+    /// again under its name is no longer watched, so that every watch is set anew.
+    ///
+    /// # Errors
+    /// If the system has no watches left, or none at all.
+    pub fn arm(&mut self, root: &Path, found: &Found) -> Result<(), notify::Error> {
+        let mut wanted: BTreeSet<PathBuf> = BTreeSet::from([root.to_owned()]);
+        wanted.extend(found.others.iter().map(|path| root.join(path)));
+        for folder in &found.folders {
+            let path = root.join(&folder.path);
+            wanted.extend([path.join("new"), path.join("cur"), path]);
+        }
+        let watcher = match &mut self.watcher {
+            Some(watcher) => watcher,
+            None => self.watcher.insert(new_watcher(self.sender.clone(), Arc::clone(&self.overflowed))?),
+        };
+        for gone in self.armed.difference(&wanted) {
+            // It says that there is no watch where the folder has gone, which is what is wanted.
+            let _ = watcher.unwatch(gone);
+        }
+        self.armed = wanted;
+        for path in &self.armed {
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => {}
+                Err(error) if is_absent(&error) => {}
+                Err(error) => {
+                    self.disarm();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches nothing any more.
+    pub fn disarm(&mut self) {
+        self.watcher = None;
+        self.armed.clear();
+    }
+
+    /// Waits until something changes in a way that matters, or until the deadline.
+    pub fn wait(&self, deadline: Instant) -> Change {
+        let mut found = Gathered::default();
+        let mut until = deadline;
+        loop {
+            if self.overflowed.swap(false, Ordering::AcqRel) {
+                found.everything = true;
+            }
+            match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(Message::Event(event)) => found.event(&event),
+                Ok(Message::Failed(error)) => {
+                    tracing::debug!(%error, "inotify");
+                    found.everything = true;
+                }
+                Ok(Message::Wake) => found.woken = true,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return found.change(),
+            }
+            if found.woken {
+                return Change::Woken;
+            }
+            if !found.is_empty() {
+                until = until.min(Instant::now() + GATHER);
+            }
+        }
+    }
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Changes::new()
+    }
+}
+
+fn new_watcher(
+    sender: SyncSender<Message>,
+    overflowed: Arc<AtomicBool>,
+) -> Result<RecommendedWatcher, notify::Error> {
+    notify::recommended_watcher(move |event: Result<Event, notify::Error>| {
+        let message = match event {
+            // What this process itself does most: it opens and reads.
+            Ok(event) if !matters(&event) => return,
+            Ok(event) => Message::Event(event),
+            Err(error) => Message::Failed(error),
+        };
+        if sender.try_send(message).is_err() {
+            overflowed.store(true, Ordering::Release);
+        }
+    })
+}
+
+fn matters(event: &Event) -> bool {
+    event.need_rescan()
+        || match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+            EventKind::Access(_) => false,
+            _ => true,
+        }
+}
+
+/// A folder that went since it was found.
+fn is_absent(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => {
+            // One that may not be read is told by the look, which says what to do.
+            matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+        }
+        _ => false,
+    }
+}
+
+/// Events so far.
+#[derive(Default)]
+struct Gathered {
+    directories: BTreeMap<PathBuf, Wanted>,
+    folders: bool,
+    everything: bool,
+    woken: bool,
+}
+
+impl Gathered {
+    fn is_empty(&self) -> bool {
+        self.directories.is_empty() && !self.folders && !self.everything
+    }
+
+    fn event(&mut self, event: &Event) {
+        if event.need_rescan() {
+            self.everything = true;
+        }
+        // A move comes as From, To and Both; the sets make one of them.
+        for path in &event.paths {
+            self.path(path, event.kind);
+        }
+    }
+
+    fn path(&mut self, path: &Path, kind: EventKind) {
+        let Some((parent, name)) = path.parent().zip(path.file_name()) else { return };
+        let in_messages = parent.file_name().is_some_and(|name| name == "new" || name == "cur");
+        if !in_messages {
+            // Something beside the messages: a folder that came or went, or a file (an index of another
+            // program) that is none of ours. Folders are few, so that a look is cheap.
+            let content = matches!(kind, EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_));
+            self.folders |= !content && !path.is_file();
+            return;
+        }
+        if matches!(kind, EventKind::Remove(_)) {
+            return;
+        }
+        let wanted = self.directories.entry(parent.to_owned()).or_insert_with(|| Some(BTreeSet::new()));
+        if let Some(names) = wanted {
+            names.insert(name.to_owned());
+            if names.len() > MAX_NAMES {
+                *wanted = None;
+            }
+        }
+    }
+
+    fn change(self) -> Change {
+        if self.everything {
+            Change::Everything
+        } else if self.folders {
+            Change::Folders
+        } else if self.directories.is_empty() {
+            Change::Nothing
+        } else {
+            Change::In(self.directories)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::layout::discover;
+    use std::fs;
+
+    fn maildir() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir(root.path().join(sub)).unwrap();
+        }
+        root
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(10)
+    }
+
+    #[test]
+    fn a_delivery_is_one_name_and_reading_is_nothing() {
+        let root = maildir();
+        let mut changes = Changes::new();
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::write(root.path().join("tmp/1.a"), "x").unwrap();
+        fs::rename(root.path().join("tmp/1.a"), root.path().join("new/1.a")).unwrap();
+        let wanted = BTreeMap::from([(root.path().join("new"), Some(BTreeSet::from(["1.a".into()])))]);
+        assert_eq!(changes.wait(soon()), Change::In(wanted));
+        fs::read(root.path().join("new/1.a")).unwrap();
+        fs::remove_file(root.path().join("new/1.a")).unwrap();
+        assert_eq!(changes.wait(Instant::now() + Duration::from_millis(50)), Change::Nothing);
+    }
+
+    #[test]
+    fn folders_that_come_and_waking() {
+        let root = maildir();
+        let mut changes = Changes::new();
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::write(root.path().join("dovecot.index"), "x").unwrap();
+        assert_eq!(changes.wait(Instant::now() + Duration::from_millis(50)), Change::Nothing);
+        fs::create_dir_all(root.path().join(".Work/cur")).unwrap();
+        assert_eq!(changes.wait(soon()), Change::Folders);
+        changes.nudge().wake();
+        assert_eq!(changes.wait(soon()), Change::Woken);
+    }
+
+    #[test]
+    fn a_folder_that_is_made_again_is_watched_again() {
+        let root = maildir();
+        let mut changes = Changes::new();
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::remove_dir(root.path().join("new")).unwrap();
+        fs::create_dir(root.path().join("new")).unwrap();
+        while changes.wait(Instant::now() + Duration::from_millis(50)) != Change::Nothing {}
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::write(root.path().join("new/2.a"), "x").unwrap();
+        assert!(matches!(changes.wait(soon()), Change::In(_)));
+    }
+
+    #[test]
+    fn too_many_events_are_a_look_at_everything() {
+        let root = maildir();
+        let mut changes = Changes::new();
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        for n in 0..QUEUE * 2 {
+            fs::write(root.path().join(format!("new/{n}")), "").unwrap();
+        }
+        while !changes.overflowed.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(changes.wait(soon()), Change::Everything);
+    }
+}

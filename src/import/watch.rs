@@ -1,0 +1,330 @@
+//! The watcher: one thread a source, that looks at it when it starts, when inotify says that something came,
+//! and regularly whatever inotify says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::changes::{Change, Changes, Nudge};
+use super::filesystem;
+use super::scan::{End, Scanner, Wanted};
+use super::status::{Mode, Problem, SourceStatus};
+use crate::model::SourceId;
+use crate::store::sources::{self, Source};
+use crate::store::{Error, Store};
+
+/// How often sources are looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchOptions {
+    /// Where inotify is silent, where there are no watches left, and where the folder is not there.
+    pub poll: Duration,
+    /// Where inotify tells: against what it may have missed.
+    pub look: Duration,
+    /// A look that believes no directory's time.
+    pub thorough: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        WatchOptions {
+            poll: Duration::from_secs(30),
+            look: Duration::from_secs(300),
+            thorough: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Watches all sources of a store.
+pub struct Watcher {
+    store: Store,
+    options: WatchOptions,
+    workers: Mutex<Vec<Worker>>,
+    stopped: AtomicBool,
+}
+
+/// One source's thread, as the watcher holds it.
+struct Worker {
+    source: Source,
+    stop: Arc<AtomicBool>,
+    nudge: Nudge,
+    status: Arc<Mutex<SourceStatus>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts to watch what the store names as sources.
+    #[must_use]
+    pub fn start(store: Store, options: WatchOptions) -> Self {
+        let watcher =
+            Watcher { store, options, workers: Mutex::new(Vec::new()), stopped: AtomicBool::new(false) };
+        watcher.reload();
+        watcher
+    }
+
+    /// Reads the list of sources again: new ones are watched, those that went are not.
+    pub fn reload(&self) {
+        let sources = self.store.snapshot().and_then(|snapshot| sources::list(&snapshot));
+        let sources = match sources {
+            Ok(sources) => sources,
+            Err(error) => return tracing::error!(%error, "the list of sources cannot be read"),
+        };
+        let mut workers = self.workers();
+        let (keep, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *workers).into_iter().partition(|worker| sources.contains(&worker.source));
+        *workers = keep;
+        if !self.stopped.load(Ordering::Acquire) {
+            for source in sources {
+                if workers.iter().all(|worker| worker.source.id != source.id) {
+                    workers.extend(self.spawn(source));
+                }
+            }
+        }
+        drop(workers);
+        end(go);
+    }
+
+    fn spawn(&self, source: Source) -> Option<Worker> {
+        let status = SourceStatus::new(source.id, source.account, source.path.clone());
+        let status = Arc::new(Mutex::new(status));
+        let (stop, changes) = (Arc::new(AtomicBool::new(false)), Changes::new());
+        let nudge = changes.nudge();
+        let mut watch = Watch {
+            scanner: Scanner::new(self.store.clone(), source.clone(), Arc::clone(&stop), Arc::clone(&status)),
+            changes,
+            path: source.path.clone(),
+            options: self.options,
+            stop: Arc::clone(&stop),
+            status: Arc::clone(&status),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("source-{}", source.id.0))
+            .spawn(move || watch.run())
+            .inspect_err(|error| tracing::error!(path = %source.path.display(), %error, "cannot be watched"))
+            .ok()?;
+        Some(Worker { source, stop, nudge, status, thread: Some(thread) })
+    }
+
+    /// What is known of each source.
+    #[must_use]
+    pub fn status(&self) -> Vec<SourceStatus> {
+        self.workers().iter().map(|worker| lock(&worker.status).clone()).collect()
+    }
+
+    /// What is known of one source.
+    #[must_use]
+    pub fn status_of(&self, source: SourceId) -> Option<SourceStatus> {
+        self.workers()
+            .iter()
+            .find(|worker| worker.source.id == source)
+            .map(|worker| lock(&worker.status).clone())
+    }
+
+    /// Ends all looks, at the next file.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        let workers = std::mem::take(&mut *self.workers());
+        end(workers);
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells them all before it waits for any.
+fn end(mut workers: Vec<Worker>) {
+    for worker in &workers {
+        worker.stop.store(true, Ordering::Release);
+        worker.nudge.wake();
+    }
+    for worker in &mut workers {
+        if worker.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!(path = %worker.source.path.display(), "the watch of a source had failed");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a source's thread works with.
+struct Watch {
+    scanner: Scanner,
+    changes: Changes,
+    path: PathBuf,
+    options: WatchOptions,
+    stop: Arc<AtomicBool>,
+    status: Arc<Mutex<SourceStatus>>,
+}
+
+/// What to look at next.
+enum Next {
+    /// Everything, believing no directory's time.
+    Thorough,
+    /// Everything that is not known to be unchanged.
+    Full,
+    /// Some directories.
+    Some(BTreeMap<PathBuf, Wanted>),
+}
+
+impl Watch {
+    fn run(&mut self) {
+        let mut next = Next::Thorough;
+        let mut thorough_at = Instant::now() + self.options.thorough;
+        let mut full_at = Instant::now();
+        while !self.stop.load(Ordering::Acquire) {
+            let (again, was_full) = match next {
+                Next::Some(directories) => (self.some(directories), false),
+                full => {
+                    if matches!(full, Next::Thorough) {
+                        thorough_at = Instant::now() + self.options.thorough;
+                    }
+                    let again = self.full(matches!(full, Next::Thorough));
+                    full_at = Instant::now() + self.interval();
+                    (again, true)
+                }
+            };
+            let Some(again) = again else { return };
+            next = self.wait(again, was_full, full_at, thorough_at);
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        match lock(&self.status).mode {
+            Mode::Watching => self.options.look,
+            _ => self.options.poll,
+        }
+    }
+
+    /// Waits for what comes first: a change, the time to look at something again, or a regular look.
+    fn wait(&self, again: Again, was_full: bool, full_at: Instant, thorough_at: Instant) -> Next {
+        let again_at = again.after.map(|after| Instant::now() + after);
+        let regular = full_at.min(thorough_at);
+        let deadline = again_at.map_or(regular, |again| again.min(regular));
+        match self.changes.wait(deadline) {
+            Change::Everything => Next::Thorough,
+            Change::Folders => Next::Full,
+            // Woken to stop, or to look.
+            Change::Woken => Next::Full,
+            Change::In(mut changed) => {
+                if again.after.is_some() {
+                    if was_full {
+                        return Next::Full;
+                    }
+                    merge(&mut changed, again.directories);
+                }
+                Next::Some(changed)
+            }
+            Change::Nothing if Instant::now() >= thorough_at => Next::Thorough,
+            Change::Nothing if Instant::now() >= full_at || was_full => Next::Full,
+            Change::Nothing => Next::Some(again.directories),
+        }
+    }
+
+    /// Looks at everything. `None` when the watcher stops.
+    fn full(&mut self, thorough: bool) -> Option<Again> {
+        let found = match self.scanner.discover() {
+            Ok(found) => found,
+            Err(error) => {
+                self.unavailable(&error);
+                return Some(Again::default());
+            }
+        };
+        let mode = match filesystem::silent(&self.path) {
+            Some(_) => {
+                self.changes.disarm();
+                Mode::PollingNetwork
+            }
+            None => match self.changes.arm(&self.path, &found) {
+                Ok(()) => Mode::Watching,
+                Err(error) => {
+                    self.log_once(Mode::PollingWatches, &error.to_string());
+                    Mode::PollingWatches
+                }
+            },
+        };
+        {
+            let mut status = lock(&self.status);
+            (status.busy, status.mode) = (true, mode);
+        }
+        let result = self.scanner.look(found, thorough);
+        self.ended(result, BTreeMap::new())
+    }
+
+    fn some(&mut self, directories: BTreeMap<PathBuf, Wanted>) -> Option<Again> {
+        lock(&self.status).busy = true;
+        let result = self.scanner.look_at(directories.clone());
+        self.ended(result, directories)
+    }
+
+    fn ended(
+        &mut self,
+        result: Result<Option<Duration>, End>,
+        directories: BTreeMap<PathBuf, Wanted>,
+    ) -> Option<Again> {
+        lock(&self.status).busy = false;
+        match result {
+            Ok(after) => Some(Again { after, directories }),
+            Err(End::Stopped) => None,
+            Err(End::Root(error)) => {
+                self.unavailable(&error);
+                Some(Again::default())
+            }
+            Err(End::Store(error)) => {
+                tracing::error!(source = %self.path.display(), %error, "importing is held up");
+                // A store that takes nothing more is no better in a second.
+                let after = if matches!(error, Error::Closed) { return None } else { self.options.poll };
+                Some(Again { after: Some(after), directories })
+            }
+        }
+    }
+
+    /// The root is not there, or may not be read: said once, tried again and again.
+    fn unavailable(&mut self, error: &std::io::Error) {
+        self.changes.disarm();
+        self.log_once(Mode::Unavailable, &error.to_string());
+        let at =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        let advice = if error.kind() == std::io::ErrorKind::PermissionDenied {
+            self.scanner.advice()
+        } else {
+            Vec::new()
+        };
+        let mut status = lock(&self.status);
+        status.mode = Mode::Unavailable;
+        status.problem = Some(Problem { at, what: format!("{}: {error}", self.path.display()), advice });
+    }
+
+    fn log_once(&self, mode: Mode, error: &str) {
+        if lock(&self.status).mode != mode {
+            tracing::warn!(source = %self.path.display(), error, mode = mode.describe(), "a source");
+        }
+    }
+}
+
+/// What a look left for later.
+#[derive(Default)]
+struct Again {
+    after: Option<Duration>,
+    directories: BTreeMap<PathBuf, Wanted>,
+}
+
+fn merge(into: &mut BTreeMap<PathBuf, Wanted>, more: BTreeMap<PathBuf, Wanted>) {
+    for (path, names) in more {
+        let known = into.entry(path).or_insert_with(|| Some(BTreeSet::new()));
+        match (known.as_mut(), names) {
+            (Some(known), Some(names)) => known.extend(names),
+            _ => *known = None,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Header fields (RFC 5322 §2.2), as they really are: folded anyhow, with bare line feeds, with lines that are
+//! no fields at all.
+
+/// A header field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name, as written.
+    pub name: &'a [u8],
+    /// Its value, folded as it is, without the last line end.
+    pub value: &'a [u8],
+    /// All of it, with its line end.
+    pub raw: &'a [u8],
+}
+
+impl Field<'_> {
+    /// Whether it has this name, in any case.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
+/// The fields of a header. Lines that are none are passed over.
+pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    raw_fields(header).filter_map(parse)
+}
+
+/// Lines with their continuations, up to the empty line.
+fn raw_fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = header;
+    std::iter::from_fn(move || {
+        if rest.is_empty() || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+            return None;
+        }
+        let mut end = line_end(rest, 0);
+        while matches!(rest.get(end), Some(b' ' | b'\t')) {
+            end = line_end(rest, end);
+        }
+        let (raw, after) = rest.split_at(end);
+        rest = after;
+        Some(raw)
+    })
+}
+
+fn line_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| from + at + 1)
+}
+
+fn parse(raw: &[u8]) -> Option<Field<'_>> {
+    let colon = raw.iter().position(|byte| *byte == b':')?;
+    let (name, value) = raw.split_at(colon);
+    let name = name.trim_ascii_end();
+    // A name is printable ASCII without spaces (RFC 5322 §2.2); the `From ` line of an mbox is not.
+    if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+        return None;
+    }
+    let value = value.get(1..)?;
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    Some(Field { name, value: value.strip_suffix(b"\r").unwrap_or(value), raw })
+}
+
+/// A value without its line ends, and without white space around it (RFC 5322 §2.2.3).
+#[must_use]
+pub fn unfold(value: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(value.len());
+    out.extend(value.trim_ascii().iter().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    out
+}
+
+/// The fields with one of these names (or, with `not`, without any of them), as they are, and the empty line
+/// (RFC 9051 §6.4.5.1, HEADER.FIELDS).
+#[must_use]
+pub fn filter_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    for raw in raw_fields(header) {
+        let name = raw.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
+        let named = names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()));
+        if named != not {
+            out.extend_from_slice(raw);
+            if !raw.ends_with(b"\n") {
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[u8] =
+        b"From old@mbox Mon Jan  1 00:00:00 2001\r\nSubject: a\r\n b\r\n\tc\r\nno field\r\n\
+        FROM : x@y\nTo:\r\n\r\nNot: here\r\n";
+
+    #[test]
+    fn folded_and_odd_fields() {
+        let found: Vec<_> = fields(HEADER).collect();
+        let names: Vec<_> = found.iter().map(|field| String::from_utf8_lossy(field.name)).collect();
+        assert_eq!(names, ["Subject", "FROM", "To"]);
+        assert_eq!(unfold(found[0].value), b"a b\tc");
+        assert_eq!(found[1].raw, b"FROM : x@y\n");
+        assert!(found[1].is("from"));
+        assert_eq!(fields(b"").count(), 0);
+        assert_eq!(fields(b"a: b").next().unwrap().value, b" b");
+    }
+
+    #[test]
+    fn chosen_fields() {
+        let names = ["subject".to_owned(), "TO".to_owned()];
+        assert_eq!(filter_fields(HEADER, &names, false), b"Subject: a\r\n b\r\n\tc\r\nTo:\r\n\r\n");
+        let rest = filter_fields(HEADER, &names, true);
+        assert!(rest.ends_with(b"FROM : x@y\n\r\n") && !rest.windows(3).any(|three| three == b"Sub"));
+        assert_eq!(filter_fields(b"", &names, false), b"\r\n");
+    }
+}

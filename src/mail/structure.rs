@@ -1,0 +1,634 @@
+//! The part tree of a message (RFC 2045, RFC 2046, RFC 5322), read as the message comes in, in bounded memory.
+//!
+//! The parser works line by line over a stack of open parts. What it keeps of a message is its [`Digest`]:
+//! byte ranges, and the fields that FETCH tells. Broken mail is the rule: boundaries that never come, parts
+//! that never end, no header at all, bare line feeds. None of it is an error.
+
+use super::digest::{Digest, Envelope, Part, PartContent};
+use super::envelope::envelope;
+use super::header::{fields, unfold};
+use super::preview::Preview;
+use super::{mime_params, thread};
+
+/// Parts lie in each other no deeper than this; what is deeper is a leaf.
+pub const DEEPEST: usize = 100;
+/// More parts than this are not told apart: the rest is the last one's body.
+const MOST_PARTS: usize = 10_000;
+/// What is read of one header block.
+const LONGEST_HEADER: usize = 256 * 1024;
+/// What is looked at of a line of a body: boundaries are shorter (RFC 2046 §5.1.1: 70 characters).
+const LONGEST_LINE: usize = 1_200;
+/// Text that is kept of all parts but the outermost; beyond it only their place and type are.
+const MOST_KEPT: usize = 512 * 1024;
+/// A longer Content-ID, description or location is cut.
+const LONGEST_FIELD: usize = 8 * 1024;
+
+/// Digests a message that is pushed piece by piece; how it is cut does not matter.
+pub struct Digester {
+    /// Bytes pushed.
+    size: u64,
+    /// The line that has begun, as far as it is looked at, and where.
+    line: Vec<u8>,
+    line_start: u64,
+    /// Of the line before: the length of its end, and whether it was empty.
+    last_end: u64,
+    last_empty: bool,
+    /// Line feeds so far.
+    feeds: u64,
+    stack: Vec<Frame>,
+    parts: usize,
+    kept: usize,
+    preview: Option<(bool, String)>,
+    references: Vec<String>,
+    envelope: Option<Envelope>,
+}
+
+/// An open part.
+struct Frame {
+    part: Part,
+    phase: Phase,
+    start: u64,
+    header: Vec<u8>,
+    /// Its header is a message's, with an envelope.
+    message: bool,
+    /// In multipart/digest parts are messages unless they say otherwise.
+    message_by_default: bool,
+    envelope: Envelope,
+    boundary: Vec<u8>,
+    children: Vec<Part>,
+    inner: Option<Box<(Envelope, Part)>>,
+    feeds: u64,
+    preview: Option<(bool, Preview)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Header,
+    Leaf,
+    /// In a multipart, before its first or between its parts.
+    Multipart,
+    /// After a multipart's last boundary.
+    Epilogue,
+    /// A message lies in it.
+    Message,
+}
+
+impl Frame {
+    fn new(start: u64, message: bool, message_by_default: bool) -> Self {
+        Frame {
+            part: Part::default(),
+            phase: Phase::Header,
+            start,
+            header: Vec::new(),
+            message,
+            message_by_default,
+            envelope: Envelope::default(),
+            boundary: Vec::new(),
+            children: Vec::new(),
+            inner: None,
+            feeds: 0,
+            preview: None,
+        }
+    }
+}
+
+impl Default for Digester {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Digester {
+    /// For a message of which nothing has come yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Digester {
+            size: 0,
+            line: Vec::new(),
+            line_start: 0,
+            last_end: 0,
+            last_empty: false,
+            feeds: 0,
+            stack: vec![Frame::new(0, true, false)],
+            parts: 1,
+            kept: 0,
+            preview: None,
+            references: Vec::new(),
+            envelope: None,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, chunk: &[u8]) {
+        let mut rest = chunk;
+        while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+            let (piece, after) = rest.split_at(at + 1);
+            rest = after;
+            self.size += piece.len() as u64;
+            if self.line.is_empty() && piece.len() <= self.longest() {
+                self.on_line(piece);
+            } else {
+                let mut line = std::mem::take(&mut self.line);
+                self.keep(&mut line, piece);
+                // A line that was cut ends all the same.
+                if line.last() != Some(&b'\n') {
+                    line.push(b'\n');
+                }
+                self.on_line(&line);
+                line.clear();
+                self.line = line;
+            }
+            self.feeds += 1;
+            self.line_start = self.size;
+        }
+        self.size += rest.len() as u64;
+        let mut line = std::mem::take(&mut self.line);
+        self.keep(&mut line, rest);
+        self.line = line;
+    }
+
+    /// The whole message has come.
+    #[must_use]
+    pub fn finish(mut self) -> Digest {
+        let unterminated = self.line_start < self.size;
+        if unterminated {
+            let line = std::mem::take(&mut self.line);
+            self.on_line(&line);
+            self.last_end = 0;
+        }
+        let mut root = Part::default();
+        while let Some(part) = self.close(self.size, unterminated, false) {
+            root = part;
+        }
+        Digest {
+            size: self.size,
+            envelope: self.envelope.unwrap_or_default(),
+            root,
+            preview: self.preview.map(|(_, text)| text).unwrap_or_default(),
+            references: self.references,
+        }
+    }
+
+    fn longest(&self) -> usize {
+        match self.stack.last() {
+            Some(frame) if frame.phase == Phase::Header => LONGEST_HEADER,
+            _ => LONGEST_LINE,
+        }
+    }
+
+    fn keep(&self, line: &mut Vec<u8>, piece: &[u8]) {
+        let room = self.longest().saturating_sub(line.len());
+        line.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    /// A line with its end, if it has one; `size` is where it ends.
+    fn on_line(&mut self, line: &[u8]) {
+        let content = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+        if let Some((at, last)) = self.boundary(content) {
+            self.at_boundary(at, last);
+        } else {
+            self.in_part(line, content);
+        }
+        self.last_end = (line.len() - content.len()) as u64;
+        self.last_empty = content.is_empty();
+    }
+
+    /// The multipart whose boundary this is, and whether it is its last.
+    fn boundary(&self, content: &[u8]) -> Option<(usize, bool)> {
+        let text = content.strip_prefix(b"--")?.trim_ascii_end();
+        let open = self.stack.iter().enumerate().rev().filter(|(_, frame)| frame.phase == Phase::Multipart);
+        for (at, frame) in open {
+            if text == frame.boundary.as_slice() {
+                return Some((at, false));
+            }
+            if text.strip_suffix(b"--") == Some(&frame.boundary) {
+                return Some((at, true));
+            }
+        }
+        None
+    }
+
+    fn at_boundary(&mut self, at: usize, last: bool) {
+        let end = self.line_start.saturating_sub(self.last_end);
+        while self.stack.len() > at + 1 {
+            self.close(end, false, true);
+        }
+        let start = self.size;
+        let Some(frame) = self.stack.last_mut() else { return };
+        if last || self.parts >= MOST_PARTS {
+            frame.phase = Phase::Epilogue;
+            return;
+        }
+        self.parts += 1;
+        let by_default = frame.part.subtype == "digest";
+        self.stack.push(Frame::new(start, false, by_default));
+    }
+
+    fn in_part(&mut self, line: &[u8], content: &[u8]) {
+        let Some(frame) = self.stack.last_mut() else { return };
+        match frame.phase {
+            Phase::Header => {
+                // A header begins with a field, or there is none.
+                if frame.start == self.line_start && !content.is_empty() && !is_field(content) {
+                    self.begin_body(self.line_start);
+                    return self.in_part(line, content);
+                }
+                if content.is_empty() {
+                    self.begin_body(self.size);
+                } else if frame.header.len() + line.len() <= LONGEST_HEADER {
+                    frame.header.extend_from_slice(line);
+                }
+            }
+            Phase::Leaf => {
+                if let Some((_, preview)) = &mut frame.preview {
+                    preview.push(line);
+                }
+            }
+            Phase::Multipart | Phase::Epilogue | Phase::Message => {}
+        }
+    }
+
+    /// The header of the innermost part ends before `body`.
+    fn begin_body(&mut self, body: u64) {
+        let depth = self.stack.len();
+        let outermost = depth == 1;
+        let full = self.kept > MOST_KEPT && !outermost;
+        let starts_at_body = body == self.line_start;
+        let Some(frame) = self.stack.last_mut() else { return };
+        let header = std::mem::take(&mut frame.header);
+        frame.part.header = frame.start..body;
+        frame.part.body = body..body;
+        frame.feeds = self.feeds + u64::from(!starts_at_body);
+        read_fields(&mut frame.part, &header, frame.message_by_default, full);
+        if frame.message && !full {
+            frame.envelope = envelope(&header);
+        }
+        if outermost {
+            self.references = references(&header);
+        } else {
+            self.kept += header.len();
+        }
+        let identity = matches!(frame.part.encoding.as_str(), "7bit" | "8bit" | "binary");
+        frame.phase = match (frame.part.media_type.as_str(), frame.part.subtype.as_str()) {
+            ("multipart", _) => {
+                let boundary = frame.part.params.iter().find(|(name, _)| name == "boundary");
+                match boundary.filter(|(_, value)| !value.is_empty() && depth < DEEPEST) {
+                    Some((_, value)) => {
+                        frame.boundary = value.trim_ascii_end().to_vec();
+                        Phase::Multipart
+                    }
+                    None => Phase::Leaf,
+                }
+            }
+            ("message", "rfc822" | "global") if identity && depth < DEEPEST && self.parts < MOST_PARTS => {
+                Phase::Message
+            }
+            ("text", subtype @ ("plain" | "html")) => {
+                let plain = subtype == "plain";
+                let better = self
+                    .preview
+                    .as_ref()
+                    .is_none_or(|(was_plain, text)| text.is_empty() || plain && !was_plain);
+                if better && frame.part.disposition.as_ref().is_none_or(|(what, _)| what != "attachment") {
+                    let charset = frame.part.params.iter().find(|(name, _)| name == "charset");
+                    let charset =
+                        charset.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
+                    frame.preview = Some((plain, Preview::new(&frame.part.encoding, &charset, !plain)));
+                }
+                Phase::Leaf
+            }
+            _ => Phase::Leaf,
+        };
+        if frame.phase == Phase::Message {
+            self.parts += 1;
+            self.stack.push(Frame::new(body, true, false));
+        }
+    }
+
+    /// Closes the innermost part; its body ends at `end`. With `stripped` the last line end belongs to a
+    /// boundary. Gives the outermost part when that is closed, `None` when nothing is open.
+    fn close(&mut self, end: u64, unterminated: bool, stripped: bool) -> Option<Part> {
+        if self.stack.last()?.phase == Phase::Header {
+            // Only a header came: its line ends are its own.
+            let at = if stripped { self.line_start } else { end };
+            self.begin_body(at);
+            if self.stack.last()?.phase == Phase::Header {
+                // A message in it, of which nothing came.
+                self.begin_body(at);
+            }
+        }
+        let mut frame = self.stack.pop()?;
+        let end = end.max(frame.part.body.start);
+        frame.part.body.end = end;
+        let feeds = self.feeds.saturating_sub(frame.feeds);
+        let lines = match (frame.part.body.is_empty(), stripped) {
+            (true, _) => 0,
+            (false, true) => feeds.saturating_sub(1) + u64::from(!self.last_empty),
+            (false, false) => feeds + u64::from(unterminated),
+        };
+        frame.part.lines = u32::try_from(lines).unwrap_or(u32::MAX);
+        if let Some((plain, preview)) = frame.preview.take() {
+            let text = preview.finish();
+            if !text.is_empty() || self.preview.is_none() {
+                self.preview = Some((plain, text));
+            }
+        }
+        frame.part.content = match frame.phase {
+            Phase::Multipart | Phase::Epilogue if !frame.children.is_empty() => {
+                PartContent::Multipart(std::mem::take(&mut frame.children))
+            }
+            Phase::Message => match frame.inner.take() {
+                Some(inner) => PartContent::Message(inner),
+                None => PartContent::Leaf,
+            },
+            _ => PartContent::Leaf,
+        };
+        if frame.part.media_type == "multipart" && frame.part.content == PartContent::Leaf {
+            // A multipart that has no parts: its text can be read at least.
+            (frame.part.media_type, frame.part.subtype) = ("text".to_owned(), "plain".to_owned());
+            frame.part.params.clear();
+        }
+        match self.stack.last_mut() {
+            Some(parent) if parent.phase == Phase::Message => {
+                parent.inner = Some(Box::new((frame.envelope, frame.part)));
+                Some(Part::default())
+            }
+            Some(parent) => {
+                parent.children.push(frame.part);
+                Some(Part::default())
+            }
+            None => {
+                self.envelope = Some(frame.envelope);
+                Some(frame.part)
+            }
+        }
+    }
+}
+
+/// A line that can begin a header.
+fn is_field(line: &[u8]) -> bool {
+    if line.starts_with(b"From ") || line.starts_with(b">From ") {
+        return true;
+    }
+    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+    let name = line[..colon].trim_ascii_end();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+}
+
+fn references(header: &[u8]) -> Vec<String> {
+    let mut value = Vec::new();
+    for name in ["references", "in-reply-to"] {
+        if let Some(field) = fields(header).find(|field| field.is(name)) {
+            value.extend_from_slice(field.value);
+            value.push(b' ');
+        }
+    }
+    thread::message_ids(&value)
+}
+
+/// The fields of a MIME header; with `full` only those that the part's place and type need.
+fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: bool) {
+    let mut content_type = None;
+    for field in fields(header) {
+        let name = field.name.to_ascii_lowercase();
+        let Some(kind) = name.strip_prefix(b"content-") else { continue };
+        let once = |slot: &mut Option<Vec<u8>>| {
+            if slot.is_none() && !full {
+                let mut value = unfold(field.value);
+                value.truncate(LONGEST_FIELD);
+                *slot = Some(value);
+            }
+        };
+        match kind {
+            b"type" if content_type.is_none() => content_type = Some(mime_params::parse(field.value)),
+            b"transfer-encoding" if part.encoding.is_empty() => {
+                let (value, _) = mime_params::parse(field.value);
+                part.encoding =
+                    value.split_whitespace().next().unwrap_or_default().chars().take(60).collect();
+            }
+            b"id" => once(&mut part.id),
+            b"description" => once(&mut part.description),
+            b"md5" => once(&mut part.md5),
+            b"location" => once(&mut part.location),
+            b"disposition" if part.disposition.is_none() && !full => {
+                let (value, params) = mime_params::parse(field.value);
+                if !value.is_empty() {
+                    part.disposition = Some((value, params));
+                }
+            }
+            b"language" if part.language.is_empty() && !full => {
+                let value = String::from_utf8_lossy(field.value).into_owned();
+                let tags = value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty());
+                part.language = tags.take(20).collect();
+            }
+            _ => {}
+        }
+    }
+    if part.encoding.is_empty() {
+        part.encoding = "7bit".to_owned();
+    }
+    let named = content_type.and_then(|(value, params)| Some((mime_params::media_type(&value)?, params)));
+    match named {
+        Some(((media_type, subtype), params)) => {
+            (part.media_type, part.subtype) = (media_type, subtype);
+            part.params = if full {
+                params.into_iter().filter(|(name, _)| name == "boundary").collect()
+            } else {
+                params
+            };
+        }
+        None if message_by_default => {
+            (part.media_type, part.subtype) = ("message".to_owned(), "rfc822".to_owned());
+        }
+        // RFC 2045 §5.2
+        None => {
+            (part.media_type, part.subtype) = ("text".to_owned(), "plain".to_owned());
+            part.params = vec![("charset".to_owned(), b"us-ascii".to_vec())];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(message: &str) -> Digest {
+        let whole = {
+            let mut digester = Digester::new();
+            digester.push(message.as_bytes());
+            digester.finish()
+        };
+        for chunk in [1, 2, 3, 7, 64] {
+            let mut digester = Digester::new();
+            message.as_bytes().chunks(chunk).for_each(|piece| digester.push(piece));
+            assert_eq!(digester.finish(), whole, "chunks of {chunk}");
+        }
+        assert_eq!(Digest::decode(&whole.encode()), Some(whole.clone()));
+        whole
+    }
+
+    /// The tree as `type[path body lines]`.
+    fn tree(message: &str, part: &Part) -> String {
+        let body = &message[part.body.start as usize..part.body.end as usize];
+        let inner = match &part.content {
+            PartContent::Leaf => format!("{body:?} {}", part.lines),
+            PartContent::Multipart(parts) => {
+                parts.iter().map(|part| tree(message, part)).collect::<Vec<_>>().join(", ")
+            }
+            PartContent::Message(inner) => {
+                let subject = inner.0.subject.clone().unwrap_or_default();
+                format!("<{}> {}", String::from_utf8_lossy(&subject), tree(message, &inner.1))
+            }
+        };
+        format!("{}/{}({inner})", part.media_type, part.subtype)
+    }
+
+    fn shown(message: &str) -> String {
+        tree(message, &digest(message).root)
+    }
+
+    #[test]
+    fn plain_messages() {
+        let message = "Subject: x\r\nFrom: a@b\r\n\r\nHello\r\nworld\r\n";
+        assert_eq!(shown(message), "text/plain(\"Hello\\r\\nworld\\r\\n\" 2)");
+        let found = digest(message);
+        assert_eq!((found.root.header.clone(), found.size), (0..25, 39));
+        assert_eq!(found.envelope.subject.as_deref(), Some(&b"x"[..]));
+        assert_eq!(found.preview, "Hello world");
+        assert_eq!(shown("Subject: x\r\n\r\nHello"), "text/plain(\"Hello\" 1)");
+        assert_eq!(shown("Subject: x\r\n"), "text/plain(\"\" 0)");
+        assert_eq!(shown("Subject: x\r\n\r\n"), "text/plain(\"\" 0)");
+        assert_eq!(shown(""), "text/plain(\"\" 0)");
+        assert_eq!(shown("\r\nbody\r\n"), "text/plain(\"body\\r\\n\" 1)");
+        assert_eq!(shown("no header at all\nbody\n"), "text/plain(\"no header at all\\nbody\\n\" 2)");
+        assert_eq!(digest("no header at all\n").root.header, 0..0);
+    }
+
+    #[test]
+    fn multiparts() {
+        let message = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\npreamble\r\n--b\r\n\r\none\r\n--b \r\n\
+            Content-Type: text/html\r\n\r\n<p>two\r\n\r\n--b--\r\nepilogue\r\n--b\r\nno\r\n";
+        assert_eq!(shown(message), "multipart/mixed(text/plain(\"one\" 1), text/html(\"<p>two\\r\\n\" 1))");
+        assert_eq!(digest(message).preview, "one");
+        let nested = "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/alternative; boundary=b\n\n\
+            --b\n\n1\n--b\n\n2\n--a\n\n3\n";
+        assert_eq!(
+            shown(nested),
+            "multipart/mixed(multipart/alternative(text/plain(\"1\" 1), text/plain(\"2\" 1)), text/plain(\"3\\n\" 1))"
+        );
+        // Header only, empty, and without the empty line.
+        let odd = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/css\r\n--b\r\n--b\r\nbare text\r\n--b--";
+        assert_eq!(
+            shown(odd),
+            "multipart/mixed(text/css(\"\" 0), text/plain(\"\" 0), text/plain(\"bare text\" 1))"
+        );
+    }
+
+    #[test]
+    fn broken_multiparts_are_text() {
+        assert_eq!(shown("Content-Type: multipart/mixed\r\n\r\nHello\r\n"), "text/plain(\"Hello\\r\\n\" 1)");
+        let never = "Content-Type: multipart/mixed; boundary=x\r\n\r\nHello\r\n";
+        assert_eq!(shown(never), "text/plain(\"Hello\\r\\n\" 1)");
+    }
+
+    #[test]
+    fn messages_in_messages() {
+        let message = "Content-Type: multipart/digest; boundary=d\r\n\r\n--d\r\n\r\nSubject: inner\r\n\r\nHi\r\n--d\r\n\
+            Content-Type: message/rfc822\r\n\r\nSubject: 2\r\nContent-Type: multipart/mixed; boundary=e\r\n\r\n--e\r\n\r\nx\r\n--e--\r\n--d--\r\n";
+        assert_eq!(
+            shown(message),
+            "multipart/digest(message/rfc822(<inner> text/plain(\"Hi\" 1)), \
+             message/rfc822(<2> multipart/mixed(text/plain(\"x\" 1))))"
+        );
+        let encoded =
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3ViamVjdA==\r\n";
+        assert!(matches!(digest(encoded).root.content, PartContent::Leaf));
+        let empty = "Content-Type: message/rfc822\r\n\r\n";
+        assert!(matches!(digest(empty).root.content, PartContent::Message(_)));
+    }
+
+    #[test]
+    fn fields_of_parts() {
+        let message = "Content-Type: text/plain; charset=utf-8\r\nContent-ID: <a@b>\r\nContent-Description: d\r\n d\r\n\
+            Content-Disposition: Attachment; filename=\"f.txt\"\r\nContent-Language: en, de\r\n\
+            Content-Transfer-Encoding: Quoted-Printable (x)\r\nContent-MD5: m\r\nReferences: <1@x>\r\n <2@x>\r\nIn-Reply-To: <2@x>\r\n\r\nx";
+        let found = digest(message);
+        let part = &found.root;
+        assert_eq!(part.encoding, "quoted-printable");
+        assert_eq!(part.description.as_deref(), Some(&b"d d"[..]));
+        assert_eq!(part.disposition.as_ref().unwrap().0, "attachment");
+        assert_eq!(part.language, ["en", "de"]);
+        assert_eq!(found.references, ["1@x", "2@x"]);
+        assert_eq!(found.preview, "", "an attachment is no text of the message");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let deep: String =
+            (0..500).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n")).collect();
+        let found = digest(&deep);
+        fn depth(part: &Part) -> usize {
+            match &part.content {
+                PartContent::Multipart(parts) => 1 + parts.iter().map(depth).max().unwrap_or(0),
+                _ => 1,
+            }
+        }
+        assert!(depth(&found.root) <= DEEPEST + 1);
+        let mut digester = Digester::new();
+        digester.push(b"Content-Type: multipart/mixed; boundary=b\n\n");
+        let long = vec![b'd'; 5_000];
+        for _ in 0..20_000 {
+            digester.push(b"--b\nContent-Description: ");
+            digester.push(&long);
+            digester.push(b"\n\n");
+        }
+        digester.push(&vec![b'x'; 3_000_000]);
+        assert!(digester.line.capacity() <= LONGEST_HEADER * 2);
+        let found = digester.finish();
+        let PartContent::Multipart(parts) = &found.root.content else { panic!() };
+        assert_eq!(parts.len(), MOST_PARTS - 1);
+        assert!(found.encode().len() < 2_000_000);
+    }
+
+    #[test]
+    fn any_bytes() {
+        let pieces = [
+            "Content-Type: multipart/mixed; boundary=a\r\n",
+            "Content-Type: message/rfc822\r\n",
+            "\r\n",
+            "\n",
+            "--a\r\n",
+            "--a--\r\n",
+            "--b\n",
+            "Content-Type: multipart/alternative; boundary=b\r\n",
+            "text\r\n",
+            "--",
+            "Subject: x\r\n",
+            "\u{e9}",
+        ];
+        let mut seed = 7_u32;
+        for _ in 0..3_000 {
+            let mut message = String::new();
+            for _ in 0..12 {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                message.push_str(pieces[(seed >> 16) as usize % pieces.len()]);
+            }
+            check(&digest(&message).root, message.len() as u64);
+        }
+    }
+
+    fn check(part: &Part, size: u64) {
+        assert!(part.header.start <= part.header.end && part.header.end == part.body.start);
+        assert!(part.body.start <= part.body.end && part.body.end <= size);
+        match &part.content {
+            PartContent::Leaf => {}
+            PartContent::Multipart(parts) => {
+                parts.iter().for_each(|inner| {
+                    assert!(inner.header.start >= part.body.start && inner.body.end <= part.body.end);
+                    check(inner, size);
+                });
+            }
+            PartContent::Message(inner) => check(&inner.1, size),
+        }
+    }
+}

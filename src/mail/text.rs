@@ -1,0 +1,280 @@
+//! Text in any charset, and searching in it.
+
+use encoding_rs::{CoderResult, Decoder as CharsetDecoder, Encoding, UTF_8, WINDOWS_1252};
+use unicode_normalization::UnicodeNormalization;
+
+use super::digest::Part;
+use super::html::Words;
+use super::transfer::{self, Decoder};
+
+/// Text that is kept between two pieces besides the needle's length: casemapping works on whole characters,
+/// and a piece is small.
+const PIECE: usize = 16 * 1024;
+
+/// The charset of this name; `None` if nobody knows it.
+fn charset(name: &str) -> Option<&'static Encoding> {
+    let name = name.trim();
+    Encoding::for_label(name.as_bytes()).or_else(|| {
+        let lower = name.to_ascii_lowercase();
+        let alias = match lower.as_str() {
+            "ansi_x3.4-1968" | "iso646-us" | "us" | "646" => "us-ascii",
+            "utf8mb4" | "utf_8" => "utf-8",
+            "cp1252" | "ansi" => "windows-1252",
+            "cp1251" => "windows-1251",
+            "cp932" | "ms932" => "shift_jis",
+            "cp936" => "gbk",
+            "cp949" => "euc-kr",
+            "cp950" => "big5",
+            "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-3" => "iso-2022-jp",
+            other => other.strip_prefix("x-").unwrap_or_default(),
+        };
+        Encoding::for_label(alias.as_bytes())
+    })
+}
+
+/// Names that say that the sender did not know.
+fn is_unknown(name: &str) -> bool {
+    matches!(
+        name.trim().to_ascii_lowercase().as_str(),
+        "" | "unknown-8bit" | "x-unknown" | "unknown" | "default" | "_iso-8859-1$esc"
+    )
+}
+
+/// Whether text of this charset can be decoded.
+#[must_use]
+pub fn charset_known(name: &str) -> bool {
+    charset(name).is_some()
+}
+
+/// Decodes text; `None` if nobody knows the charset. US-ASCII and no charset at all are taken for UTF-8 if it
+/// is that, else for windows-1252: what the sender's program most likely meant.
+#[must_use]
+pub fn decode_charset(bytes: &[u8], name: &str) -> Option<String> {
+    if is_unknown(name) || charset(name) == Some(WINDOWS_1252) && is_ascii_label(name) {
+        return Some(guess(bytes));
+    }
+    let (text, _) = charset(name)?.decode_without_bom_handling(bytes);
+    Some(text.into_owned())
+}
+
+fn is_ascii_label(name: &str) -> bool {
+    let name = name.trim().to_ascii_lowercase();
+    name.contains("ascii") || name == "ansi_x3.4-1968"
+}
+
+/// UTF-8 if it is that, else windows-1252.
+#[must_use]
+pub fn guess(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
+    }
+}
+
+/// Text for comparing: without case, compatibility forms decomposed (i;unicode-casemap, RFC 5051 §2).
+#[must_use]
+pub fn casemap(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    // Upper case first: it makes ß into SS and final sigma into sigma; then lower case of the decomposed.
+    text.chars().flat_map(char::to_uppercase).nfkd().flat_map(char::to_lowercase).nfkd().collect()
+}
+
+/// What is searched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needle {
+    mapped: String,
+}
+
+impl Needle {
+    /// Searches for this, in any case.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Needle { mapped: casemap(text) }
+    }
+
+    /// Whether everything has it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.mapped.is_empty()
+    }
+
+    /// Whether a text has it.
+    #[must_use]
+    pub fn is_in(&self, text: &str) -> bool {
+        self.mapped.is_empty() || casemap(text).contains(&self.mapped)
+    }
+}
+
+/// Searches a part's body as it is read: decodes its transfer encoding and its charset.
+pub struct TextMatcher {
+    needle: Needle,
+    transfer: Decoder,
+    broken: bool,
+    charset: CharsetDecoder,
+    html: Option<Words>,
+    /// The mapped end of what was searched, as long as the needle.
+    tail: String,
+    decoded: Vec<u8>,
+    found: bool,
+}
+
+impl TextMatcher {
+    /// Searches the body of `part`.
+    #[must_use]
+    pub fn new(part: &Part, needle: &Needle) -> Self {
+        let name = part.params.iter().find(|(name, _)| name == "charset");
+        let name = name.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
+        let known = if is_unknown(&name) || is_ascii_label(&name) { None } else { charset(&name) };
+        TextMatcher {
+            needle: needle.clone(),
+            transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
+            broken: false,
+            charset: known.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
+            html: (part.subtype == "html").then(Words::default),
+            tail: String::new(),
+            decoded: Vec::new(),
+            found: needle.is_empty(),
+        }
+    }
+
+    /// Reads on; whether it was found by now.
+    pub fn push(&mut self, raw: &[u8]) -> bool {
+        for piece in raw.chunks(PIECE) {
+            if self.found {
+                break;
+            }
+            let mut decoded = std::mem::take(&mut self.decoded);
+            if self.broken || self.transfer.push(piece, &mut decoded).is_err() {
+                self.broken = true;
+                decoded.extend_from_slice(piece);
+            }
+            self.text(&decoded, false);
+            decoded.clear();
+            self.decoded = decoded;
+        }
+        self.found
+    }
+
+    /// At the body's end; whether it was found.
+    #[must_use]
+    pub fn finish(mut self) -> bool {
+        let mut rest = Vec::new();
+        let transfer = std::mem::replace(&mut self.transfer, Decoder::new(transfer::Encoding::Identity));
+        if !self.found {
+            let _ = transfer.finish(&mut rest);
+            self.text(&rest, true);
+        }
+        self.found
+    }
+
+    fn text(&mut self, bytes: &[u8], last: bool) {
+        let mut rest = bytes;
+        let mut text = String::with_capacity(PIECE);
+        loop {
+            let (result, read, _) = self.charset.decode_to_string(rest, &mut text, last);
+            rest = rest.get(read..).unwrap_or_default();
+            if result == CoderResult::InputEmpty {
+                break;
+            }
+            self.search(&std::mem::take(&mut text));
+            text.reserve(PIECE);
+        }
+        self.search(&text);
+    }
+
+    fn search(&mut self, text: &str) {
+        if text.is_empty() || self.found {
+            return;
+        }
+        let mapped = match &mut self.html {
+            Some(words) => {
+                let mut visible = String::new();
+                words.push(text, &mut visible);
+                casemap(&visible)
+            }
+            None => casemap(text),
+        };
+        self.tail.push_str(&mapped);
+        self.found = self.tail.contains(&self.needle.mapped);
+        let mut keep = self.tail.len().saturating_sub(self.needle.mapped.len());
+        while !self.tail.is_char_boundary(keep) {
+            keep -= 1;
+        }
+        self.tail.drain(..keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charsets() {
+        assert_eq!(decode_charset(b"M\xfcller", "ISO-8859-1").as_deref(), Some("Müller"));
+        assert_eq!(decode_charset(b"\x1b$B8+\x1b(B", "iso-2022-jp").as_deref(), Some("見"));
+        assert_eq!(decode_charset("Müller".as_bytes(), "us-ascii").as_deref(), Some("Müller"));
+        assert_eq!(decode_charset(b"M\xfcller", "").as_deref(), Some("Müller"));
+        assert_eq!(decode_charset(b"x", "klingon"), None);
+        assert!(
+            charset_known("UTF-8")
+                && charset_known("x-sjis")
+                && charset_known("cp1252")
+                && !charset_known("utf-7")
+        );
+    }
+
+    #[test]
+    fn without_case() {
+        for (a, b) in [
+            ("MÜLLER", "müller"),
+            ("Straße", "STRASSE"),
+            ("ΣΟΦΟΣ", "σοφος"),
+            ("ﬁn", "FIN"),
+            ("é", "E\u{301}"),
+        ] {
+            assert_eq!(casemap(a), casemap(b));
+            assert_eq!(casemap(&casemap(a)), casemap(a));
+        }
+        assert!(Needle::new("lle").is_in("Müller") && !Needle::new("xyz").is_in("Müller"));
+        assert!(Needle::new("").is_in(""));
+    }
+
+    fn part(subtype: &str, encoding: &str, charset: &str) -> Part {
+        Part {
+            media_type: "text".into(),
+            subtype: subtype.into(),
+            encoding: encoding.into(),
+            params: vec![("charset".into(), charset.as_bytes().to_vec())],
+            ..Part::default()
+        }
+    }
+
+    fn found(part: &Part, body: &[u8], needle: &str) -> bool {
+        let results: Vec<bool> = [1, 2, 7, body.len().max(1)]
+            .iter()
+            .map(|chunk| {
+                let mut matcher = TextMatcher::new(part, &Needle::new(needle));
+                body.chunks(*chunk).any(|piece| matcher.push(piece)) || matcher.finish()
+            })
+            .collect();
+        assert!(results.iter().all(|one| *one == results[0]), "{results:?}");
+        results[0]
+    }
+
+    #[test]
+    fn in_bodies() {
+        let latin = part("plain", "quoted-printable", "iso-8859-1");
+        assert!(found(&latin, b"sch=F6ne Gr=FC=\r\n=DFe", "grüsse"));
+        assert!(!found(&latin, b"sch=F6ne", "gr"));
+        let japanese = part("plain", "base64", "utf-8");
+        assert!(found(&japanese, b"5pel5pys\r\n6Kqe", "本語"));
+        let html = part("html", "7bit", "utf-8");
+        assert!(found(&html, b"<p>Hello <b>wor</b>ld &amp; co", "hello world & co"));
+        assert!(!found(&html, b"<p class='hidden'>x", "hidden"));
+        assert!(found(&part("plain", "x-odd", "klingon"), b"some raw text", "RAW"));
+        let far = [vec![b'x'; 40_000], b"needle".to_vec(), vec![b'y'; 40_000]].concat();
+        assert!(found(&part("plain", "7bit", "us-ascii"), &far, "xneedley"));
+    }
+}

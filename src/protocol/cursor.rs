@@ -1,0 +1,394 @@
+//! Reads the tokens of IMAP's grammar (RFC 9051 §9) from one command's bytes.
+
+use crate::model::{CivilDate, DateTime, Endpoint, Flag, Keyword, SequenceSet, SystemFlags, month_by_name};
+
+/// What is wrong with a command, in words for its author.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syntax(pub &'static str);
+
+/// The result of reading a token.
+pub type Parsed<T> = Result<T, Syntax>;
+
+/// A place in a command.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+/// `atom-specials` without the characters of lists that some contexts allow (RFC 9051 §9).
+const fn is_atom_char(byte: u8) -> bool {
+    !matches!(byte, 0..=0x20 | 0x7f | b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\')
+}
+
+impl<'a> Cursor<'a> {
+    /// At the start of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Cursor { rest: bytes }
+    }
+
+    /// What is left.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// The next byte, not taken.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// Takes this byte if it is next.
+    pub fn take(&mut self, byte: u8) -> bool {
+        match self.rest.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes this word, in any case, if it is next and ends there.
+    pub fn take_word(&mut self, word: &str) -> bool {
+        let Some(next) = self.rest.get(..word.len()) else { return false };
+        let ends = self.rest.get(word.len()).is_none_or(|byte| !is_atom_char(*byte) || *byte == b']');
+        let found = ends && next.eq_ignore_ascii_case(word.as_bytes());
+        if found {
+            self.rest = self.rest.get(word.len()..).unwrap_or_default();
+        }
+        found
+    }
+
+    /// Requires this byte.
+    ///
+    /// # Errors
+    /// With `what` if another comes.
+    pub fn expect(&mut self, byte: u8, what: &'static str) -> Parsed<()> {
+        if self.take(byte) { Ok(()) } else { Err(Syntax(what)) }
+    }
+
+    /// A space; more than one is taken as one.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn space(&mut self) -> Parsed<()> {
+        self.expect(b' ', "a space is missing")?;
+        while self.take(b' ') {}
+        Ok(())
+    }
+
+    /// The end of the command; spaces before it are ignored.
+    ///
+    /// # Errors
+    /// If something follows.
+    pub fn end(mut self) -> Parsed<()> {
+        while self.take(b' ') {}
+        if self.rest.is_empty() { Ok(()) } else { Err(Syntax("something follows the end of the command")) }
+    }
+
+    /// Whether the command ends here, spaces aside.
+    #[must_use]
+    pub fn at_end(&self) -> bool {
+        self.rest.iter().all(|byte| *byte == b' ')
+    }
+
+    fn while_(&mut self, accept: impl Fn(u8) -> bool) -> &'a [u8] {
+        let end = self.rest.iter().position(|byte| !accept(*byte)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    /// An atom, as text.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn atom(&mut self) -> Parsed<&'a str> {
+        let bytes = self.while_(|byte| is_atom_char(byte) && byte.is_ascii());
+        if bytes.is_empty() {
+            return Err(Syntax("a word is missing"));
+        }
+        std::str::from_utf8(bytes).map_err(|_| Syntax("a word has bytes that are no text"))
+    }
+
+    /// An atom that ends at `]`, `[` or `<` too: names of FETCH items.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn item_name(&mut self) -> Parsed<&'a str> {
+        let bytes = self.while_(|byte| is_atom_char(byte) && !matches!(byte, b'[' | b']' | b'<'));
+        std::str::from_utf8(bytes)
+            .ok()
+            .filter(|name| !name.is_empty())
+            .ok_or(Syntax("the name of an item is missing"))
+    }
+
+    /// A tag: an atom without `+` (RFC 9051 §9).
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn tag(&mut self) -> Parsed<&'a str> {
+        let bytes =
+            self.while_(|byte| (is_atom_char(byte) && byte.is_ascii() || byte == b']') && byte != b'+');
+        std::str::from_utf8(bytes).ok().filter(|tag| !tag.is_empty()).ok_or(Syntax("the tag is missing"))
+    }
+
+    /// A string: quoted, or a literal.
+    ///
+    /// # Errors
+    /// If none comes or it does not end.
+    pub fn string(&mut self) -> Parsed<Vec<u8>> {
+        match self.peek() {
+            Some(b'"') => self.quoted(),
+            Some(b'{' | b'~') => self.literal(),
+            _ => Err(Syntax("a string is missing")),
+        }
+    }
+
+    /// An astring: a string, or an atom in which `]` is allowed.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn astring(&mut self) -> Parsed<Vec<u8>> {
+        match self.peek() {
+            Some(b'"' | b'{') => self.string(),
+            _ => {
+                let bytes = self.while_(|byte| is_atom_char(byte) || byte == b']');
+                if bytes.is_empty() { Err(Syntax("a word or string is missing")) } else { Ok(bytes.to_vec()) }
+            }
+        }
+    }
+
+    /// The characters of a LIST pattern as an atom, or a string.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn list_mailbox(&mut self) -> Parsed<Vec<u8>> {
+        match self.peek() {
+            Some(b'"' | b'{') => self.string(),
+            _ => {
+                let bytes = self.while_(|byte| is_atom_char(byte) || matches!(byte, b']' | b'%' | b'*'));
+                if bytes.is_empty() {
+                    Err(Syntax("a mailbox pattern is missing"))
+                } else {
+                    Ok(bytes.to_vec())
+                }
+            }
+        }
+    }
+
+    /// `NIL`, or a string.
+    ///
+    /// # Errors
+    /// If neither comes.
+    pub fn nstring(&mut self) -> Parsed<Option<Vec<u8>>> {
+        if self.take_word("NIL") { Ok(None) } else { self.string().map(Some) }
+    }
+
+    fn quoted(&mut self) -> Parsed<Vec<u8>> {
+        self.expect(b'"', "a quote is missing")?;
+        let mut text = Vec::new();
+        loop {
+            let plain = self.while_(|byte| !matches!(byte, b'"' | b'\\'));
+            text.extend_from_slice(plain);
+            if self.take(b'"') {
+                return Ok(text);
+            }
+            self.expect(b'\\', "a quoted string does not end")?;
+            // Only quotes and backslashes are quoted by the grammar; a Windows path is taken as it is meant.
+            match self.peek() {
+                Some(byte @ (b'"' | b'\\')) => {
+                    self.take(byte);
+                    text.push(byte);
+                }
+                Some(_) => text.push(b'\\'),
+                None => return Err(Syntax("a quoted string does not end")),
+            }
+        }
+    }
+
+    fn literal(&mut self) -> Parsed<Vec<u8>> {
+        self.take(b'~');
+        self.expect(b'{', "a literal is missing")?;
+        let length = self.number()?;
+        self.take(b'+');
+        self.expect(b'}', "a literal's length does not end")?;
+        self.take(b'\r');
+        self.expect(b'\n', "a literal's line does not end")?;
+        let length = usize::try_from(length).map_err(|_| Syntax("a literal is too long"))?;
+        if self.rest.len() < length {
+            return Err(Syntax("a literal is cut off"));
+        }
+        let (bytes, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok(bytes.to_vec())
+    }
+
+    /// A number of up to 63 bits (`number64`, RFC 9051 §9).
+    ///
+    /// # Errors
+    /// If none comes or it is larger.
+    pub fn number(&mut self) -> Parsed<u64> {
+        let digits = self.while_(|byte| byte.is_ascii_digit());
+        let text = std::str::from_utf8(digits).map_err(|_| Syntax("a number is missing"))?;
+        if text.is_empty() {
+            return Err(Syntax("a number is missing"));
+        }
+        text.parse().ok().filter(|number| *number <= i64::MAX as u64).ok_or(Syntax("a number is too large"))
+    }
+
+    /// A number of 32 bits.
+    ///
+    /// # Errors
+    /// If none comes or it is larger.
+    pub fn number32(&mut self) -> Parsed<u32> {
+        u32::try_from(self.number()?).map_err(|_| Syntax("a number is too large"))
+    }
+
+    /// A number of 32 bits that is not zero.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn nz_number(&mut self) -> Parsed<u32> {
+        match self.number32()? {
+            0 => Err(Syntax("numbers begin at 1 here")),
+            number => Ok(number),
+        }
+    }
+
+    /// A sequence set without `$`; each range is kept as it comes, so that a million of them are read in
+    /// linear time.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn sequence_set(&mut self) -> Parsed<SequenceSet> {
+        let mut set = SequenceSet::default();
+        loop {
+            let first = self.endpoint()?;
+            let last = if self.take(b':') { self.endpoint()? } else { first };
+            set.push(first, last);
+            if !self.take(b',') {
+                return Ok(set);
+            }
+        }
+    }
+
+    fn endpoint(&mut self) -> Parsed<Endpoint> {
+        if self.take(b'*') { Ok(Endpoint::Last) } else { self.nz_number().map(Endpoint::Number) }
+    }
+
+    /// `"17-Jul-1996 02:44:25 -0700"` (`date-time`, RFC 9051 §9).
+    ///
+    /// # Errors
+    /// If none comes or there is no such moment.
+    pub fn date_time(&mut self) -> Parsed<DateTime> {
+        const WRONG: Syntax = Syntax("a date and time must look like \"17-Jul-1996 02:44:25 -0700\"");
+        let text = self.quoted().map_err(|_| WRONG)?;
+        let text = std::str::from_utf8(&text).map_err(|_| WRONG)?;
+        parse_date_time(text).ok_or(WRONG)
+    }
+
+    /// `1-Feb-1994`, quoted or not (`date`, RFC 9051 §9).
+    ///
+    /// # Errors
+    /// If none comes or there is no such day.
+    pub fn date(&mut self) -> Parsed<CivilDate> {
+        const WRONG: Syntax = Syntax("a date must look like 1-Feb-1994");
+        let text = self.astring().map_err(|_| WRONG)?;
+        std::str::from_utf8(&text).ok().and_then(parse_date).ok_or(WRONG)
+    }
+
+    /// One flag: `\Seen`, or a keyword. `None` for `\Recent`, which no client can set, and for system flags
+    /// that nobody defined.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn flag(&mut self) -> Parsed<Option<Flag>> {
+        let mut ahead = *self;
+        if ahead.take(b'\\') {
+            let name = ahead.atom()?;
+            *self = ahead;
+            return Ok(SystemFlags::by_name(&format!("\\{name}")).map(Flag::System));
+        }
+        // Thunderbird and others write keywords that are no atoms by the grammar, with `]` for one.
+        let name = self.while_(|byte| is_atom_char(byte) || byte == b']');
+        let keyword = std::str::from_utf8(name).ok().and_then(Keyword::new);
+        keyword.map(|keyword| Some(Flag::Keyword(keyword))).ok_or(Syntax("a flag is missing or too long"))
+    }
+}
+
+fn parse_date(text: &str) -> Option<CivilDate> {
+    let mut parts = text.trim().splitn(3, '-');
+    let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+    CivilDate::new(year.parse().ok()?, month_by_name(month)?, day.parse().ok()?)
+}
+
+fn parse_date_time(text: &str) -> Option<DateTime> {
+    let mut words = text.split_ascii_whitespace();
+    let (day, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next().unwrap_or("+0000"));
+    let mut clock = time.split(':').map(|part| part.parse::<u8>().ok());
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    let (sign, digits) = zone.split_at_checked(1)?;
+    if digits.len() != 4 || words.next().is_some() {
+        return None;
+    }
+    let digits: i32 = digits.parse().ok()?;
+    let minutes = digits / 100 * 60 + digits % 100;
+    let offset = match sign {
+        "+" => minutes,
+        "-" => -minutes,
+        _ => return None,
+    };
+    date_time(day, (hour, minute, second), offset)
+}
+
+fn date_time(day: CivilDate, time: (u8, u8, u8), offset: i32) -> Option<DateTime> {
+    DateTime::from_local(day, time.0, time.1, time.2, i16::try_from(offset).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings() {
+        let read = |text: &str| Cursor::new(text.as_bytes()).astring();
+        assert_eq!(read("INBOX x").unwrap(), b"INBOX");
+        assert_eq!(read(r#""a \"b\" \\ c""#).unwrap(), br#"a "b" \ c"#);
+        assert_eq!(read("{3}\r\na\"bc").unwrap(), b"a\"b");
+        assert_eq!(read("{3+}\na\0b").unwrap(), b"a\0b");
+        for wrong in ["", "(", "\"abc", "{4}\r\nabc", "{99999999999999999999}\r\n", "\"\\", "{1\r\na"] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sets() {
+        let read =
+            |text: &str| Cursor::new(text.as_bytes()).sequence_set().map(|set| set.resolve(10).to_string());
+        assert_eq!(read("2,4:7,9,12:*").unwrap(), "2,4:7,9:12");
+        assert_eq!(read("*:4").unwrap(), "4:10");
+        assert!(read("0").is_err());
+        assert!(read("1:").is_err());
+        assert!(read("4294967296").is_err());
+        let many: Vec<String> = (1..=1_000_000_u32).map(|n| (n * 2).to_string()).collect();
+        assert!(Cursor::new(many.join(",").as_bytes()).sequence_set().is_ok());
+    }
+
+    #[test]
+    fn moments() {
+        let read = |text: &str| Cursor::new(text.as_bytes()).date_time();
+        let moment = read("\"17-Jul-1996 02:44:25 -0700\"").unwrap();
+        assert_eq!(moment.imap().to_string().trim_matches('"'), "17-Jul-1996 02:44:25 -0700");
+        assert!(read("\" 1-Jan-2020 00:00:00 +0000\"").is_ok());
+        for wrong in
+            ["17-Jul-1996", "\"32-Jul-1996 02:44:25 -0700\"", "\"1-Jul-1996 25:00:00 +0000\"", "\"\""]
+        {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(Cursor::new(b"1-Feb-1994 x").date().is_ok());
+        assert!(Cursor::new(b"30-Feb-1994").date().is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! Handshakes in memory against the certificates of a real store.
+
+use std::io::{Read, Write};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConnection};
+
+use super::*;
+
+const NOW: i64 = BUILT + 86_400 * 100;
+
+fn store(folder: &std::path::Path) -> Store {
+    Store::open(store::Options::new(folder)).unwrap()
+}
+
+fn names(address: &str) -> Names {
+    Names::new(vec!["pi".into(), "localhost".into()], vec![address.parse().unwrap()])
+}
+
+fn client(certificates: &Certificates) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Shakes hands and says a word each way; gives how, and the leaf that was seen.
+fn shake(certificates: &Certificates, config: &Arc<ClientConfig>, name: &str) -> (HandshakeKind, Vec<u8>) {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(&certificates.config)).unwrap();
+    client.writer().write_all(b"hi").unwrap();
+    for _ in 0..6 {
+        let mut wire = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            server.read_tls(&mut rest).unwrap();
+            server.process_new_packets().unwrap();
+        }
+        let mut wire = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut wire).unwrap();
+        }
+        let mut rest = wire.as_slice();
+        while !rest.is_empty() {
+            client.read_tls(&mut rest).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+    let mut said = [0; 2];
+    server.reader().read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"hi");
+    let leaf = client.peer_certificates().unwrap()[0].to_vec();
+    (client.handshake_kind().unwrap(), leaf)
+}
+
+#[test]
+fn clients_that_trust_the_authority_are_served_and_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    // The real clock: rustls's client looks at it.
+    let certificates = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    let config = client(&certificates);
+    assert_eq!(shake(&certificates, &config, "localhost").0, HandshakeKind::Full);
+    assert_eq!(shake(&certificates, &config, "localhost").0, HandshakeKind::Resumed);
+    assert_eq!(shake(&certificates, &config, "192.0.2.7").0, HandshakeKind::Full);
+    let description = certificates.describe();
+    assert_eq!(description.not_after - description.not_before, 397 * 86_400);
+    assert_eq!(description.names, ["pi", "localhost", "192.0.2.7"]);
+    assert_eq!(description.fingerprint_sha256.len(), 95);
+}
+
+#[test]
+fn certificates_outlive_a_restart_and_are_swapped_while_serving() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let first = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    let again = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    assert_eq!((first.describe(), first.ca_pem()), (again.describe(), again.ca_pem()));
+    let config = client(&first);
+    let before = shake(&first, &config, "pi").1;
+    assert!(!first.renew_for(now(), names("192.0.2.7")).unwrap());
+    assert!(first.renew_for(now(), names("192.0.2.8")).unwrap(), "another address");
+    let fresh = client(&first);
+    let after = shake(&first, &fresh, "192.0.2.8").1;
+    assert_ne!(before, after);
+}
+
+#[test]
+fn clocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    // A Pi before NTP: 1970.
+    let certificates = Certificates::open_at(&store, 100, names("192.0.2.7")).unwrap();
+    assert_eq!(certificates.describe().not_before, BUILT);
+    let renew = |at: i64| certificates.renew_for(at, names("192.0.2.7")).unwrap();
+    assert!(!renew(200), "a clock that is wrong says nothing");
+    assert!(!renew(NOW));
+    let end = certificates.describe().not_after;
+    assert!(!renew(end - 31 * 86_400));
+    assert!(renew(end - 29 * 86_400));
+    assert_eq!(certificates.describe().not_before, end - 29 * 86_400 - 3600);
+    assert!(!renew(100), "and takes nothing back");
+}
