@@ -15,6 +15,7 @@ use crate::actions::{self, Context, Running, storage};
 use crate::config::Config;
 use crate::control;
 use crate::credential::Hasher;
+use crate::imap::idle::SIGN_OF_LIFE;
 use crate::imap::{Imap, Kind, Options, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
 use crate::store::{self, Store};
@@ -189,6 +190,7 @@ fn start(config: &Config, store: Store, listeners: Vec<String>) -> Result<Parts,
         tls: Arc::new(move || acceptor.acceptor()),
         hasher: Arc::clone(&hasher),
         message_limit: config.message_limit,
+        sign_of_life: SIGN_OF_LIFE,
         executor: Arc::clone(&executor),
     });
     let watcher = Arc::new(Watcher::start(store.clone(), WatchOptions::default()));

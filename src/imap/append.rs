@@ -42,15 +42,23 @@ pub async fn run(session: &mut Session, head: LiteralHead) {
     let (tag, first) = match append::parse_head(&head.so_far, dialect) {
         Ok(read) => read,
         Err(error) => {
-            session.io.framer.discard_rest();
-            return session.refuse_bad(error.tag.as_ref(), None, &error.text);
+            session.refuse_bad(error.tag.as_ref(), None, &error.text);
+            return discard_rest(session);
         }
     };
     let outcome = take_all(session, first, head).await;
-    if outcome.is_err() {
-        session.io.framer.discard_rest();
-    }
+    let failed = outcome.is_err();
     session.answer(&tag, Expunges::Told, outcome).await;
+    if failed {
+        discard_rest(session);
+    }
+}
+
+/// What the client sends of a refused message is read and thrown away, unless that would take for ever.
+fn discard_rest(session: &mut Session) {
+    if !session.io.framer.discard_rest() {
+        session.bye(Some(Code::TooBig), "The message is far too long to be read and thrown away");
+    }
 }
 
 /// The mailbox's name is itself a literal.
@@ -61,9 +69,9 @@ fn collect_name(session: &mut Session, head: &LiteralHead) {
         }
         return;
     }
-    session.io.framer.discard_rest();
     let tag: Option<Tag> = crate::protocol::command::tag_of(&head.so_far);
     session.refuse_bad(tag.as_ref(), Some(Code::TooBig), "A mailbox's name is not that long");
+    discard_rest(session);
 }
 
 async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead) -> Result<Done, Refusal> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use crate::imap::connection::Input;
 use crate::imap::news::{self, Expunges};
 use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::session::{Done, Session, State};
+use crate::protocol::command;
 use crate::protocol::framing::Event;
 use crate::protocol::response;
 
 /// Silence after which a sign of life is sent: it keeps NAT entries alive. There is no cut-off, for some
 /// clients neither renew IDLE nor come back; the text and the interval are not those that make FairEmail
 /// give up IDLE (CLIENTS.md).
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15 * 60);
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Tells news as they come until the client says DONE.
 ///
@@ -27,13 +28,22 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
         // Taken before the look at the store: a change in between rings it.
         let heard = bell.listen();
         news::sync(session, Expunges::Told).await?;
+        if matches!(session.state, State::Logout) {
+            return Err(Refusal::hangup("the mailbox was deleted"));
+        }
         let interrupt = async { futures_lite::FutureExt::or(heard, shutdown.wait()).await };
-        match session.io.next_or(SIGN_OF_LIFE, interrupt).await {
+        match session.io.next_or(session.shared.sign_of_life, interrupt).await {
             Input::Event(Event::Line(line)) if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => {
                 return Ok(Done::ok("IDLE completed"));
             }
-            // A tagged command inside IDLE (iOS): IDLE is over, and the line is not a command either.
-            Input::Event(Event::Line(_)) => return Err(Refusal::bad("IDLE ends with DONE")),
+            // iOS is known to send a tagged command inside IDLE (CLIENTS.md): IDLE is over, and the command is
+            // answered as if DONE had come before it, or the client would wait for its reply for ever.
+            Input::Event(Event::Line(line)) => {
+                if command::parse(&line, session.command_dialect()).is_ok() {
+                    session.io.framer.push_back(&line);
+                }
+                return Err(Refusal::bad("IDLE ends with DONE"));
+            }
             Input::Event(_) => return Err(Refusal::bad("IDLE ends with DONE")),
             Input::TimedOut => session.untagged("OK", None, "Postern is here"),
             Input::Interrupted if shutdown.is_triggered() => {

@@ -64,9 +64,16 @@ pub async fn create(session: &mut Session, command: Create) -> Result<Done, Refu
 pub async fn delete(session: &mut Session, command: Delete) -> Result<Done, Refusal> {
     let account = session.account()?;
     let name = name_of(&command.mailbox)?;
-    let deleted = name.clone();
-    session.shared.pool.write(move |tx| mailboxes::delete(tx, account, &name)).await?;
-    if session.view().is_ok_and(|view| view.name == deleted) {
+    let deleted = session
+        .shared
+        .pool
+        .write(move |tx| {
+            let id = mailboxes::by_name(tx, account, &name)?.map(|mailbox| mailbox.id);
+            mailboxes::delete(tx, account, &name).map(|()| id)
+        })
+        .await?;
+    // By its id: it may have been renamed since it was opened.
+    if session.view().is_ok_and(|view| Some(view.mailbox) == deleted) {
         session.deselect();
         session.untagged("OK", Some(Code::Closed), "The open mailbox was deleted");
     }

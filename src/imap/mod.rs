@@ -36,7 +36,7 @@ pub mod store;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_rustls::TlsAcceptor;
 
@@ -53,6 +53,8 @@ pub struct Options {
     pub hasher: Arc<Hasher>,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
+    /// An IDLE session that has nothing to tell says so after this; [`idle::SIGN_OF_LIFE`] but in a test.
+    pub sign_of_life: Duration,
     /// Where sessions run.
     pub executor: Arc<smol::Executor<'static>>,
 }
@@ -75,6 +77,8 @@ pub struct Shared {
     pub throttle: Throttle,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
+    /// An IDLE session that has nothing to tell says so after this.
+    pub sign_of_life: Duration,
     /// The monotonic clock's zero.
     pub started: Instant,
     /// When this run began, in seconds since 1970: what was delivered before is not `\Recent`.
@@ -106,6 +110,7 @@ impl Imap {
             recent: RecentLogins::new(),
             throttle: Throttle::new(),
             message_limit: options.message_limit,
+            sign_of_life: options.sign_of_life,
             started: Instant::now(),
             started_unix: now.map_or(0, |since| since.as_secs() as i64),
             executor: options.executor,

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use crate::imap::flags;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::Session;
-use crate::imap::view::{Update, View, expunge_order};
-use crate::model::{ModSeq, UidSet};
+use crate::imap::view::{Update, expunge_order};
+use crate::model::UidSet;
 use crate::protocol::command::{Command, Selected};
-use crate::protocol::response::{self, fetch::Fetch};
+use crate::protocol::response::{self, code::Code, fetch::Fetch};
 use crate::store::record::Record;
 use crate::store::{Error, messages};
 
@@ -50,8 +50,16 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
     }
     if reached > view.seen() {
         let reader = view.clone();
-        let update = session.shared.pool.read(move |snapshot| reader.read(snapshot)).await?;
-        tell(session, update, expunges).await?;
+        match session.shared.pool.read(move |snapshot| reader.read(snapshot)).await {
+            Ok(update) => tell(session, update, expunges).await?,
+            // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
+            // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
+            Err(refusal) if matches!(refusal.code, Some(Code::NonExistent)) => {
+                session.deselect();
+                session.bye(None, "The open mailbox was deleted by another session");
+            }
+            Err(refusal) => return Err(refusal),
+        }
     } else if expunges == Expunges::Told {
         tell_expunged(session)?;
     }
@@ -76,6 +84,7 @@ async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Resu
 pub fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
     let (gone, numbers) = session.view_mut()?.expunge();
     let qresync = session.enabled.qresync;
+    session.owes_modseq |= qresync && !gone.is_empty();
     let mut writer = session.writer();
     if qresync && !gone.is_empty() {
         response::vanished(&mut writer, &gone, false);
@@ -179,12 +188,6 @@ pub fn tell_flags(
     }
     fetch.finish();
     Ok(())
-}
-
-/// The modseq of a view's last told state, for `[HIGHESTMODSEQ]`.
-#[must_use]
-pub fn told(view: &View) -> ModSeq {
-    view.told()
 }
 
 /// One FETCH response with a message's UID and MODSEQ: what a silent STORE still says (RFC 7162 §3.1.3).

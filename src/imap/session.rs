@@ -1,7 +1,7 @@
 //! A session: its state, what was enabled, and which command is which handler's.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::imap::connection::{Connection, Input};
 use crate::imap::hub::Bell;
@@ -23,6 +23,8 @@ use crate::protocol::response::{self, Dialect, Writer};
 
 /// Before login a client has so long for each command (RFC 9051 §5.4 asks for 30 minutes once logged in).
 const PATIENCE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
+/// And so long in all, however much it says: a person who types has it, who only holds a place has not.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(180);
 /// After login: more than the 29 minutes at which clients renew IDLE.
 const PATIENCE: Duration = Duration::from_secs(32 * 60);
 /// The longest command before login: a name, a password and a mechanism.
@@ -114,7 +116,11 @@ pub struct Session {
     pub enabled: Enabled,
     /// What the client said of itself (ID), for the device list.
     pub client: String,
+    /// The tagged reply owes the client HIGHESTMODSEQ: VANISHED was told (RFC 7162 §3.2.7), or CONDSTORE was
+    /// enabled with a mailbox open (§3.1).
+    pub owes_modseq: bool,
     shutdown: Shutdown,
+    begun: Instant,
     bad_in_a_row: u32,
 }
 
@@ -128,7 +134,9 @@ impl Session {
             state: State::NotAuthenticated(seat),
             enabled: Enabled::default(),
             client: String::new(),
+            owes_modseq: false,
             shutdown,
+            begun: Instant::now(),
             bad_in_a_row: 0,
         }
     }
@@ -274,7 +282,11 @@ impl Session {
     }
 
     fn patience(&self) -> Duration {
-        if matches!(self.state, State::NotAuthenticated(_)) { PATIENCE_BEFORE_LOGIN } else { PATIENCE }
+        if matches!(self.state, State::NotAuthenticated(_)) {
+            PATIENCE_BEFORE_LOGIN.min(LOGIN_DEADLINE.saturating_sub(self.begun.elapsed()))
+        } else {
+            PATIENCE
+        }
     }
 
     async fn on_event(&mut self, event: Event) {
@@ -343,7 +355,9 @@ impl Session {
     async fn execute(&mut self, tagged: Tagged) {
         let Tagged { tag, command } = tagged;
         let expunges = news::may_expunge(&command);
+        let tells_modseq = self.enabled.condstore || matches!(command, Command::Auth(Auth::Select(_)));
         let outcome = self.dispatch(&tag, command).await;
+        self.owes_modseq |= self.enabled.condstore && !tells_modseq;
         self.answer(&tag, expunges, outcome).await;
     }
 
@@ -364,12 +378,15 @@ impl Session {
             }
             tracing::warn!(text = %refusal.text, "news of a mailbox could not be read");
         }
+        let modseq = self.owed_modseq();
         match outcome {
-            Ok(done) => {
-                let code = done.code.or_else(|| self.correction());
-                self.tagged(tag, "OK", code.as_ref(), done.text);
+            Ok(Done { code: None, text }) => self.tagged(tag, "OK", modseq.as_ref(), text),
+            Ok(Done { code, text }) => {
+                self.tell_modseq(modseq);
+                self.tagged(tag, "OK", code.as_ref(), text);
             }
             Err(refusal) => {
+                self.tell_modseq(modseq);
                 let condition = if refusal.condition == Condition::Bad { "BAD" } else { "NO" };
                 self.tagged(tag, condition, refusal.code.as_ref(), &refusal.text);
             }
@@ -379,11 +396,20 @@ impl Session {
         }
     }
 
-    /// RFC 7162 §3.2.4: what the client saw of MODSEQ is above what it may take for HIGHESTMODSEQ.
-    fn correction(&self) -> Option<Code> {
-        let view = self.view().ok()?;
-        let told = view.correction().filter(|_| self.enabled.condstore)?;
-        Some(Code::HighestModSeq(told.0))
+    /// HIGHESTMODSEQ where the client must hear it: it was told VANISHED, or it saw a MODSEQ above what it may
+    /// take for HIGHESTMODSEQ, since an expunge below that could not be told yet (RFC 7162 §3.2, §6).
+    fn owed_modseq(&mut self) -> Option<Code> {
+        let owed = std::mem::take(&mut self.owes_modseq);
+        let condstore = self.enabled.condstore;
+        let view = self.view().ok().filter(|view| condstore && (owed || view.correction().is_some()))?;
+        Some(Code::HighestModSeq(view.told().0.max(1)))
+    }
+
+    /// As an untagged OK: the tagged reply has a code of its own (RFC 7162 §6, the example).
+    fn tell_modseq(&mut self, code: Option<Code>) {
+        if code.is_some() {
+            self.untagged("OK", code, "What has been told so far");
+        }
     }
 
     async fn dispatch(&mut self, tag: &Tag, command: Command) -> Result<Done, Refusal> {

@@ -9,6 +9,7 @@ use crate::model::{ModSeq, UidSet};
 use crate::protocol::command::store::{Action, Store};
 use crate::protocol::response::code::Code;
 use crate::store::Error;
+use crate::store::changes::{self, Changes, Since};
 use crate::store::messages::{self, FlagChange};
 use crate::store::record::Record;
 
@@ -33,14 +34,20 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     let mut modified = UidSet::new();
     for slice in slices(&uids, SLICE) {
         let (named, flags) = (slice.clone(), command.flags.clone());
-        let stored = session
+        let seen = session.view()?.seen();
+        let (stored, untold) = session
             .shared
             .pool
-            .write(move |tx| messages::store_flags(tx, account, mailbox, &named, change, &flags, since))
+            .write(move |tx| {
+                let untold = changes::since(tx, account, mailbox, seen)?;
+                let stored = messages::store_flags(tx, account, mailbox, &named, change, &flags, since)?;
+                Ok((stored, untold))
+            })
             .await?;
         modified = modified.union(&stored.modified);
         if let Some(modseq) = stored.modseq {
-            session.view_mut()?.note_own(modseq, stored.changed.clone());
+            let own = if command.silent { only_own(&stored.changed, untold) } else { stored.changed.clone() };
+            session.view_mut()?.note_own(modseq, own);
         }
         // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
         let answered = if command.silent { stored.changed } else { slice.difference(&stored.modified) };
@@ -55,6 +62,15 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
         return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
     }
     Ok(Done::ok("STORE completed"))
+}
+
+/// Of what a silent STORE changed, what nobody else has changed without the client having heard of it: other
+/// flags that it does not know of are told, .SILENT or not (RFC 9051 §6.4.6).
+fn only_own(changed: &UidSet, untold: Since<Changes>) -> UidSet {
+    match untold {
+        Since::Known(found) => changed.difference(&found.changed),
+        Since::BelowFloor => UidSet::new(),
+    }
 }
 
 /// MODIFIED names sequence numbers or UIDs as the command did (RFC 7162 §3.1.3).

@@ -8,6 +8,10 @@ use crate::protocol::command::{Tag, tag_of};
 const MOST_DISCARDED: u64 = 64 * 1024 * 1024;
 /// The limit before any other is set.
 const FIRST_LIMIT: usize = 8 * 1024;
+/// The announcement of a literal is no longer: `~{`, 20 digits, `+}` and a carriage return.
+const ANNOUNCEMENT: usize = 25;
+/// A connection that waits for its client keeps no more room than this.
+const KEPT_ROOM: usize = 4 * 1024;
 
 /// What the client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +84,7 @@ enum State {
     Tail,
     /// A refused literal, and then the rest of its command.
     Discarding { left: u64, budget: u64 },
-    /// The rest of a line that is too long.
+    /// A line that is too long; its last bytes are in `tail`.
     Skipping { left: u64 },
 }
 
@@ -91,6 +95,7 @@ pub struct Framer {
     start: usize,
     scanned: usize,
     command: Vec<u8>,
+    tail: Vec<u8>,
     limit: usize,
     state: State,
 }
@@ -110,6 +115,7 @@ impl Framer {
             start: 0,
             scanned: 0,
             command: Vec::new(),
+            tail: Vec::new(),
             limit: FIRST_LIMIT,
             state: State::Line,
         }
@@ -122,17 +128,30 @@ impl Framer {
 
     /// Adds what was received.
     pub fn push(&mut self, bytes: &[u8]) {
-        if self.start == self.buffer.len() {
-            self.buffer.clear();
-            // A large literal must not leave a large buffer behind in an idle session.
-            self.buffer.shrink_to(1024);
-            (self.start, self.scanned) = (0, 0);
-        } else if self.start > 64 * 1024 {
+        self.forget_used();
+        if self.start > 64 * 1024 {
             self.buffer.drain(..self.start);
             self.scanned -= self.start;
             self.start = 0;
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Where all is used the buffer begins anew; a large command must not leave a large one behind in a session
+    /// that waits.
+    fn forget_used(&mut self) {
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(KEPT_ROOM);
+            (self.start, self.scanned) = (0, 0);
+        }
+    }
+
+    /// Puts a line back that was taken as an answer and is a command. What follows it is still to come.
+    pub fn push_back(&mut self, line: &[u8]) {
+        let rest = self.buffer.split_off(self.start);
+        self.buffer = [line, b"\r\n", &rest].concat();
+        (self.start, self.scanned) = (0, 0);
     }
 
     /// Bytes that were received and not yet used.
@@ -238,18 +257,18 @@ impl Framer {
         }
     }
 
-    /// What is left of a command with a streamed literal is not wanted: it is read and thrown away.
-    pub fn discard_rest(&mut self) {
+    /// What is left of a command with a streamed literal is not wanted: it is read and thrown away. False if it
+    /// is too long for that: then the connection must end.
+    pub fn discard_rest(&mut self) -> bool {
         match self.state {
             State::Streaming { left } => {
                 self.state = State::Discarding { left, budget: MOST_DISCARDED };
             }
             State::Tail => self.state = State::Discarding { left: 0, budget: MOST_DISCARDED },
-            State::Deciding { .. } => {
-                self.refuse();
-            }
+            State::Deciding { .. } => return self.refuse(),
             _ => {}
         }
+        true
     }
 
     /// The next line is the answer to a continuation.
@@ -264,35 +283,30 @@ impl Framer {
         let from = self.scanned.max(self.start);
         let Some(at) = self.buffer[from..].iter().position(|byte| *byte == b'\n') else {
             self.scanned = self.buffer.len();
-            if self.command.len() + self.buffered() > self.limit {
+            // The last byte may be half of the line end, which does not count.
+            if self.command.len() + self.buffered() > self.limit + 1 {
                 return Some(Err(self.too_long()));
             }
+            self.forget_used();
             return None;
         };
         let end = from + at;
         let line = &self.buffer[self.start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
-        let too_long = self.command.len() + line.len() > self.limit;
-        if too_long {
-            let problem = self.too_long();
-            self.start = end + 1;
-            self.scanned = self.start;
-            self.state = State::Line;
-            return Some(Err(problem));
+        if self.command.len() + line.len() > self.limit {
+            return Some(Err(self.too_long()));
         }
         self.start = end + 1;
         self.scanned = self.start;
         Some(Ok(line))
     }
 
-    /// Answers once, then skips to the line's end.
+    /// Answers once; the line is then skipped.
     fn too_long(&mut self) -> Problem {
         let head = if self.command.is_empty() { &self.buffer[self.start..] } else { &self.command };
         let tag = tag_of(head);
         self.command = Vec::new();
-        self.start = self.buffer.len();
-        self.scanned = self.start;
-        self.state = State::Skipping { left: MOST_DISCARDED };
+        self.begin_skipping(MOST_DISCARDED);
         Problem { tag, text: "The command is too long", fatal: false }
     }
 
@@ -331,15 +345,18 @@ impl Framer {
     fn discard_line(&mut self, budget: u64) -> Option<Option<Problem>> {
         let rest = &self.buffer[self.start..];
         let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
-            let there = rest.len() as u64;
-            // Only the line's end matters: it must be kept for the announcement that it may hold.
-            if there > self.limit as u64 {
-                self.state = State::Skipping { left: budget };
+            // The line is kept up to its end for the announcement that may stand there.
+            if rest.len() > self.limit + 1 {
+                self.begin_skipping(budget);
                 return Some(None);
             }
             return None;
         };
         let line = rest[..at].strip_suffix(b"\r").unwrap_or(&rest[..at]);
+        if line.len() > self.limit {
+            self.begin_skipping(budget);
+            return Some(None);
+        }
         let announced = literal(line);
         self.start += at + 1;
         self.scanned = self.start;
@@ -356,17 +373,33 @@ impl Framer {
         }
     }
 
+    fn begin_skipping(&mut self, budget: u64) {
+        self.tail.clear();
+        self.state = State::Skipping { left: budget };
+    }
+
+    /// Drops a line that is too long, wherever it ends. One that ends as a literal that does not wait would be
+    /// followed by bytes that look like commands and are none: then nothing can be trusted any more.
     fn skip(&mut self, left: u64) -> Option<Option<Problem>> {
         let rest = &self.buffer[self.start..];
         let (count, ended) = match rest.iter().position(|byte| *byte == b'\n') {
             Some(at) => (at + 1, true),
             None => (rest.len(), false),
         };
+        let line = &rest[..count - usize::from(ended)];
+        self.tail.extend_from_slice(&line[line.len().saturating_sub(ANNOUNCEMENT)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(ANNOUNCEMENT));
         self.start += count;
         self.scanned = self.start;
+        self.forget_used();
         if ended {
             self.state = State::Line;
-            return Some(None);
+            let tail = self.tail.strip_suffix(b"\r").unwrap_or(&self.tail);
+            return Some(tail.ends_with(b"+}").then_some(Problem {
+                tag: None,
+                text: "A literal follows a line that is too long",
+                fatal: true,
+            }));
         }
         let left = left.saturating_sub(count as u64);
         self.state = State::Skipping { left };
