@@ -1,15 +1,16 @@
 //! COPY and MOVE (RFC 9051 §6.4.7, §6.4.8).
 
+use std::ops::ControlFlow;
+
 use crate::imap::expunge::{slices, writable};
 use crate::imap::fetch::{named_uids, vanished_meanwhile};
 use crate::imap::mailbox::name_of;
-use crate::imap::news::{self, Expunges};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::model::{AccountId, MailboxId, Uid, UidValidity};
+use crate::model::{AccountId, MailboxId, Uid, UidSet, UidValidity};
 use crate::protocol::command::copy::Copy;
 use crate::protocol::response::code::Code;
-use crate::store::{mailboxes, messages};
+use crate::store::{Error, Rows, mailboxes, messages};
 
 /// Messages of one job of a MOVE.
 const SLICE: usize = 2_000;
@@ -23,38 +24,56 @@ pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal>
     let (account, from) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
     if !command.uid && vanished_meanwhile(view, &uids) {
-        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone; nothing was copied"));
+        return Err(gone());
     }
     let to = target(session, &command.mailbox, account).await?;
     if uids.is_empty() {
         return Ok(Done::ok("Nothing to copy"));
     }
     let by_number = !command.uid;
-    let wanted = uids.len();
     let copied = session
         .shared
         .pool
         .write(move |tx| {
-            let copied = messages::copy(tx, account, from, &uids, to)?;
-            if by_number && (copied.to.len() as u64) < wanted {
-                return Err(crate::store::Error::NotFound("message any more; nothing was copied"));
+            if by_number && count(tx, from, &uids)? < uids.len() {
+                return Ok(None);
             }
-            Ok(copied)
+            messages::copy(tx, account, from, &uids, to).map(Some)
         })
-        .await?;
+        .await?
+        .ok_or_else(gone)?;
     Ok(reply(copied.uid_validity, copied.from, copied.to)
         .map_or_else(|| Done::ok("Nothing to copy"), |code| Done::with(code, "COPY completed")))
+}
+
+/// COPY is all or nothing (RFC 9051 §6.4.7): a number whose message is gone names something that cannot be
+/// copied. A UID that is gone names nothing, and Apple Mail shows ghosts if that is an error.
+fn gone() -> Refusal {
+    Refusal::no(Code::ExpungeIssued, "Some of the messages are gone; nothing was copied")
+}
+
+/// How many of these messages are there.
+fn count(rows: &dyn Rows, mailbox: MailboxId, uids: &UidSet) -> Result<u64, Error> {
+    let mut count = 0;
+    messages::select(rows, mailbox, uids, &mut |_| {
+        count += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
 }
 
 /// MOVE, in slices each of which is atomic; one untagged COPYUID names all, before the EXPUNGEs (RFC 6851
 /// §4.3).
 ///
 /// # Errors
-/// TRYCREATE without the target; NO in a mailbox opened with EXAMINE.
+/// TRYCREATE without the target; NO in a mailbox opened with EXAMINE, and if a message named by number is gone.
 pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
     let view = writable(session)?;
     let (account, from) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
+    if !command.uid && vanished_meanwhile(view, &uids) {
+        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone; nothing was moved"));
+    }
     let to = target(session, &command.mailbox, account).await?;
     let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
     let mut failure = None;
@@ -73,12 +92,16 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
             }
         }
     }
+    let moved = sources.len() as u64;
     if let Some(code) = validity.and_then(|validity| reply(validity, sources, targets)) {
         session.untagged("OK", Some(code), "Moved");
     }
-    news::sync(session, Expunges::Told).await?;
     match failure {
         Some(refusal) => Err(refusal),
+        None if !command.uid && moved < uids.len() => {
+            Err(Refusal::no(Code::ExpungeIssued, "Some of the messages were gone before they could be moved"))
+        }
+        // The EXPUNGEs are the news that precede the tagged reply.
         None => Ok(Done::ok("MOVE completed")),
     }
 }

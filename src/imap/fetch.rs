@@ -17,7 +17,7 @@ use crate::protocol::response::{self, code::Code};
 use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages::{self, FlagChange};
-use crate::store::{Error, Rows};
+use crate::store::{Error, Rows, mailboxes};
 
 /// Messages that are marked `\Seen` in one job before their bodies are sent.
 const SEEN_A_SLICE: usize = 2_000;
@@ -89,29 +89,46 @@ async fn changed_since(
     session.enabled.condstore = true;
     let view = session.view()?;
     let (account, mailbox) = (view.account, view.mailbox);
-    let last = view.uids().last().map_or(0, crate::model::Uid::get);
-    let (changed, gone) = session
+    let (changed, gone, next) = session
         .shared
         .pool
-        .read(move |rows| match changes::since(rows, account, mailbox, since)? {
-            Since::Known(found) => Ok::<_, Error>((found.added.union(&found.changed), Some(found.expunged))),
-            Since::BelowFloor => Ok((scan_changed(rows, mailbox, since)?, None)),
+        .read(move |rows| {
+            let next = mailboxes::get(rows, account, mailbox)?.map_or(1, |mailbox| mailbox.uid_next);
+            let (changed, gone) = match changes::since(rows, account, mailbox, since)? {
+                Since::Known(found) => (found.added.union(&found.changed), Some(found.expunged)),
+                Since::BelowFloor => (scan_changed(rows, mailbox, since)?, None),
+            };
+            Ok::<_, Error>((changed, gone, next))
         })
         .await?;
     if command.vanished {
-        let named = match &command.messages {
-            Messages::Set(set) => set.resolve(last),
-            Messages::Saved => session.view()?.saved.clone(),
-        };
-        let known: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
-        let present = session.view()?.uids().to_set().difference(session.view()?.pending());
-        let gone =
-            gone.unwrap_or(known.clone()).intersection(&known).intersection(&named).difference(&present);
-        if !gone.is_empty() {
-            response::vanished(&mut session.writer(), &gone, true);
-        }
+        vanished(session, &command.messages, gone, next)?;
     }
     Ok(uids.intersection(&changed))
+}
+
+/// Tells what is gone of the messages that a command names; `gone` is `None` where nobody knows any more, and
+/// then it is all that is not there. What the client still has a number for is told by VANISHED without
+/// EARLIER, which takes the number away (RFC 7162 §3.2.10).
+fn vanished(
+    session: &mut Session,
+    messages: &Messages,
+    gone: Option<UidSet>,
+    next: u32,
+) -> Result<(), Refusal> {
+    let view = session.view()?;
+    // `1:*` names all that the client can have known, though the last of it may be gone: its `*` is not the
+    // last message that is left but the last that there was.
+    let last = next.saturating_sub(1);
+    let named = match messages {
+        Messages::Set(set) => set.resolve(last),
+        Messages::Saved => view.saved.clone(),
+    };
+    let known: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
+    let gone = gone.unwrap_or_else(|| known.clone()).intersection(&known).intersection(&named);
+    let gone = gone.difference(&view.uids().to_set());
+    response::vanished(&mut session.writer(), &gone, true);
+    Ok(())
 }
 
 fn scan_changed(rows: &dyn Rows, mailbox: crate::model::MailboxId, since: ModSeq) -> Result<UidSet, Error> {

@@ -23,7 +23,7 @@ struct Tree {
     above_subscribed: BTreeSet<MailboxName>,
 }
 
-/// INBOX first, then by name.
+/// INBOX first, then by name, so that what is below a name stands together.
 type Order = (bool, String);
 
 fn order(name: &MailboxName) -> Order {
@@ -92,12 +92,13 @@ impl Tree {
         if selection.recursive_match {
             let below: Vec<&MailboxName> =
                 self.below(name, selection.subscribed, selection.special_use).collect();
-            // A name that was not selected itself is told only for one below it that is not (RFC 9051
+            // A name that was not selected itself is told only for one below it that is not told (RFC 9051
             // §6.3.9.6).
             let hidden = below.iter().any(|name| !patterns.iter().any(|pattern| pattern.matches(name)));
-            attributes.child_info_subscribed =
-                selection.subscribed && !below.is_empty() && (selected || hidden);
             selected |= hidden;
+            if selected && !below.is_empty() {
+                attributes.child_info = selection.child_info();
+            }
         }
         selected.then_some(attributes)
     }
@@ -108,7 +109,10 @@ impl Tree {
         subscribed: bool,
         special_use: bool,
     ) -> impl Iterator<Item = &'a MailboxName> {
-        self.names.values().filter_map(move |(other, mailbox)| {
+        // What is below a name stands together, from `name/` to the character after the separator: with
+        // thousands of mailboxes the whole list would be read for each.
+        let edge = |end: char| (true, format!("{}{end}", name.as_str()));
+        self.names.range(edge('/')..edge('0')).map(|(_, known)| known).filter_map(move |(other, mailbox)| {
             let fits = (!subscribed || self.subscribed.contains(other))
                 && (!special_use || mailbox.as_ref().is_some_and(|mailbox| mailbox.special_use.is_some()));
             (fits && other.is_below(name)).then_some(other)
@@ -124,7 +128,8 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
     if !command.extended && matches!(command.patterns.as_slice(), [only] if only.is_empty()) {
         // It asks for the separator (RFC 9051 §6.3.9).
         let root = Attributes { no_select: true, ..Attributes::default() };
-        list::list(&mut session.writer(), &root, "");
+        let write = if command.xlist { list::xlist } else { list::list };
+        write(&mut session.writer(), &root, "");
         return Ok(Done::ok("LIST completed"));
     }
     let account = session.account()?;

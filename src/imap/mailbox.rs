@@ -8,8 +8,8 @@ use crate::protocol::command::create::Create;
 use crate::protocol::command::delete::Delete;
 use crate::protocol::command::rename::Rename;
 use crate::protocol::command::subscribe::{Subscribe, Unsubscribe};
-use crate::protocol::response::code::Code;
-use crate::store::mailboxes;
+use crate::protocol::response::{self, code::Code, list::Attributes};
+use crate::store::{Error, mailboxes};
 
 /// The name of a mailbox that a command names.
 ///
@@ -19,6 +19,28 @@ pub fn name_of(argument: &MailboxArg) -> Result<MailboxName, Refusal> {
     argument.name().map_err(|error| Refusal::no(Code::Cannot, error.to_string()))
 }
 
+/// The name of a mailbox that must be there: no mailbox has a bad one.
+///
+/// # Errors
+/// NO [NONEXISTENT].
+pub fn known_name_of(argument: &MailboxArg) -> Result<MailboxName, Refusal> {
+    argument.name().map_err(|_| nowhere())
+}
+
+/// The refusal of a mailbox that is not there.
+#[must_use]
+pub fn nowhere() -> Refusal {
+    Refusal::no(Code::NonExistent, "There is no such mailbox")
+}
+
+/// The name that an IMAP4rev2 client gave, if the mailbox is called otherwise in its canonical form: OLDNAME
+/// (RFC 9051 §6.3.9.7). A separator at its end is no part of it (§6.3.4).
+#[must_use]
+pub fn old_name(session: &Session, argument: &MailboxArg, name: &MailboxName) -> Option<String> {
+    let given = argument.text().strip_suffix('/').unwrap_or(argument.text());
+    (session.enabled.rev2 && given != name.as_str()).then(|| given.to_owned())
+}
+
 /// CREATE, with its parents, and a special use if one is asked for (RFC 6154 §3).
 ///
 /// # Errors
@@ -26,13 +48,7 @@ pub fn name_of(argument: &MailboxArg) -> Result<MailboxName, Refusal> {
 pub async fn create(session: &mut Session, command: Create) -> Result<Done, Refusal> {
     let account = session.account()?;
     let name = name_of(&command.mailbox)?;
-    if name.as_str().eq_ignore_ascii_case("INBOX/INBOX") {
-        // Apple Mail tries this where it misreads the namespace; the result only confuses.
-        return Err(Refusal::no(
-            Code::Cannot,
-            "INBOX is there already; this would be a second one inside it",
-        ));
-    }
+    refuse_inbox_in_inbox(&name)?;
     let special_use = match command.special_uses.as_slice() {
         [] => None,
         [Some(one)] if one.may_be_assigned() => Some(*one),
@@ -43,18 +59,50 @@ pub async fn create(session: &mut Session, command: Create) -> Result<Done, Refu
             ));
         }
     };
-    let id = session
+    let created = name.clone();
+    let made = session
         .shared
         .pool
         .write(move |tx| {
+            // The name first: that it is taken says more than that the use is.
+            if mailboxes::by_name(tx, account, &name)?.is_some() {
+                return Err(Error::Exists("a mailbox of this name"));
+            }
+            let role_taken = special_use.is_some()
+                && mailboxes::list(tx, account)?.iter().any(|known| known.special_use == special_use);
+            if role_taken {
+                return Ok(None);
+            }
             let id = mailboxes::create(tx, account, &name, special_use)?;
-            Ok(mailboxes::get(tx, account, id)?.map(|mailbox| mailbox.object_id))
+            mailboxes::get(tx, account, id)
         })
         .await?;
-    Ok(match id {
-        Some(id) => Done::with(Code::MailboxId(id), "CREATE completed"),
-        None => Done::ok("CREATE completed"),
-    })
+    let Some(mailbox) = made else {
+        return Err(Refusal::no(Code::UseAttr, "Another mailbox has this use"));
+    };
+    let attributes = Attributes { special_use, has_children: Some(false), ..Attributes::default() };
+    tell_old_name(session, &command.mailbox, &created, attributes);
+    Ok(Done::with(Code::MailboxId(mailbox.object_id), "CREATE completed"))
+}
+
+/// Apple Mail tries INBOX/INBOX where it misreads the namespace; the result only confuses.
+fn refuse_inbox_in_inbox(name: &MailboxName) -> Result<(), Refusal> {
+    let mut levels = name.levels().map(|level| level.eq_ignore_ascii_case("INBOX"));
+    if levels.next() == Some(true) && levels.next() == Some(true) {
+        return Err(Refusal::no(
+            Code::Cannot,
+            "INBOX is there already; this would be a second one inside it",
+        ));
+    }
+    Ok(())
+}
+
+/// LIST with OLDNAME, where the name is not the one that the client gave.
+fn tell_old_name(session: &mut Session, given: &MailboxArg, name: &MailboxName, attributes: Attributes) {
+    if let Some(old_name) = old_name(session, given, name) {
+        let attributes = Attributes { old_name: Some(old_name), ..attributes };
+        response::list::list(&mut session.writer(), &attributes, name.as_str());
+    }
 }
 
 /// DELETE. A mailbox with children goes too; its name stays in LIST as one that does not exist.
@@ -63,20 +111,23 @@ pub async fn create(session: &mut Session, command: Create) -> Result<Done, Refu
 /// If there is none, or it is INBOX.
 pub async fn delete(session: &mut Session, command: Delete) -> Result<Done, Refusal> {
     let account = session.account()?;
-    let name = name_of(&command.mailbox)?;
+    let name = known_name_of(&command.mailbox)?;
+    let wanted = name.clone();
     let deleted = session
         .shared
         .pool
         .write(move |tx| {
-            let id = mailboxes::by_name(tx, account, &name)?.map(|mailbox| mailbox.id);
-            mailboxes::delete(tx, account, &name).map(|()| id)
+            let id = mailboxes::by_name(tx, account, &wanted)?.map(|mailbox| mailbox.id);
+            mailboxes::delete(tx, account, &wanted).map(|()| id)
         })
         .await?;
-    // By its id: it may have been renamed since it was opened.
+    // Not by its name: it may have another since it was opened.
     if session.view().is_ok_and(|view| Some(view.mailbox) == deleted) {
         session.deselect();
         session.untagged("OK", Some(Code::Closed), "The open mailbox was deleted");
     }
+    let attributes = Attributes { non_existent: true, ..Attributes::default() };
+    tell_old_name(session, &command.mailbox, &name, attributes);
     Ok(Done::ok("DELETE completed"))
 }
 
@@ -86,8 +137,28 @@ pub async fn delete(session: &mut Session, command: Delete) -> Result<Done, Refu
 /// If the old name is not there or the new one is taken.
 pub async fn rename(session: &mut Session, command: Rename) -> Result<Done, Refusal> {
     let account = session.account()?;
-    let (from, to) = (name_of(&command.from)?, name_of(&command.to)?);
-    session.shared.pool.write(move |tx| mailboxes::rename(tx, account, &from, &to)).await?;
+    let (from, to) = (known_name_of(&command.from)?, name_of(&command.to)?);
+    refuse_inbox_in_inbox(&to)?;
+    let (old, new) = (from.clone(), to.clone());
+    let renamed = session
+        .shared
+        .pool
+        .write(move |tx| {
+            mailboxes::rename(tx, account, &old, &new)?;
+            mailboxes::by_name(tx, account, &new)
+        })
+        .await?;
+    let supplied = old_name(session, &command.from, &from)
+        .or_else(|| old_name(session, &command.to, &to).map(|_| from.as_str().to_owned()));
+    if let Some(supplied) = supplied {
+        let attributes = Attributes {
+            non_existent: renamed.is_none(),
+            special_use: renamed.and_then(|mailbox| mailbox.special_use),
+            old_name: Some(supplied),
+            ..Attributes::default()
+        };
+        response::list::list(&mut session.writer(), &attributes, to.as_str());
+    }
     Ok(Done::ok("RENAME completed"))
 }
 
@@ -97,13 +168,13 @@ pub async fn rename(session: &mut Session, command: Rename) -> Result<Done, Refu
 /// If there is no such mailbox.
 pub async fn subscribe(session: &mut Session, command: Subscribe) -> Result<Done, Refusal> {
     let account = session.account()?;
-    let name = name_of(&command.mailbox)?;
+    let name = known_name_of(&command.mailbox)?;
     session
         .shared
         .pool
         .write(move |tx| {
             if mailboxes::by_name(tx, account, &name)?.is_none() {
-                return Err(crate::store::Error::NotFound("mailbox"));
+                return Err(Error::NotFound("mailbox"));
             }
             mailboxes::subscribe(tx, account, &name)
         })

@@ -25,13 +25,14 @@ pub enum Expunges {
 }
 
 /// When an EXPUNGE may be told: not in answer to FETCH, STORE and SEARCH, which speak of numbers (RFC 9051
-/// §7.5.1); their UID forms are other commands. `Held` is right for FETCH by number even when it names UIDs.
+/// §7.5.1). Their UID forms are other commands; but a UID SEARCH that names numbers holds them too (RFC 7162
+/// §3.2.10.2).
 #[must_use]
 pub fn may_expunge(command: &Command) -> Expunges {
     let held = match command {
         Command::Select(Selected::Fetch(fetch)) => !fetch.uid,
         Command::Select(Selected::Store(store)) => !store.uid,
-        Command::Select(Selected::Search(search)) => !search.uid,
+        Command::Select(Selected::Search(search)) => !search.uid || search.key.names_numbers(),
         _ => false,
     };
     if held { Expunges::Held } else { Expunges::Told }

@@ -1,5 +1,7 @@
 //! Mailbox patterns: `*` is anything, `%` is anything without a separator (RFC 9051 §6.3.9).
 
+use unicode_normalization::UnicodeNormalization;
+
 use crate::model::MailboxName;
 
 /// No name is that long.
@@ -24,7 +26,8 @@ impl Pattern {
 
     fn new(text: &str) -> Self {
         let mut pattern: Vec<char> = Vec::new();
-        for c in text.chars() {
+        // Names are kept composed.
+        for c in text.nfc() {
             // Wildcards in a row are one.
             match (pattern.last(), c) {
                 (Some('*'), '*' | '%') | (Some('%'), '%') => {}
@@ -85,6 +88,7 @@ mod tests {
         assert!(fits("inbox", "INBOX") && fits("iNbOx/x", "INBOX/x") && fits("inb%", "INBOX") == false);
         assert!(fits("%*%", "a/b") && !fits("", "a") && !fits("a", "ab"));
         assert!(fits("日%", "日本"));
+        assert!(fits("Entwu\u{308}rfe", "Entwürfe"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use crate::imap::expunge::slices;
-use crate::imap::refusal::Refusal;
+use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::search_key::{Filter, Message};
 use crate::imap::session::{Done, Session};
 use crate::model::{AccountId, MailboxId, UidSet};
@@ -44,33 +44,16 @@ struct Run {
 /// # Errors
 /// BADCHARSET, and those of the store.
 pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Done, Refusal> {
-    let view = session.view()?;
-    let keywords = {
-        let mailbox = view.mailbox;
-        session.shared.pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?
-    };
-    let view = session.view()?;
-    let filter = Filter::compile(&command, view, &keywords)?;
-    let with_modseq = filter.names_modseq();
-    let scope = filter.scope(view);
-    let run = Run {
-        account: view.account,
-        mailbox: view.mailbox,
-        filter,
-        todo: Box::new(slices(&scope, BATCH)),
-        batch: VecDeque::new(),
-        found: Found::default(),
-        with_modseq,
-    };
-    if with_modseq {
-        session.enabled.condstore = true;
+    let other_charset = command.charset.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case("UTF-8"));
+    if session.enabled.utf8 && other_charset {
+        // Every string of this client is UTF-8 (RFC 9755 §3); where it says no more than that, it does no harm.
+        return Err(Refusal::bad("With UTF8=ACCEPT a search has no other charset than UTF-8"));
     }
-    let saves = command.options.is_some_and(|options| options.save);
-    let found = match search(session, run).await {
+    let found = match find(session, &command).await {
         Ok(found) => found,
         Err(refusal) => {
-            if saves {
-                // RFC 5182 §2.1: a search that fails leaves nothing saved.
+            if command.options.is_some_and(|options| options.save) && refusal.condition == Condition::No {
+                // RFC 5182 §2.1: a search that is answered NO leaves nothing saved; one that is BAD what was.
                 session.view_mut()?.saved = UidSet::new();
             }
             return Err(refusal);
@@ -78,6 +61,26 @@ pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Do
     };
     answer(session, tag, &command, &found)?;
     Ok(Done::ok("SEARCH completed"))
+}
+
+async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal> {
+    let mailbox = session.view()?.mailbox;
+    let keywords = session.shared.pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?;
+    let view = session.view()?;
+    let filter = Filter::compile(command, view, &keywords)?;
+    let with_modseq = filter.names_modseq();
+    let scope = filter.scope(view);
+    let run = Run {
+        account: view.account,
+        mailbox,
+        filter,
+        todo: Box::new(slices(&scope, BATCH)),
+        batch: VecDeque::new(),
+        found: Found::default(),
+        with_modseq,
+    };
+    session.enabled.condstore |= with_modseq;
+    search(session, run).await
 }
 
 async fn search(session: &mut Session, mut run: Run) -> Result<Found, Refusal> {
@@ -151,6 +154,7 @@ fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> 
         found.modseqs.iter().filter(|(uid, _)| uids.contains(*uid)).map(|(_, modseq)| *modseq).max()
     };
     let shown = options.map_or_else(|| found.uids.clone(), |options| named(options, &found.uids));
+    // With SAVE alone nothing is shown.
     let modseq = highest(&shown);
     if let Some(modseq) = modseq {
         session.view_mut()?.note_sent(crate::model::ModSeq(modseq));

@@ -9,6 +9,7 @@ use crate::mail::text::{Needle, TextMatcher, decode_charset};
 use crate::mail::{date, encoded_word, header};
 use crate::model::{AccountId, CivilDate, ModSeq, SystemFlags, UidSet};
 use crate::protocol::command::search::{DateTest, Key, Search};
+use crate::protocol::response::code::Code;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
@@ -41,7 +42,7 @@ enum Node {
     SaveDate(DateTest, CivilDate),
     /// Received at or before this moment.
     Before(i64),
-    /// Received after it.
+    /// Received at it or after it.
     After(i64),
     ModSeq(ModSeq),
     SentDate(DateTest, CivilDate),
@@ -159,7 +160,7 @@ impl Compiler<'_> {
 
     fn needle(&self, value: &[u8]) -> Result<Needle, Refusal> {
         if value.len() > LONGEST_NEEDLE {
-            return Err(Refusal::bad("A search string is too long"));
+            return Err(Refusal::no(Code::Limit, "A search string is too long"));
         }
         decode_charset(value, self.charset).map(|text| Needle::new(&text)).ok_or_else(bad_charset)
     }
@@ -199,7 +200,7 @@ impl Node {
                 compare(*test, crate::model::DateTime::utc(record.save_date).local_date(), *day)
             }
             Node::Before(moment) => record.internal_date.unix <= *moment,
-            Node::After(moment) => record.internal_date.unix > *moment,
+            Node::After(moment) => record.internal_date.unix >= *moment,
             Node::ModSeq(modseq) => record.modseq >= *modseq,
             _ if level < Level::Header => return Ok(None),
             Node::SentDate(test, day) => compare(*test, message.sent()?, *day),

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
+use crate::imap::mailbox::{known_name_of, nowhere, old_name};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::View;
-use crate::imap::{flags, mailbox::name_of, news};
+use crate::imap::{flags, news};
 use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidSet};
 use crate::protocol::command::select::{Qresync, Select};
 use crate::protocol::response::{self, code::Code, list::Attributes};
@@ -47,7 +48,7 @@ pub async fn run(session: &mut Session, command: Select) -> Result<Done, Refusal
         session.enabled.condstore = true;
     }
     let account = session.account()?;
-    let name = name_of(&command.mailbox).map_err(|_| nowhere())?;
+    let name = known_name_of(&command.mailbox)?;
     let (wanted, resync) = (name.clone(), command.qresync);
     let started = session.shared.started_unix;
     // The bell rings for this mailbox before it is read, so that nothing falls in between.
@@ -67,11 +68,8 @@ pub async fn run(session: &mut Session, command: Select) -> Result<Done, Refusal
             return Err(other.err().unwrap_or_else(nowhere));
         }
     };
-    tell(session, opened, command.read_only).await
-}
-
-fn nowhere() -> Refusal {
-    Refusal::no(Code::NonExistent, "There is no such mailbox")
+    let old_name = old_name(session, &command.mailbox, &opened.mailbox.name);
+    tell(session, opened, command.read_only, old_name).await
 }
 
 fn read(
@@ -125,19 +123,13 @@ fn missed(
     let since = ModSeq(known.modseq);
     let (gone, changed) = match changes::since(rows, account, mailbox.id, since)? {
         Since::Known(found) => (found.expunged, found.added.union(&found.changed)),
-        Since::BelowFloor => {
-            let gone = scope.difference(&uids.to_set());
-            // What the client says it knows by number and UID need not be told again (RFC 7162 §3.2.5.2).
-            let matched = matched_below(uids, known.matched.as_ref());
-            let gone = match matched {
-                0 => gone,
-                matched => gone
-                    .intersection(&matched.checked_add(1).map(|from| from..=u32::MAX).into_iter().collect()),
-            };
-            (gone, changed_since(rows, mailbox.id, since)?)
-        }
+        Since::BelowFloor => (scope.difference(&uids.to_set()), changed_since(rows, mailbox.id, since)?),
     };
-    Ok(Resync { vanished: gone.intersection(&scope), changed: changed.intersection(&scope) })
+    // What the client says it knows by number and UID need not be told again (RFC 7162 §3.2.5.2).
+    let matched = matched_below(uids, known.matched.as_ref());
+    let unmatched: UidSet = matched.checked_add(1).map(|from| from..=u32::MAX).into_iter().collect();
+    let vanished = gone.intersection(&scope).intersection(&unmatched);
+    Ok(Resync { vanished, changed: changed.intersection(&scope) })
 }
 
 /// The highest UID up to which the client's pairs of number and UID agree with the mailbox.
@@ -164,7 +156,12 @@ fn changed_since(rows: &dyn Rows, mailbox: MailboxId, since: ModSeq) -> Result<U
     Ok(changed)
 }
 
-async fn tell(session: &mut Session, opened: Opened, read_only: bool) -> Result<Done, Refusal> {
+async fn tell(
+    session: &mut Session,
+    opened: Opened,
+    read_only: bool,
+    old_name: Option<String>,
+) -> Result<Done, Refusal> {
     let Opened { mailbox, uids, keywords, fresh, subscribed, has_children, resync } = opened;
     let rev2 = session.enabled.rev2;
     let unseen = mailbox.first_unseen.and_then(|uid| uids.seq(uid));
@@ -186,6 +183,7 @@ async fn tell(session: &mut Session, opened: Opened, read_only: bool) -> Result<
             has_children: Some(has_children),
             subscribed,
             special_use: mailbox.special_use,
+            old_name,
             ..Attributes::default()
         };
         response::list::list(&mut writer, &attributes, mailbox.name.as_str());

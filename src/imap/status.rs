@@ -1,11 +1,10 @@
 //! STATUS (RFC 9051 §6.3.11). Counts are kept in the mailbox's row: nothing is scanned.
 
-use crate::imap::mailbox::name_of;
+use crate::imap::mailbox::{known_name_of, nowhere};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::{Shared, hub::Hub};
 use crate::protocol::command::status::{Status, StatusItem};
-use crate::protocol::response::code::Code;
 use crate::protocol::response::status::{self, Value};
 use crate::store::mailboxes::{self, Mailbox};
 
@@ -15,13 +14,13 @@ use crate::store::mailboxes::{self, Mailbox};
 /// If there is no such mailbox.
 pub async fn run(session: &mut Session, command: Status) -> Result<Done, Refusal> {
     let account = session.account()?;
-    let name = name_of(&command.mailbox)?;
+    let name = known_name_of(&command.mailbox)?;
     let mailbox = session
         .shared
         .pool
         .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
         .await?
-        .ok_or_else(|| Refusal::no(Code::NonExistent, "There is no such mailbox"))?;
+        .ok_or_else(nowhere)?;
     write(session, &mailbox, &command.items);
     Ok(Done::ok("STATUS completed"))
 }

@@ -106,7 +106,7 @@ async fn answer(session: &mut Session, uids: UidSet, uid: bool, silent: bool) ->
         if silent {
             news::tell_modseq(session, record)?;
         } else {
-            news::tell_flags(session, record, &keywords, uid || session.enabled.qresync)?;
+            news::tell_flags(session, record, &keywords, uid || session.enabled.condstore)?;
         }
         session.io.flush_if_large().await?;
     }

@@ -39,6 +39,8 @@ const AUTHENTICATED: &[(&str, &str)] = &[
     ("UNSELECT", "RFC 3691"),
     ("UTF8=ACCEPT", "RFC 9755"),
     ("WITHIN", "RFC 5032"),
+    // Outlook 2013 finds Sent, Drafts and Trash by nothing else, and asks only where it is offered.
+    ("XLIST", "Gmail's forerunner of RFC 6154"),
 ];
 
 /// The capabilities of a phase; `message_limit` is APPENDLIMIT's (RFC 7889), in bytes.

@@ -37,6 +37,15 @@ pub struct Selection {
     pub special_use: bool,
 }
 
+impl Selection {
+    /// The options that CHILDINFO can name (`list-select-base-opt`, RFC 9051 §9).
+    #[must_use]
+    pub fn child_info(self) -> Vec<&'static str> {
+        let options = [(self.subscribed, "SUBSCRIBED"), (self.special_use, "SPECIAL-USE")];
+        options.into_iter().filter_map(|(chosen, name)| chosen.then_some(name)).collect()
+    }
+}
+
 /// Return options (RFC 9051 §6.3.9.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Return {
@@ -105,7 +114,8 @@ fn selection(cursor: &mut Cursor<'_>) -> Parsed<Selection> {
         }
         Ok(())
     })?;
-    // RFC 9051 §6.3.9.1: it needs another option, and REMOTE is none that it could be about.
+    // RFC 9051 §6.3.9.1: it needs another option, and REMOTE is none that it could be about. The grammar of
+    // RFC 6154 §6 counts SPECIAL-USE with REMOTE; its text gives no reason to refuse it.
     if found.recursive_match && !(found.subscribed || found.special_use) {
         return Err(Syntax("RECURSIVEMATCH needs another selection option"));
     }

@@ -144,13 +144,12 @@ impl MailboxArg {
         &self.0
     }
 
-    /// As a name. A separator at its end, with which a client says that it will make mailboxes below
-    /// (RFC 9051 §6.3.4), is taken away.
+    /// As a name in its canonical form.
     ///
     /// # Errors
     /// If no mailbox can have it.
     pub fn name(&self) -> Result<MailboxName, MailboxNameError> {
-        MailboxName::new(self.0.strip_suffix('/').unwrap_or(&self.0))
+        MailboxName::new(&self.0)
     }
 }
 

@@ -64,6 +64,20 @@ pub enum Key {
     ThreadId(String),
 }
 
+impl Key {
+    /// Whether there are sequence numbers in it.
+    #[must_use]
+    pub fn names_numbers(&self) -> bool {
+        match self {
+            Key::Numbers(_) => true,
+            Key::And(keys) => keys.iter().any(Key::names_numbers),
+            Key::Or(a, b) => a.names_numbers() || b.names_numbers(),
+            Key::Not(key) => key.names_numbers(),
+            _ => false,
+        }
+    }
+}
+
 /// How a day compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateTest {

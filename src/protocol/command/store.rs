@@ -68,18 +68,28 @@ fn flags(cursor: &mut Cursor<'_>) -> Parsed<FlagSet> {
     let mut flags = FlagSet::default();
     if cursor.peek() == Some(b'(') {
         list(cursor, |cursor| {
-            flags.extend_with(cursor.flag()?);
+            flags.extend_with(flag(cursor)?);
             Ok(())
         })?;
         return Ok(flags);
     }
     loop {
-        flags.extend_with(cursor.flag()?);
+        flags.extend_with(flag(cursor)?);
         if cursor.at_end() {
             return Ok(flags);
         }
         cursor.space()?;
     }
+}
+
+/// A flag that a client may name: `\Recent` is none (RFC 3501 §2.3.2). System flags that nobody defined are
+/// left out: a server may ignore what PERMANENTFLAGS does not name (RFC 9051 §7.1).
+fn flag(cursor: &mut Cursor<'_>) -> Parsed<Option<crate::model::Flag>> {
+    let mut ahead = *cursor;
+    if ahead.take(b'\\') && ahead.take_word("RECENT") {
+        return Err(Syntax("\\Recent cannot be changed by clients"));
+    }
+    cursor.flag()
 }
 
 trait ExtendWith {
@@ -111,7 +121,9 @@ mod tests {
         let store = read(" 1 flags.silent \\Seen $Forwarded").unwrap();
         assert_eq!((store.action, store.silent, store.flags.keywords.len()), (Action::Replace, true, 1));
         assert!(read(" 1 -FLAGS ()").unwrap().flags.is_empty());
-        assert!(read(" 1 FLAGS (\\Recent)").unwrap().flags.is_empty());
+        assert!(read(" 1 FLAGS (\\Recent)").is_err());
+        assert!(read(" 1 +FLAGS \\Seen \\recent").is_err());
+        assert!(read(" 1 +FLAGS (\\Recently)").unwrap().flags.is_empty());
         let store = read(" 7,5,9 (UNCHANGEDSINCE 320162338) +FLAGS.SILENT (\\Deleted)").unwrap();
         assert_eq!(store.unchanged_since, Some(320_162_338));
         assert!(read(" 1 +FLAGS").is_err());

@@ -16,8 +16,8 @@ pub struct Attributes {
     pub subscribed: bool,
     /// What it is for, where that is told.
     pub special_use: Option<SpecialUse>,
-    /// Mailboxes below it match the selection (RFC 9051 §6.3.9.6).
-    pub child_info_subscribed: bool,
+    /// The selection options that mailboxes below it match (RFC 9051 §6.3.9.6).
+    pub child_info: Vec<&'static str>,
     /// What it was called before (RFC 9051 §7.3.1).
     pub old_name: Option<String>,
 }
@@ -74,8 +74,8 @@ fn write(w: &mut Writer<'_>, command: &str, attributes: &Attributes, name: &str)
     } else {
         w.mailbox(name)
     }
-    if attributes.child_info_subscribed {
-        w.raw(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
+    if !attributes.child_info.is_empty() {
+        w.raw(format!(" (\"CHILDINFO\" (\"{}\"))", attributes.child_info.join("\" \"")).as_bytes());
     } else if let Some(old_name) = &attributes.old_name {
         w.raw(b" (\"OLDNAME\" (");
         w.mailbox(old_name);
@@ -108,8 +108,10 @@ mod tests {
         let gone = Attributes { non_existent: true, ..Attributes::default() };
         assert!(written(false, |w| list(w, &gone, "x")).contains("(\\NonExistent \\Noselect)"));
         assert!(written(true, |w| list(w, &gone, "x")).contains("(\\NonExistent)"));
-        let child = Attributes { child_info_subscribed: true, ..Attributes::default() };
+        let child = Attributes { child_info: vec!["SUBSCRIBED"], ..Attributes::default() };
         assert!(written(true, |w| list(w, &child, "x")).ends_with("(\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"));
+        let child = Attributes { child_info: vec!["SUBSCRIBED", "SPECIAL-USE"], ..Attributes::default() };
+        assert!(written(true, |w| list(w, &child, "x")).ends_with("(\"SUBSCRIBED\" \"SPECIAL-USE\"))\r\n"));
         let renamed = Attributes { old_name: Some("INBOX/a".into()), ..Attributes::default() };
         assert!(written(true, |w| list(w, &renamed, "b")).ends_with("(\"OLDNAME\" (\"INBOX/a\"))\r\n"));
         let junk = Attributes { special_use: Some(SpecialUse::Junk), ..Attributes::default() };
