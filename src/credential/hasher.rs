@@ -13,6 +13,10 @@ use super::{Error, random, same};
 const KEPT: Duration = Duration::from_secs(10);
 /// A stored hash that costs more than this was not made here.
 const HIGHEST_COST: u32 = 256 * 1024;
+/// glibc asks the system for whatever is larger than 32 MiB and gives it back when it is freed. What is smaller
+/// it does so only the first time: then its threshold has risen, and the memory stays in its heap. So more
+/// is asked for than is ever used; what is not touched costs nothing.
+const GIVEN_BACK: usize = 33 * 1024 * 1024;
 /// Bytes of a salt and of a hash.
 const SALT: usize = 16;
 const HASH: usize = 32;
@@ -75,6 +79,9 @@ impl Hasher {
 
     fn raw(&self, password: &[u8], salt: &[u8], params: &Params) -> Result<[u8; HASH], String> {
         let mut memory = self.lock();
+        if memory.blocks.capacity() == 0 {
+            memory.blocks = Vec::with_capacity(GIVEN_BACK / size_of::<Block>());
+        }
         memory.blocks.resize(params.block_count(), Block::new());
         let mut hash = [0; HASH];
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
