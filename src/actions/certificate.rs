@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, Failure};
 
 /// The certificate of the moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,15 @@ pub fn info(context: &Context) -> Info {
         not_after: description.not_after,
         fingerprint: description.fingerprint_sha256,
     }
+}
+
+/// Makes another one, for the names and addresses that this host has now. Sessions that are open go on.
+///
+/// # Errors
+/// If it cannot be made or stored.
+pub fn renew(context: &Context) -> Result<Info, Failure> {
+    context.certificates.renew().map_err(|error| Failure::Invalid(error.to_string()))?;
+    Ok(info(context))
 }
 
 /// The certificate of the local authority, as PEM: a device that trusts it trusts this server.

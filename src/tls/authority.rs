@@ -5,7 +5,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 
-use super::{Error, Names, trusted};
+use super::{BUILT, Error, Names, trusted};
 use crate::store::certificates::Certificate;
 
 /// In seconds.
@@ -20,9 +20,10 @@ pub(super) fn make(names: &Names, now: i64) -> Result<Certificate, Error> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, format!("Postern on {}", names.host()));
-    let start = not_before(now);
-    params.not_before = moment(start);
-    params.not_after = moment(start + VALID);
+    // From the build on whatever the clock says: were it wrong, and years ahead, an authority that begins
+    // then would stay invalid until then, and devices have learnt to trust it.
+    params.not_before = moment(BUILT);
+    params.not_after = moment(trusted(now) + VALID);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = params.self_signed(&key)?;
     Ok(Certificate { chain: certificate.pem(), key: key.serialize_pem() })

@@ -137,16 +137,29 @@ impl Certificates {
         self.renew_for(now, Names::of_this_host())
     }
 
+    /// Makes another leaf whether it is time or not: somebody asked for it. Sessions that are open go on.
+    ///
+    /// # Errors
+    /// If it cannot be made or stored; the present one stays.
+    pub fn renew(&self) -> Result<(), Error> {
+        let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
+        self.replace(&mut leaf, now(), &Names::of_this_host())
+    }
+
     fn renew_for(&self, now: i64, names: Names) -> Result<bool, Error> {
         let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
         if !leaf.is_outdated(now, &names) {
             return Ok(false);
         }
-        let (made, next) = leaf::make(&self.authority, &names, now)?;
+        self.replace(&mut leaf, now, &names).map(|()| true)
+    }
+
+    fn replace(&self, leaf: &mut Leaf, now: i64, names: &Names) -> Result<(), Error> {
+        let (made, next) = leaf::make(&self.authority, names, now)?;
         put(&self.store, LEAF, &made)?;
         *self.resolver.0.write().unwrap_or_else(PoisonError::into_inner) = next.certified()?;
         *leaf = next;
-        Ok(true)
+        Ok(())
     }
 
     /// The authority's certificate, for devices that are to trust this server.

@@ -19,11 +19,17 @@ fn names(address: &str) -> Names {
 }
 
 fn client(certificates: &Certificates) -> Arc<ClientConfig> {
+    client_of(certificates, rustls::ALL_VERSIONS)
+}
+
+fn client_of(
+    certificates: &Certificates,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(certificates.ca_pem().as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -107,4 +113,46 @@ fn clocks() {
     assert!(renew(end - 29 * 86_400));
     assert_eq!(certificates.describe().not_before, end - 29 * 86_400 - 3600);
     assert!(!renew(100), "and takes nothing back");
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_does_no_harm_that_lasts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let ahead = now() + 20 * 365 * 86_400;
+    let certificates = Certificates::open_at(&store, ahead, names("192.0.2.7")).unwrap();
+    // The clock is put right: the leaf is not valid yet, and is made again.
+    assert!(certificates.renew_for(now(), names("192.0.2.7")).unwrap());
+    let config = client(&certificates);
+    assert_eq!(shake(&certificates, &config, "192.0.2.7").0, HandshakeKind::Full);
+}
+
+#[test]
+fn what_the_certificates_say() {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let certificates = Certificates::open_at(&store, NOW, names("192.0.2.7")).unwrap();
+    let chain = certificates.resolver.0.read().unwrap().cert.clone();
+    let (_, leaf) = X509Certificate::from_der(&chain[0]).unwrap();
+    let usage = leaf.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && !usage.client_auth);
+    assert!(!leaf.is_ca() && leaf.key_usage().unwrap().unwrap().value.digital_signature());
+    let (_, authority) = X509Certificate::from_der(&chain[1]).unwrap();
+    let usage = authority.key_usage().unwrap().unwrap().value;
+    assert!(authority.is_ca() && usage.key_cert_sign() && !usage.digital_signature());
+    assert_eq!(authority.validity().not_before.timestamp(), BUILT);
+    assert!(leaf.verify_signature(Some(authority.public_key())).is_ok());
+}
+
+#[test]
+fn both_versions_of_tls_are_spoken_and_both_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let certificates = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = client_of(&certificates, &[version]);
+        assert_eq!(shake(&certificates, &config, "pi").0, HandshakeKind::Full);
+        assert_eq!(shake(&certificates, &config, "pi").0, HandshakeKind::Resumed, "{version:?}");
+    }
 }
