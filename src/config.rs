@@ -2,6 +2,8 @@
 //!
 //! All else is in the store, and is changed on the command line or in the browser (DESIGN.md §4).
 
+pub mod remembered;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use serde::Deserialize;
 pub const PACKAGED: &str = "/etc/postern/postern.toml";
 /// The largest message that APPEND takes unless the file says otherwise, in bytes.
 pub const MESSAGE_LIMIT: u64 = 50 * 1024 * 1024;
+/// Below this no message fits.
+const LOWEST_MESSAGE_LIMIT: u64 = 1024;
 /// Nobody needs larger ones, and clients time out on them.
 const HIGHEST_MESSAGE_LIMIT: u64 = 1024 * 1024 * 1024;
 
@@ -29,6 +33,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
+    /// The file that this came from, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// How much is logged.
@@ -57,7 +63,7 @@ struct File {
     imap: Option<Vec<SocketAddr>>,
     socket: Option<PathBuf>,
     log_level: Option<LogLevel>,
-    message_limit: Option<u64>,
+    message_limit: Option<toml::Spanned<u64>>,
 }
 
 /// What the command line says; it goes before the file.
@@ -87,11 +93,13 @@ pub enum Error {
         error: std::io::Error,
     },
     /// The file says something that is not understood.
-    #[error("{}: {message}", path.display())]
+    #[error("{}:{line}: {message}", path.display())]
     Invalid {
         /// Which.
         path: PathBuf,
-        /// What, and in which line.
+        /// In which line, from 1.
+        line: usize,
+        /// What.
         message: String,
     },
 }
@@ -109,18 +117,34 @@ impl Config {
             Some(path) => read(path)?,
             None => File::default(),
         };
-        Ok(file.with(overrides))
+        Ok(Config { file: path, ..file.with(overrides) })
     }
 }
 
 fn read(path: &Path) -> Result<File, Error> {
     let text =
         std::fs::read_to_string(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
-    let file: File = toml::from_str(&text)
-        .map_err(|error| Error::Invalid { path: path.to_owned(), message: error.to_string() })?;
-    if file.message_limit.is_some_and(|limit| !(1024..=HIGHEST_MESSAGE_LIMIT).contains(&limit)) {
-        let message = format!("message_limit must be between 1024 and {HIGHEST_MESSAGE_LIMIT} bytes");
-        return Err(Error::Invalid { path: path.to_owned(), message });
+    let invalid = |at: usize, message: String| Error::Invalid {
+        path: path.to_owned(),
+        line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
+        message,
+    };
+    let mut file: File = toml::from_str(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        // Some of the parser's messages have several lines; a reason has one.
+        invalid(at, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
+    })?;
+    if let Some(limit) = &file.message_limit
+        && !(LOWEST_MESSAGE_LIMIT..=HIGHEST_MESSAGE_LIMIT).contains(limit.get_ref())
+    {
+        let message =
+            format!("message_limit must be between {LOWEST_MESSAGE_LIMIT} and {HIGHEST_MESSAGE_LIMIT} bytes");
+        return Err(invalid(limit.span().start, message));
+    }
+    // A path in the file is meant from where the file lies, not from where somebody happens to stand.
+    if let Some(folder) = path.parent() {
+        file.data = file.data.map(|data| folder.join(data));
+        file.socket = file.socket.map(|socket| folder.join(socket));
     }
     Ok(file)
 }
@@ -137,8 +161,9 @@ impl File {
             imap: or(overrides.imap, self.imap, 1143),
             socket,
             data,
+            file: None,
             log_level: self.log_level.unwrap_or_default(),
-            message_limit: self.message_limit.unwrap_or(MESSAGE_LIMIT),
+            message_limit: self.message_limit.map_or(MESSAGE_LIMIT, toml::Spanned::into_inner),
         }
     }
 }
@@ -176,19 +201,41 @@ mod tests {
         assert_eq!(config.data, Path::new("/b"));
         assert_eq!(config.imaps, ["0.0.0.0:993".parse().unwrap()]);
         assert!(config.imap.is_empty(), "an empty list turns it off");
+        assert_eq!(config.message_limit, MESSAGE_LIMIT);
         assert_eq!(config.log_level, LogLevel::Debug);
     }
 
     #[test]
+    fn paths_are_meant_from_where_the_file_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postern.toml");
+        std::fs::write(&path, "data = 'mail'\nsocket = '/run/p.sock'").unwrap();
+        let config = Config::load(Overrides { file: Some(path.clone()), ..Overrides::default() }).unwrap();
+        assert_eq!((config.data, config.file), (folder.path().join("mail"), Some(path)));
+        assert_eq!(config.socket, Path::new("/run/p.sock"));
+    }
+
+    #[test]
+    fn the_example_in_the_readme_is_understood() {
+        let readme = include_str!("../README.md");
+        let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let config = file(example).unwrap().with(Overrides::default());
+        assert_eq!(config.imaps, ["[::]:993".parse().unwrap()]);
+        assert_eq!(config.message_limit, MESSAGE_LIMIT);
+    }
+
+    #[test]
     fn mistakes_are_named() {
-        for (text, wanted) in [
-            ("dta = '/a'", "dta"),
-            ("imaps = ['nowhere']", "imaps"),
-            ("message_limit = 5", "message_limit"),
-            ("log_level = 'loud'", "loud"),
+        for (text, line, wanted) in [
+            ("dta = '/a'", 1, "dta"),
+            ("# hello\n\nimaps = ['nowhere']", 3, "socket address"),
+            ("data = '/a'\nmessage_limit = 5\n", 2, "message_limit"),
+            ("data = '/a'\n\n\nlog_level = 'loud'", 4, "loud"),
+            ("data = '/a'\nimap = [", 2, ""),
         ] {
             let error = file(text).unwrap_err().to_string();
-            assert!(error.contains(wanted) && error.contains("postern.toml"), "{error}");
+            assert!(error.contains(wanted) && error.contains(&format!("postern.toml:{line}: ")), "{error}");
+            assert!(!error.contains('\n'), "{error}");
         }
         assert!(matches!(read(Path::new("/nowhere")), Err(Error::Unreadable { .. })));
     }

@@ -13,6 +13,7 @@ use smol::{Executor, Timer};
 
 use crate::actions::{self, Context, Running, storage};
 use crate::config::Config;
+use crate::config::remembered::Remembered;
 use crate::control;
 use crate::credential::Hasher;
 use crate::imap::idle::SIGN_OF_LIFE;
@@ -23,12 +24,13 @@ use crate::tls::{self, Certificates};
 
 /// Threads that run sessions. What takes long is on the blocking pool, so that two are enough.
 const THREADS: usize = 2;
-/// Sessions have so long to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// Sessions have so long to say goodbye: with the last checkpoint the end takes less than three seconds.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How often small upkeep runs.
 const TICK: Duration = Duration::from_secs(5);
-/// How often certificates are looked at.
-const HOURLY: Duration = Duration::from_secs(3600);
+/// How often the host's names and addresses and the certificate's end are looked at: a Pi gets its address,
+/// and the time, a little after its services have started.
+const CERTIFICATE: Duration = Duration::from_secs(60);
 /// How often the store is swept, the first time after this since the start.
 const DAILY: Duration = Duration::from_secs(86_400);
 
@@ -36,7 +38,7 @@ const DAILY: Duration = Duration::from_secs(86_400);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing can listen there.
-    #[error("cannot listen at {address}: {error}")]
+    #[error("cannot listen at {address}: {error}{}", help(*address, error))]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -54,6 +56,14 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The data folder does not hold the store that belongs there.
+    #[error("{reason} ({} remembers it: remove its line there if this is meant to be so)", file.display())]
+    NotExpected {
+        /// What is wrong.
+        reason: String,
+        /// Where it is remembered.
+        file: PathBuf,
+    },
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] tls::Error),
@@ -72,12 +82,16 @@ impl Listeners {
     /// Binds what the configuration says.
     ///
     /// # Errors
-    /// If something else has a port.
+    /// If something else has a port; if that is a server on the same data, this is what is said.
     pub fn bind(config: &Config) -> Result<Self, Error> {
         let all = |addresses: &[SocketAddr]| -> Result<Vec<_>, Error> {
             addresses.iter().map(|address| bind(*address)).collect()
         };
-        Ok(Listeners { imaps: all(&config.imaps)?, imap: all(&config.imap)? })
+        let bound = all(&config.imaps).and_then(|imaps| Ok(Listeners { imaps, imap: all(&config.imap)? }));
+        bound.map_err(|error| match store::holder(&config.data) {
+            Some(holder) => Error::Store(store::Error::Locked(holder)),
+            None => error,
+        })
     }
 
     /// `imaps=[::]:993` and so on.
@@ -93,17 +107,48 @@ impl Listeners {
 /// Where IPv6 is off, `[::]` means IPv4.
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     match TcpListener::bind(address) {
-        Err(error)
-            if address.ip().is_unspecified()
-                && address.is_ipv6()
-                && matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable)
-                || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) =>
-        {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() && is_off(&error) => {
             tracing::info!(%address, "IPv6 is off: listening on IPv4 only");
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
             TcpListener::bind(address).map_err(|error| Error::Listen { address, error })
         }
         other => other.map_err(|error| Error::Listen { address, error }),
+    }
+}
+
+/// Whether this is what a system without IPv6 says.
+fn is_off(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::AddrNotAvailable)
+}
+
+/// What to do about it.
+fn help(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "; `ss -ltnp 'sport = :{port}'` shows what listens there: stop it, or choose another port with --imaps and --imap"
+        ),
+        io::ErrorKind::PermissionDenied if port < 1024 => {
+            "; ports below 1024 are root's: start as root, or choose others with --imaps and --imap"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// What ends a server.
+pub struct Ends(Signals);
+
+impl Ends {
+    /// From now on these signals end the server rather than the process, one that comes before the server
+    /// runs as well.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn on(signals: &[Signal]) -> io::Result<Self> {
+        Signals::new(signals).map(Ends)
     }
 }
 
@@ -115,11 +160,21 @@ struct Parts {
     executor: Arc<Executor<'static>>,
 }
 
-/// Opens the store in a data folder that is made if it is missing.
+/// What the file beside the configuration remembers of the data folder. Ask before root is given up.
 ///
 /// # Errors
-/// If it cannot be made, or another process holds it.
-pub fn open_store(data: &Path) -> Result<Store, Error> {
+/// If it is there and cannot be read.
+pub fn remembered(config: &Config) -> Result<Option<Remembered>, Error> {
+    let Some(file) = &config.file else { return Ok(None) };
+    let loaded = Remembered::load(file, &config.data);
+    loaded.map(Some).map_err(|error| Error::Folder { path: file.with_extension("store"), error })
+}
+
+/// Opens the store in a data folder that is made if it is missing, unless a store is `remembered` there.
+///
+/// # Errors
+/// If it cannot be made, is not what was expected there, or another process holds it.
+pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, Error> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -128,16 +183,37 @@ pub fn open_store(data: &Path) -> Result<Store, Error> {
         .map_err(|error| Error::Folder { path: data.to_owned(), error })?;
     let mut options = store::Options::new(data);
     options.live_emails = Some(actions::live_emails);
-    Ok(Store::open(options)?)
+    options.expect = remembered.as_ref().and_then(Remembered::expected);
+    let expected = options.expect.is_some();
+    let store = Store::open(options).map_err(|error| match (&remembered, error) {
+        (Some(remembered), store::Error::Incompatible(reason)) if expected => {
+            Error::NotExpected { reason, file: remembered.path().to_owned() }
+        }
+        (_, error) => Error::Store(error),
+    })?;
+    if let Some(mut remembered) = remembered
+        && let Err(error) = remembered.remember(store.id())
+    {
+        let file = remembered.path().display();
+        tracing::info!(%error, %file, "which store belongs here cannot be remembered");
+    }
+    Ok(store)
 }
 
-/// Runs a server until SIGTERM or SIGINT. `ready` is called once it takes clients, with the names of its
+/// Runs a server until a signal ends it. `ready` is called once it takes clients, with the names of its
 /// listeners.
 ///
 /// # Errors
 /// If it cannot start, or the store cannot be closed.
-pub fn run(config: &Config, listeners: Listeners, ready: impl FnOnce(&[String])) -> Result<(), Error> {
-    let store = open_store(&config.data)?;
+pub fn run(
+    config: &Config,
+    remembered: Option<Remembered>,
+    listeners: Listeners,
+    ends: Ends,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), Error> {
+    let Ends(mut signals) = ends;
+    let store = open_store(&config.data, remembered)?;
     let names = listeners.names();
     let parts = start(config, store.clone(), names.clone())?;
     let (trigger, shutdown) = Shutdown::new();
@@ -155,7 +231,6 @@ pub fn run(config: &Config, listeners: Listeners, ready: impl FnOnce(&[String]))
                 .spawn(move || smol::block_on(executor.run(shutdown.wait())))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    let mut signals = Signals::new([Signal::Term, Signal::Int])?;
     tracing::info!(listeners = names.join(" "), data = %config.data.display(), "ready");
     ready(&names);
     smol::block_on(parts.executor.run(async {
@@ -194,10 +269,11 @@ fn start(config: &Config, store: Store, listeners: Vec<String>) -> Result<Parts,
         executor: Arc::clone(&executor),
     });
     let watcher = Arc::new(Watcher::start(store.clone(), WatchOptions::default()));
-    let sessions = imap.clone();
+    let (sessions, dismissing) = (imap.clone(), imap.clone());
     let running = Running {
         watcher: Arc::clone(&watcher),
         sessions: Arc::new(move || sessions.sessions()),
+        dismiss: Arc::new(move |account, whose, why| dismissing.dismiss(account, whose, why)),
         listeners,
         started: Instant::now(),
     };
@@ -218,12 +294,12 @@ fn listen(parts: &Parts, listeners: Listeners, shutdown: &Shutdown) -> Result<()
 
 /// What has to be done now and then.
 async fn upkeep(context: Context) {
-    let (mut hourly, mut daily) = (Instant::now(), Instant::now());
+    let (mut looked, mut daily) = (Instant::now(), Instant::now());
     loop {
         Timer::after(TICK).await;
         context.hasher.release_if_idle();
-        if hourly.elapsed() >= HOURLY {
-            hourly = Instant::now();
+        if looked.elapsed() >= CERTIFICATE {
+            looked = Instant::now();
             let certificates = Arc::clone(&context.certificates);
             match smol::unblock(move || certificates.renew_if_needed(now())).await {
                 Ok(true) => tracing::info!("the certificate was renewed"),
@@ -245,4 +321,32 @@ async fn upkeep(context: Context) {
 /// Seconds since 1970.
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_ipv6_everywhere_means_ipv4_and_nothing_else_does() {
+        let off = io::Error::from(rustix::io::Errno::AFNOSUPPORT);
+        assert!(is_off(&off) && is_off(&io::Error::from(rustix::io::Errno::ADDRNOTAVAIL)));
+        assert!(!is_off(&io::Error::from(rustix::io::Errno::ADDRINUSE)));
+        // Documentation addresses: no machine has them, and no other address may be opened in their place.
+        for address in ["[2001:db8::1]:0", "192.0.2.1:0"] {
+            let error = bind(address.parse().unwrap()).unwrap_err().to_string();
+            assert!(error.contains(address), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_says_what_to_do() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = bind(address).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("sport = :{}", address.port())) && error.contains("--imaps"),
+            "{error}"
+        );
+    }
 }

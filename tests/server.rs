@@ -1,7 +1,15 @@
 //! The real binary, spoken to over real connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "server/command_line.rs"]
+mod command_line;
+#[path = "server/demo.rs"]
+mod demo;
 #[path = "server/harness.rs"]
 mod harness;
+#[path = "server/lifecycle.rs"]
+mod lifecycle;
+#[path = "server/tls.rs"]
+mod tls;
 #[path = "server/transcript.rs"]
 mod transcript;

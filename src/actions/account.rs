@@ -65,18 +65,20 @@ fn info(rows: &dyn Rows, account: &Account) -> Result<Info, Failure> {
     })
 }
 
-/// Removes an account with its devices, sources and mail.
+/// Removes an account with its devices, sources and mail. Its sessions end.
 ///
 /// # Errors
 /// If there is none of that name.
 pub fn remove(context: &Context, name: &str) -> Result<(), Failure> {
     let id = find(context, name)?.id;
     context.store.write(move |tx| accounts::remove(tx, id))?;
+    context.dismiss(id, &|_| true, "This account was removed");
     super::source::reload(context);
     Ok(())
 }
 
-/// Gives an account another password. Sessions that are open go on; its devices are not touched.
+/// Gives an account another password. Sessions that logged in with the old one end: who knew it may be why it
+/// was changed. Its devices have passwords of their own, and go on.
 ///
 /// # Errors
 /// If there is none of that name, or the password is too short.
@@ -84,6 +86,7 @@ pub fn set_password(context: &Context, name: &str, password: &str) -> Result<(),
     let id = find(context, name)?.id;
     let hash = hash(context, password)?;
     context.store.write(move |tx| accounts::set_password(tx, id, Some(&hash)))?;
+    context.dismiss(id, &|device| device.is_none(), "The password was changed; log in with the new one");
     Ok(())
 }
 

@@ -80,7 +80,7 @@ fn info(account: &str, device: Device) -> Info {
     }
 }
 
-/// Revokes a device by its number or its name: it cannot log in any more.
+/// Revokes a device by its number or its name: it cannot log in any more, and its sessions end.
 ///
 /// # Errors
 /// If there is none, or several have that name.
@@ -95,5 +95,6 @@ pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<
         _ => return Err(Failure::Invalid("several devices have this name: give the number".to_owned())),
     };
     context.store.write(move |tx| devices::revoke(tx, account.id, id))?;
+    context.dismiss(account.id, &|device| device == Some(id), "This device's password was revoked");
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::credential::Hasher;
 use crate::import::check::AccessProblem;
 use crate::import::watch::Watcher;
+use crate::model::{AccountId, DeviceId};
 use crate::store::{self, Store};
 use crate::tls::Certificates;
 
@@ -29,6 +30,10 @@ pub struct Context {
     pub running: Option<Running>,
 }
 
+/// See [`Running::dismiss`].
+pub type Dismiss =
+    Arc<dyn Fn(AccountId, &dyn Fn(Option<DeviceId>) -> bool, &'static str) -> usize + Send + Sync>;
+
 /// The parts of a running server that actions speak to.
 #[derive(Clone)]
 pub struct Running {
@@ -36,6 +41,9 @@ pub struct Running {
     pub watcher: Arc<Watcher>,
     /// How many sessions are logged in.
     pub sessions: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Ends sessions of an account, with the reason: those for whose device (none: the account's own
+    /// password) the function says so. Gives how many.
+    pub dismiss: Dismiss,
     /// Where it listens, as `imaps=[::]:993`.
     pub listeners: Vec<String>,
     /// When it started.
@@ -71,6 +79,17 @@ impl Failure {
         match self {
             Failure::Access(problem) => &problem.advice,
             _ => &[],
+        }
+    }
+}
+
+impl Context {
+    /// Ends the sessions of an account that `whose` names, where a server runs.
+    fn dismiss(&self, account: AccountId, whose: &dyn Fn(Option<DeviceId>) -> bool, why: &'static str) {
+        let Some(running) = &self.running else { return };
+        let ended = (running.dismiss)(account, whose, why);
+        if ended > 0 {
+            tracing::info!(ended, why, "sessions were ended");
         }
     }
 }

@@ -1,14 +1,17 @@
 //! `postern demo`: a server in a temporary folder on loopback, with a demo account and sample mail.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+
+use async_signal::Signal;
 
 use super::{Failure, demo_mail, output, serve};
 use crate::actions::{Context, account};
 use crate::config::{Config, LogLevel, MESSAGE_LIMIT};
 use crate::credential::Hasher;
 use crate::model::{DateTime, FlagSet, MailboxName};
-use crate::server::{self, Listeners};
+use crate::server::{self, Ends, Listeners};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Store, mailboxes};
 use crate::tls::Certificates;
@@ -42,7 +45,9 @@ impl Drop for Temporary {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     serve::start_log(LogLevel::Warn);
     let folder = Temporary(std::env::temp_dir().join(format!("postern-demo-{}", std::process::id())));
-    std::fs::create_dir(&folder.0)?;
+    // Before there is anything to remove: Ctrl-C, or a terminal that is closed, must not leave it behind.
+    let ends = Ends::on(&[Signal::Term, Signal::Int, Signal::Hup])?;
+    std::fs::DirBuilder::new().mode(0o700).create(&folder.0)?;
     let config = Config {
         data: folder.0.join("data"),
         imaps: vec![free_or_any(arguments.imaps_port)],
@@ -50,10 +55,11 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         socket: folder.0.join("data/postern.sock"),
         log_level: LogLevel::Warn,
         message_limit: MESSAGE_LIMIT,
+        file: None,
     };
     prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
-    server::run(&config, listeners, |names| {
+    server::run(&config, None, listeners, ends, |names| {
         let _ = output::print(&greeting(&config, names));
     })?;
     Ok(())
@@ -96,7 +102,7 @@ fn greeting(config: &Config, names: &[String]) -> String {
 
 /// Makes the account and fills it.
 fn prepare(config: &Config) -> Result<(), Failure> {
-    let store = server::open_store(&config.data)?;
+    let store = server::open_store(&config.data, None)?;
     {
         let certificates = std::sync::Arc::new(Certificates::open(&store).map_err(Failure::new)?);
         let hasher = std::sync::Arc::new(Hasher::new());

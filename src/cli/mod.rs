@@ -168,3 +168,44 @@ pub fn run() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words as a shell has them, as far as the README needs it.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('"').enumerate();
+        quoted
+            .flat_map(|(n, part)| match n % 2 {
+                1 => vec![part.to_owned()],
+                _ => part.split_whitespace().map(str::to_owned).collect(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn commands_in_the_readme_are_commands() {
+        let readme = include_str!("../../README.md");
+        let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let lines = blocks.flat_map(str::lines).filter(|line| line.starts_with("postern "));
+        let inline = readme.split('`').skip(1).step_by(2).filter(|text| text.starts_with("postern "));
+        let mut count = 0;
+        for line in lines.chain(inline) {
+            let line = line.split(['#', '>']).next().unwrap_or_default();
+            if let Err(error) = Arguments::try_parse_from(words(line))
+                && error.kind() != clap::error::ErrorKind::MissingRequiredArgument
+            {
+                panic!("{line}: {error}");
+            }
+            count += 1;
+        }
+        assert!(count > 7, "{count}");
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

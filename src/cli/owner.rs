@@ -9,8 +9,9 @@ use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
 use super::Failure;
 
-/// Gives up root for the folder's owner. Call it before any thread is started: the system's calls behind it
-/// are a thread's, and later threads inherit what it has.
+/// Gives up root for the folder's owner, with the groups that this user has: a Maildir may be readable through
+/// one of them. Call it before any thread is started: the system's calls behind it are a thread's, and later
+/// threads inherit what it has.
 pub(super) fn become_owner(data: &Path) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Ok(());
@@ -21,8 +22,37 @@ pub(super) fn become_owner(data: &Path) -> Result<(), Failure> {
     }
     let failed =
         |error: rustix::io::Errno| Failure::new(format!("cannot become the owner of the data: {error}"));
-    let (uid, gid) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
-    set_thread_groups(&[gid]).map_err(failed)?;
-    set_thread_gid(gid).map_err(failed)?;
-    set_thread_uid(uid).map_err(failed)
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let mut groups = vec![Gid::from_raw(metadata.gid())];
+    groups.extend(groups_of(metadata.uid(), &read("/etc/passwd"), &read("/etc/group")).map(Gid::from_raw));
+    set_thread_groups(&groups).map_err(failed)?;
+    set_thread_gid(Gid::from_raw(metadata.gid())).map_err(failed)?;
+    set_thread_uid(Uid::from_raw(metadata.uid())).map_err(failed)
+}
+
+/// The groups that passwd(5) and group(5) give a user: its own, and those that name it as a member.
+fn groups_of(uid: u32, passwd: &str, group: &str) -> impl Iterator<Item = u32> {
+    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = entry.filter(|fields| fields.len() > 3).find(|fields| fields[2] == uid.to_string());
+    let (name, own) =
+        user.map_or((String::new(), None), |fields| (fields[0].to_owned(), fields[3].parse().ok()));
+    let others = group.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let member = !name.is_empty() && fields.get(3)?.split(',').any(|member| member == name);
+        if member { fields.get(2)?.parse().ok() } else { None }
+    });
+    own.into_iter().chain(others).collect::<Vec<u32>>().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_a_user() {
+        let passwd = "root:x:0:0::/root:/bin/sh\npostern:x:995:990::/var/lib/postern:/bin/false\nbroken\n";
+        let group = "root:x:0:\nmail:x:8:anna,postern\nmails:x:9:posternx\npostern:x:990:\nbroken:x\n";
+        assert_eq!(groups_of(995, passwd, group).collect::<Vec<_>>(), [990, 8]);
+        assert_eq!(groups_of(1234, passwd, group).count(), 0);
+    }
 }

@@ -1,32 +1,66 @@
 //! Does a request: over the control socket if a server runs, on the store itself if not.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Failure, Global, owner};
+use super::{Failure, Global, owner, serve};
 use crate::actions::Context;
-use crate::config::Config;
+use crate::config::remembered::Remembered;
+use crate::config::{Config, LogLevel};
 use crate::control::message::{Answer, Request};
 use crate::control::{self, client};
 use crate::credential::Hasher;
 use crate::server;
+use crate::store::{self, Error, Store};
 use crate::tls::Certificates;
+
+/// A server that starts, or another command, holds the store for a moment: so long it is tried again.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// And so often.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Does it, wherever.
 pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failure> {
     let config = global.config()?;
-    match client::ask(&config.socket, &request) {
-        Ok(answer) => Ok(answer),
-        Err(client::Error::NotRunning) => directly(&config, request),
-        Err(client::Error::Refused(refusal)) => {
-            Err(Failure::Reason { reason: refusal.reason, advice: refusal.advice })
+    let since = Instant::now();
+    let mut direct: Option<Option<Remembered>> = None;
+    loop {
+        match client::ask(&config.socket, &request) {
+            Err(client::Error::NotRunning) => {}
+            Ok(answer) => return Ok(answer),
+            Err(client::Error::Refused(refusal)) => {
+                return Err(Failure::Reason { reason: refusal.reason, advice: refusal.advice });
+            }
+            Err(error) => return Err(Failure::new(error)),
         }
-        Err(error) => Err(Failure::new(error)),
+        if direct.is_none() {
+            direct = Some(prepare(&config, &request)?);
+        }
+        match server::open_store(&config.data, direct.take().flatten()) {
+            Err(server::Error::Store(Error::Locked(_))) if since.elapsed() < PATIENCE => {
+                std::thread::sleep(PAUSE);
+            }
+            opened => return directly(opened?, request),
+        }
     }
 }
 
-fn directly(config: &Config, request: Request) -> Result<Answer, Failure> {
+/// Becomes the owner of the data folder. A folder without a store is most likely another than was meant.
+fn prepare(config: &Config, request: &Request) -> Result<Option<Remembered>, Failure> {
+    serve::start_log(LogLevel::Warn);
+    let remembered = server::remembered(config)?;
     owner::become_owner(&config.data)?;
-    let store = server::open_store(&config.data)?;
+    let begins = matches!(request, Request::AccountAdd { .. });
+    if !begins && !store::exists(&config.data) {
+        return Err(Failure::new(format!(
+            "there is no store in {}: name its folder with --data, or begin one with `postern account add`",
+            config.data.display()
+        )));
+    }
+    Ok(remembered)
+}
+
+fn directly(store: Store, request: Request) -> Result<Answer, Failure> {
     let answer = {
         let certificates = Arc::new(Certificates::open(&store).map_err(Failure::new)?);
         let hasher = Arc::new(Hasher::new());

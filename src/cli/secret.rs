@@ -1,10 +1,13 @@
 //! Passwords that a person types: not shown, and asked for twice.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 
 use super::Failure;
+
+/// A line that is typed has no more bytes.
+const LONGEST: u64 = 64 * 1024;
 
 /// Reads a new password: one line of stdin if `from_stdin`, else twice from the terminal.
 pub(super) fn new_password(from_stdin: bool) -> Result<String, Failure> {
@@ -50,6 +53,6 @@ fn say(text: &str) -> Result<(), Failure> {
 
 fn line() -> Result<String, Failure> {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
+    std::io::stdin().lock().take(LONGEST).read_line(&mut line)?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

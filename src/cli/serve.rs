@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use tracing_subscriber::filter::LevelFilter;
 
+use async_signal::Signal;
+
 use super::{Failure, Global, output, owner};
 use crate::config::{Config, LogLevel};
-use crate::server::{self, Listeners};
+use crate::server::{self, Ends, Listeners};
 
 /// What `serve` takes.
 #[derive(Debug, clap::Args)]
@@ -24,8 +26,10 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let config = global.config_with(arguments.imaps, arguments.imap)?;
     start_log(config.log_level);
     let listeners = Listeners::bind(&config)?;
+    let remembered = server::remembered(&config)?;
     owner::become_owner(&config.data)?;
-    server::run(&config, listeners, |names| announce(&config, names))?;
+    let ends = Ends::on(&[Signal::Term, Signal::Int])?;
+    server::run(&config, remembered, listeners, ends, |names| announce(&config, names))?;
     Ok(())
 }
 

@@ -38,6 +38,8 @@ pub enum Request {
     Status,
     /// The certificate.
     Certificate,
+    /// Another certificate.
+    CertificateRenew,
     /// The local authority's certificate.
     CertificateAuthority,
     /// Gives space back.

@@ -47,6 +47,7 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         }
         Request::Status => Answer::Status(Box::new(status::read(context)?)),
         Request::Certificate => Answer::Certificate(certificate::info(context)),
+        Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })

@@ -102,7 +102,6 @@ async fn challenge(session: &mut Session) -> Result<Vec<u8>, Refusal> {
 async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Done, Refusal> {
     let peer = session.io.peer();
     let Some((account, device)) = verify(session, name, password).await? else {
-        tracing::warn!(peer = %peer.ip(), account = %name.escape_debug(), "a wrong name or password");
         return Err(Refusal::no(Code::AuthenticationFailed, "The name or the password is wrong"));
     };
     let device_id = device.as_ref().map(|device| device.id);
@@ -115,9 +114,30 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
         touch(session, account.id, device).await;
     }
     tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
-    let bell = session.shared.hub.join(account.id);
+    let bell = session.shared.hub.join(account.id, device_id);
+    still_welcome(session, &account, device_id).await?;
     session.log_in(User { account: account.id, name: account.name, device: device_id, bell, seat });
     Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))
+}
+
+/// Looks once more, now that the session can be dismissed: the account, its password or the device may have
+/// gone between the look at them and this.
+async fn still_welcome(
+    session: &Session,
+    account: &Account,
+    device: Option<DeviceId>,
+) -> Result<(), Refusal> {
+    let (id, hash) = (account.id, account.password_hash.clone());
+    let read = move |snapshot: &crate::store::Snapshot| {
+        Ok::<_, crate::store::Error>(match device {
+            Some(device) => devices::get(snapshot, id, device)?.is_some(),
+            None => accounts::get(snapshot, id)?.is_some_and(|account| account.password_hash == hash),
+        })
+    };
+    if session.shared.pool.read(read).await? {
+        return Ok(());
+    }
+    Err(Refusal::no(Code::AuthenticationFailed, "The name or the password is wrong"))
 }
 
 /// The account, and the device whose password it was. A right device password is never slowed down.
@@ -157,6 +177,9 @@ async fn verify(
         Ok(account.map(|account| (account, None)))
     } else {
         session.shared.throttle.failed(now, address, name);
+        // A name that nobody has is not logged: people type their password there.
+        let account = account.as_ref().map(|account| account.name.as_str());
+        tracing::warn!(peer = %address, account, "a wrong name or password");
         Ok(None)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use event_listener::{Event, EventListener};
 
-use crate::model::{AccountId, MailboxId, ModSeq};
+use crate::model::{AccountId, DeviceId, MailboxId, ModSeq};
 use crate::store::News;
 
 /// The sessions that listen, by account.
@@ -21,6 +21,8 @@ pub struct Hub {
 /// What rings for one session.
 #[derive(Debug, Default)]
 pub struct Bell {
+    device: Option<DeviceId>,
+    dismissed: Mutex<Option<&'static str>>,
     selected: Mutex<Option<MailboxId>>,
     mailbox: AtomicU64,
     account: AtomicU64,
@@ -50,6 +52,22 @@ impl Bell {
         ModSeq(self.account.load(Ordering::SeqCst))
     }
 
+    /// Why the session has to end, if it has to.
+    pub fn dismissed(&self) -> Option<&'static str> {
+        *lock(&self.dismissed)
+    }
+
+    /// Ends when the session has to.
+    pub async fn dismissal(&self) {
+        loop {
+            let heard = self.listen();
+            if self.dismissed().is_some() {
+                return;
+            }
+            heard.await;
+        }
+    }
+
     fn ring(&self, news: &News) {
         match news.mailbox {
             Some(mailbox) if *lock(&self.selected) == Some(mailbox) => {
@@ -65,14 +83,36 @@ impl Bell {
 }
 
 impl Hub {
-    /// A bell for a session of this account. It falls silent when it is dropped.
-    pub fn join(&self, account: AccountId) -> Arc<Bell> {
-        let bell = Arc::new(Bell::default());
+    /// A bell for a session of this account, logged in with this device's password or the account's own. It
+    /// falls silent when it is dropped.
+    pub fn join(&self, account: AccountId, device: Option<DeviceId>) -> Arc<Bell> {
+        let bell = Arc::new(Bell { device, ..Bell::default() });
         let mut accounts = lock(&self.accounts);
         let bells = accounts.entry(account).or_default();
         bells.retain(|known| known.strong_count() > 0);
         bells.push(Arc::downgrade(&bell));
         bell
+    }
+
+    /// Ends the sessions of an account whose device (none: the account's own password) `whose` names; gives
+    /// how many.
+    pub fn dismiss(
+        &self,
+        account: AccountId,
+        whose: &dyn Fn(Option<DeviceId>) -> bool,
+        why: &'static str,
+    ) -> usize {
+        let bells: Vec<Arc<Bell>> = lock(&self.accounts)
+            .get(&account)
+            .map(|bells| bells.iter().filter_map(Weak::upgrade).collect())
+            .unwrap_or_default();
+        let ended = bells.iter().filter(|bell| whose(bell.device));
+        ended
+            .map(|bell| {
+                *lock(&bell.dismissed) = Some(why);
+                bell.event.notify(usize::MAX);
+            })
+            .count()
     }
 
     /// Passes on what the store's writer says. Does not block but for a short lock.
@@ -112,7 +152,7 @@ mod tests {
     #[test]
     fn a_bell_rings_for_its_account_and_mailbox_only() {
         let hub = Hub::default();
-        let bell = hub.join(AccountId(1));
+        let bell = hub.join(AccountId(1), None);
         bell.watch(Some(MailboxId(5)));
         let news =
             |account, mailbox, modseq| News { account: AccountId(account), mailbox, modseq: ModSeq(modseq) };
@@ -122,6 +162,17 @@ mod tests {
         hub.ring(&news(1, Some(MailboxId(5)), 9));
         hub.ring(&news(1, None, 10));
         assert_eq!((bell.mailbox_reached(), bell.account_reached()), (ModSeq(9), ModSeq(10)));
+    }
+
+    #[test]
+    fn who_is_dismissed() {
+        let hub = Hub::default();
+        let own = hub.join(AccountId(1), None);
+        let phone = hub.join(AccountId(1), Some(DeviceId(7)));
+        let other = hub.join(AccountId(2), Some(DeviceId(7)));
+        assert_eq!(hub.dismiss(AccountId(1), &|device| device == Some(DeviceId(7)), "revoked"), 1);
+        assert_eq!([&own, &phone, &other].map(|bell| bell.dismissed()), [None, Some("revoked"), None]);
+        smol::block_on(phone.dismissal());
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
                 session.bye(None, "The server is restarting; come back soon");
                 return Err(Refusal::hangup("shutdown"));
             }
+            Input::Interrupted if bell.dismissed().is_some() => {
+                session.bye(None, bell.dismissed().unwrap_or_default());
+                return Err(Refusal::hangup("dismissed"));
+            }
             Input::Interrupted => {}
             Input::Closed => return Err(Refusal::hangup("closed in IDLE")),
         }

@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 use async_rustls::TlsAcceptor;
 
 use crate::credential::{Hasher, RecentLogins, Throttle};
+use crate::model::{AccountId, DeviceId};
 use crate::store::{ListenerId, Store};
 
 /// What the IMAP server needs to know.
@@ -117,6 +118,17 @@ impl Imap {
             listener,
         };
         Imap { shared: Arc::new(shared) }
+    }
+
+    /// Ends the sessions of an account whose device (none: its own password) `whose` names, with the reason;
+    /// gives how many.
+    pub fn dismiss(
+        &self,
+        account: AccountId,
+        whose: &dyn Fn(Option<DeviceId>) -> bool,
+        why: &'static str,
+    ) -> usize {
+        self.shared.hub.dismiss(account, whose, why)
     }
 
     /// How many sessions are logged in.

@@ -147,12 +147,24 @@ impl Session {
         let capabilities = self.capabilities();
         self.untagged("OK", Some(Code::Capability(capabilities)), "Postern is ready");
         while !matches!(self.state, State::Logout) {
-            let shutdown = self.shutdown.clone();
-            match self.io.next_or(self.patience(), shutdown.wait()).await {
+            let (shutdown, bell) =
+                (self.shutdown.clone(), self.user().ok().map(|user| Arc::clone(&user.bell)));
+            let dismissal = async {
+                match &bell {
+                    Some(bell) => bell.dismissal().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let interrupt = futures_lite::FutureExt::or(shutdown.wait(), dismissal);
+            match self.io.next_or(self.patience(), interrupt).await {
                 Input::Event(event) => self.on_event(event).await,
                 Input::Closed => break,
                 Input::TimedOut => {
                     self.bye(None, "Nothing was heard for too long");
+                }
+                Input::Interrupted if !shutdown.is_triggered() => {
+                    let why = bell.as_ref().and_then(|bell| bell.dismissed());
+                    self.bye(None, why.unwrap_or_default());
                 }
                 Input::Interrupted => {
                     self.bye(Some(Code::Unavailable), "The server is restarting; come back soon")

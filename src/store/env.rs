@@ -178,7 +178,7 @@ impl Disk for RealDisk {
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
     }
     fn lock(&self, path: &Path) -> io::Result<Held> {
-        use std::io::{Read, Seek, Write};
+        use std::io::{Seek, Write};
         let mut file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -189,14 +189,7 @@ impl Disk for RealDisk {
                 Ok(Box::new(file))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // Only for the message: a holder that cannot be read is "another process".
-                let _ = file.take(32).read_to_string(&mut holder);
-                let holder = match holder.trim() {
-                    "" => "another process".to_owned(),
-                    pid => format!("process {pid}"),
-                };
-                Err(io::Error::new(io::ErrorKind::WouldBlock, holder))
+                Err(io::Error::new(io::ErrorKind::WouldBlock, holder_in(file)))
             }
             Err(error) => Err(error.into()),
         }
@@ -207,6 +200,25 @@ impl Disk for RealDisk {
         let kind = rustix::fs::statfs(path)?.f_type;
         // The type's width differs between systems; the numbers have 32 bits.
         Ok(REMOTE.contains(&(kind as u32)))
+    }
+}
+
+/// Which process holds a lock, if one does.
+pub(super) fn holder(path: &Path) -> Option<String> {
+    let file = std::fs::File::open(path).ok()?;
+    let taken = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
+    (taken == Err(rustix::io::Errno::WOULDBLOCK)).then(|| holder_in(file))
+}
+
+/// Who wrote its number into the file; only for messages.
+fn holder_in(file: std::fs::File) -> String {
+    use std::io::Read;
+    let mut holder = String::new();
+    // A holder that cannot be read is "another process".
+    let _ = file.take(32).read_to_string(&mut holder);
+    match holder.trim() {
+        "" => "another process".to_owned(),
+        pid => format!("process {pid}"),
     }
 }
 

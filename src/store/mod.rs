@@ -153,6 +153,19 @@ impl Shared {
     }
 }
 
+/// Which process holds a data folder, if one does: for a message, for it may be over a moment later.
+#[must_use]
+pub fn holder(data: &std::path::Path) -> Option<String> {
+    env::holder(&Paths { data: data.to_owned() }.lock())
+}
+
+/// Whether there is a store in a folder, as far as this user can see.
+#[must_use]
+pub fn exists(data: &std::path::Path) -> bool {
+    // What cannot be looked at is not missing: to open it says why.
+    Paths { data: data.to_owned() }.index().try_exists().unwrap_or(true)
+}
+
 /// The store. Clones are handles of the same; the last one to go closes it in order.
 #[derive(Clone)]
 pub struct Store {

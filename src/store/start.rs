@@ -23,6 +23,8 @@ use super::{Counters, Shared, emails, volumes};
 const META_ID: &[u8] = b"id";
 const META_SCHEMA: &[u8] = b"schema";
 const META_GENERATION: &[u8] = b"generation";
+/// The version of the program that opened the store last: what to install where that is a newer one.
+const META_PROGRAM: &[u8] = b"program";
 
 /// What the index's `meta` says.
 struct Facts {
@@ -151,8 +153,11 @@ fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
     match schema {
         Some(SCHEMA_VERSION) => {}
         Some(other) if other > SCHEMA_VERSION => {
+            let program = view.get(META, META_PROGRAM)?.and_then(|text| String::from_utf8(text).ok());
             return Err(Error::Incompatible(format!(
-                "the store has format {other}, this version knows {SCHEMA_VERSION}; install a newer postern"
+                "the store has format {other}, postern {} knows {SCHEMA_VERSION}: install postern {}",
+                env!("CARGO_PKG_VERSION"),
+                program.map_or("in a newer version".to_owned(), |version| format!("{version} or newer")),
             )));
         }
         Some(other) => {
@@ -195,7 +200,12 @@ fn replay(engine: &mut Engine, old: u64, epoch: u64) -> Result<(), Error> {
     }
     engine.journal.begin(epoch, replayed.last);
     let epoch = epoch.to_le_bytes();
-    engine.checkpoint_with(&[(META, META_EPOCH, Some(&epoch)), (META, META_CLEAN, Some(&[0]))])
+    let program = env!("CARGO_PKG_VERSION").as_bytes();
+    engine.checkpoint_with(&[
+        (META, META_EPOCH, Some(&epoch)),
+        (META, META_CLEAN, Some(&[0])),
+        (META, META_PROGRAM, Some(program)),
+    ])
 }
 
 /// Rows of a file that has them already are skipped: it was made durable before the index.

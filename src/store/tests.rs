@@ -453,6 +453,66 @@ fn a_newer_or_another_store_is_refused() {
     assert!(matches!(Store::open(expected), Err(Error::Incompatible(_))));
 }
 
+/// The real disk, but every folder lies on another machine.
+#[derive(Debug)]
+struct Remote;
+
+impl super::env::Disk for Remote {
+    fn open(&self, path: &Path, create: bool) -> std::io::Result<Arc<dyn super::env::DiskFile>> {
+        super::env::RealDisk.open(path, create)
+    }
+    fn create_dir(&self, path: &Path) -> std::io::Result<()> {
+        super::env::RealDisk.create_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        super::env::RealDisk.rename(from, to)
+    }
+    fn unlink(&self, path: &Path) -> std::io::Result<()> {
+        super::env::RealDisk.unlink(path)
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        super::env::RealDisk.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> std::io::Result<Vec<String>> {
+        super::env::RealDisk.list(path)
+    }
+    fn free_space(&self, path: &Path) -> std::io::Result<u64> {
+        super::env::RealDisk.free_space(path)
+    }
+    fn lock(&self, path: &Path) -> std::io::Result<super::env::Held> {
+        super::env::RealDisk.lock(path)
+    }
+    fn is_remote(&self, _: &Path) -> std::io::Result<bool> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_folder_on_another_machine_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Store::open(Options { disk: Arc::new(Remote), ..Options::new(folder.path()) }).unwrap_err();
+    assert!(error.to_string().contains("network file system"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made there");
+}
+
+#[test]
+fn a_newer_format_says_what_to_install() {
+    use super::database::{File, Kind, META};
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options { reserve: 0, ..Options::new(folder.path()) };
+    Store::open(options()).unwrap().close().unwrap();
+    let disk = super::env::Metered::new(Arc::new(super::env::RealDisk));
+    let index =
+        Arc::new(File::open(&disk, &folder.path().join("index.redb"), Kind::Index, 1 << 20, false).unwrap());
+    let sequence = index.sequence().unwrap();
+    let number = 99_u32.to_le_bytes();
+    let rows = [(META, &b"schema"[..], Some(&number[..])), (META, &b"program"[..], Some(&b"7.2.1"[..]))];
+    index.apply(rows.into_iter(), sequence, true).unwrap();
+    drop(index);
+    let error = Store::open(options()).unwrap_err().to_string();
+    assert!(error.contains("format 99") && error.contains("install postern 7.2.1 or newer"), "{error}");
+}
+
 #[test]
 fn the_real_disk_locks_and_keeps() {
     let folder = tempfile::tempdir().unwrap();
@@ -462,8 +522,10 @@ fn the_real_disk_locks_and_keeps() {
         Err(Error::Locked(holder)) => assert_eq!(holder, format!("process {}", std::process::id())),
         other => panic!("{other:?}"),
     }
+    assert_eq!(super::holder(folder.path()), Some(format!("process {}", std::process::id())));
     let email = file(&store, &message(1, 3_000_000)).unwrap();
     store.close().unwrap();
+    assert_eq!(super::holder(folder.path()), None);
     let store = Store::open(options()).unwrap();
     assert!(whole(&store, email).unwrap() == message(1, 3_000_000));
 }

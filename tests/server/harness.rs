@@ -30,7 +30,7 @@ impl Server {
             let output = postern(folder.path(), &["account", "add", account, "--password-stdin"], PASSWORD);
             assert!(output.0, "account add {account}: {}", output.1);
         }
-        let (child, imaps, imap) = launch(folder.path());
+        let (child, imaps, imap) = launch(folder.path(), &["--data", "data"]);
         Server { child, folder, imaps, imap }
     }
 
@@ -46,6 +46,16 @@ impl Server {
         path
     }
 
+    /// Everything that belongs to this server lies in here.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -55,11 +65,21 @@ impl Server {
         postern(self.folder.path(), arguments, stdin)
     }
 
-    /// Kills it as a power cut would, and starts it again.
-    pub fn kill_and_restart(&mut self) {
+    /// Kills it as a power cut would.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Kills it as a power cut would, and starts it again.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
         self.restart();
+    }
+
+    /// Waits until it has ended by itself; gives its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
     }
 
     /// Ends it in order; gives its exit code.
@@ -71,7 +91,12 @@ impl Server {
 
     /// Starts it again after [`Server::stop`].
     pub fn restart(&mut self) {
-        let (child, imaps, imap) = launch(self.folder.path());
+        self.restart_with(&["--data", "data"]);
+    }
+
+    /// Starts it again after [`Server::stop`] with other arguments than `--data`.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
+        let (child, imaps, imap) = launch(self.folder.path(), arguments);
         (self.child, self.imaps, self.imap) = (child, imaps, imap);
     }
 
@@ -97,11 +122,11 @@ impl Drop for Server {
     }
 }
 
-fn launch(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
+fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let mut child = Command::new(binary())
-        .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--data"])
-        .arg(folder.join("data"))
+        .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0"])
+        .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -129,8 +154,7 @@ fn launch(folder: &Path) -> (Child, SocketAddr, SocketAddr) {
 fn postern(folder: &Path, arguments: &[&str], stdin: &str) -> (bool, String) {
     let mut child = Command::new(binary())
         .args(arguments)
-        .arg("--data")
-        .arg(folder.join("data"))
+        .args(if arguments.contains(&"--data") { &[][..] } else { &["--data", "data"] })
         .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

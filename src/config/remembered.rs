@@ -1,0 +1,125 @@
+//! Which store is expected in which data folder, remembered outside of it (STORE.md, Generations and
+//! versions): where a disk is not mounted its folder is empty, and a new store must not be begun there.
+//!
+//! The file lies beside the configuration, `postern.store` for `postern.toml`: a line a data folder, the
+//! store's id and the folder's path. Without a configuration file nothing is remembered.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file of remembered stores is no longer than this, in bytes: some hundred data folders.
+const LONGEST: u64 = 64 * 1024;
+
+/// What is remembered for a data folder. The file is opened for writing when this is made, so that root can
+/// do that before it becomes somebody who may not.
+#[derive(Debug)]
+pub struct Remembered {
+    path: PathBuf,
+    data: PathBuf,
+    text: String,
+    file: Option<File>,
+}
+
+impl Remembered {
+    /// Reads what the file beside a configuration says of a data folder.
+    ///
+    /// # Errors
+    /// If it is there and cannot be read.
+    pub fn load(config: &Path, data: &Path) -> io::Result<Self> {
+        let path = config.with_extension("store");
+        let data = std::path::absolute(data)?;
+        let open = |write| File::options().read(true).write(write).create(write).truncate(false).open(&path);
+        let (mut file, writable) = match open(true) {
+            Ok(file) => (Some(file), true),
+            // Who may not write there still learns what is expected.
+            Err(_) => match open(false) {
+                Ok(file) => (Some(file), false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
+                Err(error) => return Err(error),
+            },
+        };
+        let mut text = String::new();
+        if let Some(file) = &mut file {
+            file.take(LONGEST).read_to_string(&mut text)?;
+        }
+        Ok(Remembered { path, data, text, file: file.filter(|_| writable) })
+    }
+
+    /// The id of the store that must be there.
+    #[must_use]
+    pub fn expected(&self) -> Option<[u8; 16]> {
+        self.text.lines().find_map(|line| {
+            let (id, data) = line.split_once(' ')?;
+            if Path::new(data) != self.data {
+                return None;
+            }
+            u128::from_str_radix(id, 16).ok().map(u128::to_be_bytes)
+        })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Remembers the store that is there now.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn remember(&mut self, id: [u8; 16]) -> io::Result<()> {
+        if self.expected() == Some(id) {
+            return Ok(());
+        }
+        let Some(file) = &mut self.file else { return Err(io::ErrorKind::PermissionDenied.into()) };
+        let line = format!("{:032x} {}\n", u128::from_be_bytes(id), self.data.display());
+        // Lines are only added: a file that is cut short by a crash still says what it said.
+        let end = file.seek(SeekFrom::End(0))?;
+        let start = if end == 0 || self.text.ends_with('\n') { "" } else { "\n" };
+        file.write_all(format!("{start}{line}").as_bytes())?;
+        file.sync_all()?;
+        self.text.push_str(start);
+        self.text.push_str(&line);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_folder_has_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("postern.toml");
+        let load = |data: &str| Remembered::load(&config, Path::new(data)).unwrap();
+        assert_eq!(load("/mnt/a").expected(), None);
+        load("/mnt/a").remember([1; 16]).unwrap();
+        load("/mnt/b").remember([0xfe; 16]).unwrap();
+        load("/mnt/b").remember([0xfe; 16]).unwrap();
+        assert_eq!(load("/mnt/a").expected(), Some([1; 16]));
+        assert_eq!(load("/mnt/b").expected(), Some([0xfe; 16]));
+        assert_eq!(load("/mnt/c").expected(), None);
+        let text = std::fs::read_to_string(folder.path().join("postern.store")).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+
+    #[test]
+    fn a_line_that_was_cut_short_says_nothing_and_spoils_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("postern.toml");
+        std::fs::write(config.with_extension("store"), "0102 /mnt/a\nxyz /mnt/b\n77").unwrap();
+        let mut found = Remembered::load(&config, Path::new("/mnt/b")).unwrap();
+        assert_eq!(found.expected(), None);
+        found.remember([3; 16]).unwrap();
+        assert_eq!(Remembered::load(&config, Path::new("/mnt/b")).unwrap().expected(), Some([3; 16]));
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_nothing_is_remembered() {
+        let mut found = Remembered::load(Path::new("/proc/nowhere.toml"), Path::new("/mnt/a")).unwrap();
+        assert_eq!(found.expected(), None);
+        assert!(found.remember([1; 16]).is_err());
+    }
+}
