@@ -221,12 +221,17 @@ impl Client {
         self.reader.get_mut().write_all(bytes).is_ok()
     }
 
-    /// One response with its literals, without the last line end; `None` at the end of the stream.
+    /// One response with its literals, without the last line end; `None` at the end of the stream, and for half a
+    /// response before it.
     pub fn response(&mut self) -> Option<Vec<u8>> {
         let mut response = Vec::new();
         loop {
             let start = response.len();
             if self.reader.read_until(b'\n', &mut response).ok()? == 0 {
+                return None;
+            }
+            if !response.ends_with(b"\n") {
+                // A server that was killed stops anywhere.
                 return None;
             }
             let line = response[start..].strip_suffix(b"\r\n").expect("a line ends in CRLF");
