@@ -71,9 +71,6 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
     let view = writable(session)?;
     let (account, from) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
-    if !command.uid && vanished_meanwhile(view, &uids) {
-        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone; nothing was moved"));
-    }
     let to = target(session, &command.mailbox, account).await?;
     let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
     let mut failure = None;
@@ -99,7 +96,7 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
     match failure {
         Some(refusal) => Err(refusal),
         None if !command.uid && moved < uids.len() => {
-            Err(Refusal::no(Code::ExpungeIssued, "Some of the messages were gone before they could be moved"))
+            Err(Refusal::no(Code::ExpungeIssued, "Some of the messages were gone; the others are moved"))
         }
         // The EXPUNGEs are the news that precede the tagged reply.
         None => Ok(Done::ok("MOVE completed")),

@@ -87,7 +87,8 @@ pub async fn create(session: &mut Session, command: Create) -> Result<Done, Refu
 
 /// Apple Mail tries INBOX/INBOX where it misreads the namespace; the result only confuses.
 fn refuse_inbox_in_inbox(name: &MailboxName) -> Result<(), Refusal> {
-    let mut levels = name.levels().map(|level| level.eq_ignore_ascii_case("INBOX"));
+    // With a dot too: what a client makes of a namespace that it remembers from another server.
+    let mut levels = name.as_str().split(['/', '.']).map(|level| level.eq_ignore_ascii_case("INBOX"));
     if levels.next() == Some(true) && levels.next() == Some(true) {
         return Err(Refusal::no(
             Code::Cannot,
