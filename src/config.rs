@@ -27,6 +27,8 @@ pub struct Config {
     pub imaps: Vec<SocketAddr>,
     /// Where IMAP with STARTTLS listens.
     pub imap: Vec<SocketAddr>,
+    /// Where the admin site listens, with HTTPS.
+    pub admin: Vec<SocketAddr>,
     /// The control socket.
     pub socket: PathBuf,
     /// How much is logged.
@@ -61,6 +63,7 @@ struct File {
     data: Option<PathBuf>,
     imaps: Option<Vec<SocketAddr>>,
     imap: Option<Vec<SocketAddr>>,
+    admin: Option<Vec<SocketAddr>>,
     socket: Option<PathBuf>,
     log_level: Option<LogLevel>,
     message_limit: Option<toml::Spanned<u64>>,
@@ -79,6 +82,8 @@ pub struct Overrides {
     pub imaps: Vec<SocketAddr>,
     /// `--imap`
     pub imap: Vec<SocketAddr>,
+    /// `--admin`
+    pub admin: Vec<SocketAddr>,
 }
 
 /// Why there is no configuration.
@@ -159,6 +164,7 @@ impl File {
         Config {
             imaps: or(overrides.imaps, self.imaps, 1993),
             imap: or(overrides.imap, self.imap, 1143),
+            admin: or(overrides.admin, self.admin, 1980),
             socket,
             data,
             file: None,
@@ -189,6 +195,7 @@ mod tests {
         let config = File::default().with(Overrides::default());
         assert_eq!(config.imaps, ["[::]:1993".parse().unwrap()]);
         assert_eq!(config.imap, ["[::]:1143".parse().unwrap()]);
+        assert_eq!(config.admin, ["[::]:1980".parse().unwrap()]);
         assert_eq!(config.data, Path::new("postern-data"));
         assert_eq!(config.socket, Path::new("postern-data/postern.sock"));
         assert_eq!(config.message_limit, 50 * 1024 * 1024);

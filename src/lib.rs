@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `main` → [`cli`] | everything below | command line: one file a command |
 //! | [`server`] | front doors, `store`, `tls`, `config` | the one place that wires things |
-//! | front doors: [`imap`], [`control`] | `protocol` (imap only), `actions` (the others), `store`, `credential`, `mail`, `model` | never each other, never `config` |
+//! | front doors: [`imap`], [`admin`], [`control`] | `protocol` (imap only), `actions` (the others), `store`, `credential`, `mail`, `model` | never each other, never `config` |
 //! | [`actions`] | `import`, `tls`, `store`, `credential`, `mail`, `model` | what a person can do |
 //! | [`import`] | `store`, `mail`, `model` | Maildir; the watcher |
 //! | [`tls`] | `store`, `model` | certificates |
@@ -30,6 +30,7 @@
 //! it, and this one's `* n EXISTS` precedes `OK [APPENDUID …]`. The Maildir watcher joins at `Incoming`.
 
 pub mod actions;
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod control;

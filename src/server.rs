@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use async_channel::Receiver;
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
 use smol::{Executor, Timer};
 
+use crate::actions::administrator::{self, SetupLink};
 use crate::actions::{self, Context, Running, storage};
+use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::remembered::Remembered;
 use crate::control;
@@ -76,6 +79,7 @@ pub enum Error {
 pub struct Listeners {
     imaps: Vec<TcpListener>,
     imap: Vec<TcpListener>,
+    admin: Vec<TcpListener>,
 }
 
 impl Listeners {
@@ -87,8 +91,10 @@ impl Listeners {
         let all = |addresses: &[SocketAddr]| -> Result<Vec<_>, Error> {
             addresses.iter().map(|address| bind(*address)).collect()
         };
-        let bound = all(&config.imaps).and_then(|imaps| Ok(Listeners { imaps, imap: all(&config.imap)? }));
-        bound.map_err(|error| match store::holder(&config.data) {
+        let bound = || {
+            Ok(Listeners { imaps: all(&config.imaps)?, imap: all(&config.imap)?, admin: all(&config.admin)? })
+        };
+        bound().map_err(|error| match store::holder(&config.data) {
             Some(holder) => Error::Store(store::Error::Locked(holder)),
             None => error,
         })
@@ -100,7 +106,7 @@ impl Listeners {
             let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
             addresses.map(|address| format!("{kind}={address}")).collect()
         };
-        [name("imaps", &self.imaps), name("imap", &self.imap)].concat()
+        [name("imaps", &self.imaps), name("imap", &self.imap), name("admin", &self.admin)].concat()
     }
 }
 
@@ -127,10 +133,10 @@ fn help(address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "; `ss -ltnp 'sport = :{port}'` shows what listens there: stop it, or choose another port with --imaps and --imap"
+            "; `ss -ltnp 'sport = :{port}'` shows what listens there: stop it, or choose another port with --imaps, --imap and --admin"
         ),
         io::ErrorKind::PermissionDenied if port < 1024 => {
-            "; ports below 1024 are root's: start as root, or choose others with --imaps and --imap"
+            "; ports below 1024 are root's: start as root, or choose others with --imaps, --imap and --admin"
                 .to_owned()
         }
         io::ErrorKind::AddrNotAvailable => "; this machine does not have that address".to_owned(),
@@ -152,11 +158,24 @@ impl Ends {
     }
 }
 
+/// What whoever starts a server has prepared, some of it as root.
+pub struct Given {
+    /// What is known of the data folder.
+    pub remembered: Option<Remembered>,
+    /// The ports.
+    pub listeners: Listeners,
+    /// What ends it.
+    pub ends: Ends,
+    /// The last lines of the log, for the admin site.
+    pub log: admin::log::Recent,
+}
+
 /// A running server's parts.
 struct Parts {
     context: Context,
     watcher: Arc<Watcher>,
     imap: Imap,
+    admin: Admin,
     executor: Arc<Executor<'static>>,
 }
 
@@ -207,17 +226,16 @@ pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, 
 /// If it cannot start, or the store cannot be closed.
 pub fn run(
     config: &Config,
-    remembered: Option<Remembered>,
-    listeners: Listeners,
-    ends: Ends,
-    ready: impl FnOnce(&[String]),
+    given: Given,
+    ready: impl FnOnce(&[String], Option<&SetupLink>),
 ) -> Result<(), Error> {
-    let Ends(mut signals) = ends;
+    let Given { remembered, listeners, ends: Ends(mut signals), log } = given;
     let store = open_store(&config.data, remembered)?;
     let names = listeners.names();
-    let parts = start(config, store.clone(), names.clone())?;
+    let parts = start(config, store.clone(), names.clone(), log)?;
     let (trigger, shutdown) = Shutdown::new();
-    listen(&parts, listeners, &shutdown)?;
+    let (stop_admin, admin_stops) = async_channel::bounded(1);
+    listen(&parts, listeners, &shutdown, &admin_stops)?;
     let control = control::server::bind(&config.socket)
         .map_err(|error| Error::Folder { path: config.socket.clone(), error })?;
     let serving = control::server::serve(control, parts.context.clone(), Arc::clone(&parts.executor));
@@ -232,11 +250,11 @@ pub fn run(
         })
         .collect::<io::Result<Vec<_>>>()?;
     tracing::info!(listeners = names.join(" "), data = %config.data.display(), "ready");
-    ready(&names);
+    ready(&names, setup_link(&parts.context).as_ref());
     smol::block_on(parts.executor.run(async {
         let signal = signals.next().await;
         tracing::info!(?signal, "shutting down");
-        drop(trigger);
+        drop((trigger, stop_admin));
         drop((control_task, upkeep));
         let deadline = Instant::now() + GOODBYE;
         while !parts.executor.is_empty() && Instant::now() < deadline {
@@ -254,7 +272,12 @@ pub fn run(
     Ok(())
 }
 
-fn start(config: &Config, store: Store, listeners: Vec<String>) -> Result<Parts, Error> {
+fn start(
+    config: &Config,
+    store: Store,
+    listeners: Vec<String>,
+    log: admin::log::Recent,
+) -> Result<Parts, Error> {
     let certificates = Arc::new(Certificates::open(&store)?);
     certificates.renew_if_needed(now())?;
     let hasher = Arc::new(Hasher::new());
@@ -278,10 +301,40 @@ fn start(config: &Config, store: Store, listeners: Vec<String>) -> Result<Parts,
         started: Instant::now(),
     };
     let context = Context { store, hasher, certificates, running: Some(running) };
-    Ok(Parts { context, watcher, imap, executor })
+    let acceptor = Arc::clone(&context.certificates);
+    let admin = Admin::new(admin::Options {
+        context: context.clone(),
+        tls: Arc::new(move || acceptor.http_acceptor()),
+        executor: Arc::clone(&executor),
+        log,
+    });
+    Ok(Parts { context, watcher, imap, admin, executor })
 }
 
-fn listen(parts: &Parts, listeners: Listeners, shutdown: &Shutdown) -> Result<(), Error> {
+/// The one-time link, as long as nobody has set the administrator's password.
+fn setup_link(context: &Context) -> Option<SetupLink> {
+    let made = administrator::is_set_up(context)
+        .and_then(|done| if done { Ok(None) } else { administrator::setup_link(context).map(Some) });
+    match made {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::error!(%error, "no set-up link could be made");
+            None
+        }
+    }
+}
+
+fn listen(
+    parts: &Parts,
+    listeners: Listeners,
+    shutdown: &Shutdown,
+    admin_stops: &Receiver<()>,
+) -> Result<(), Error> {
+    for listener in listeners.admin {
+        let listener = smol::net::TcpListener::from(smol::Async::new(listener)?);
+        let (admin, stops) = (parts.admin.clone(), admin_stops.clone());
+        parts.executor.spawn(async move { admin.serve(listener, stops).await }).detach();
+    }
     let imaps = listeners.imaps.into_iter().map(|listener| (listener, Kind::Imaps));
     let imap = listeners.imap.into_iter().map(|listener| (listener, Kind::StartTls));
     for (listener, kind) in imaps.chain(imap) {

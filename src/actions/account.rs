@@ -115,12 +115,21 @@ pub fn find(context: &Context, name: &str) -> Result<Account, Failure> {
         .ok_or_else(|| Failure::Unknown { what: "account", name: name.to_owned() })
 }
 
-fn hash(context: &Context, password: &str) -> Result<String, Failure> {
+/// Whether a password can be one.
+///
+/// # Errors
+/// If it is too short or too long.
+pub fn check_password(password: &str) -> Result<(), Failure> {
     if password.chars().count() < SHORTEST_PASSWORD {
         return Err(Failure::Invalid(format!("a password needs at least {SHORTEST_PASSWORD} characters")));
     }
     if password.len() > LONGEST_PASSWORD {
         return Err(Failure::Invalid(format!("a password has at most {LONGEST_PASSWORD} bytes")));
     }
+    Ok(())
+}
+
+pub(super) fn hash(context: &Context, password: &str) -> Result<String, Failure> {
+    check_password(password)?;
     context.hasher.hash(password).map_err(|error| Failure::Invalid(error.to_string()))
 }

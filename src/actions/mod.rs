@@ -2,11 +2,15 @@
 //! each takes a [`Context`] and gives a plain struct that can be shown or sent.
 
 pub mod account;
+pub mod administrator;
 pub mod certificate;
 pub mod device;
+pub mod health;
+pub mod mailbox;
 pub mod source;
 pub mod status;
 pub mod storage;
+pub mod words;
 
 use std::sync::Arc;
 

@@ -39,6 +39,10 @@ pub struct Server {
 pub struct Storage {
     /// Bytes of stored content, compressed.
     pub content: u64,
+    /// Bytes of content that nothing names any more; their place is used again.
+    pub dead: u64,
+    /// Bytes of the journal's segments in use.
+    pub journal: u64,
     /// Volumes.
     pub volumes: u64,
     /// Bytes free on the disk.
@@ -78,6 +82,8 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
         certificate: certificate::info(context),
         storage: Storage {
             content: figures.live,
+            dead: figures.dead,
+            journal: figures.journal_used,
             volumes: figures.volumes,
             free: figures.free,
             written: figures.written,

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use async_signal::Signal;
 
 use super::{Failure, demo_mail, output, serve};
+use crate::actions::administrator::SetupLink;
 use crate::actions::{Context, account};
 use crate::config::{Config, LogLevel, MESSAGE_LIMIT};
 use crate::credential::Hasher;
 use crate::model::{DateTime, FlagSet, MailboxName};
-use crate::server::{self, Ends, Listeners};
+use crate::server::{self, Ends, Given, Listeners};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Store, mailboxes};
 use crate::tls::Certificates;
@@ -30,6 +31,9 @@ pub(super) struct Arguments {
     /// The port for IMAP with STARTTLS; 0 for any that is free
     #[arg(long, default_value_t = 1143)]
     imap_port: u16,
+    /// The port of the admin site; 0 for any that is free
+    #[arg(long, default_value_t = 1980)]
+    admin_port: u16,
 }
 
 /// A folder that goes when this does.
@@ -43,7 +47,7 @@ impl Drop for Temporary {
 
 /// Runs the demo until it is interrupted.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    serve::start_log(LogLevel::Warn);
+    let log = serve::start_log(LogLevel::Warn);
     let folder = Temporary(std::env::temp_dir().join(format!("postern-demo-{}", std::process::id())));
     // Before there is anything to remove: Ctrl-C, or a terminal that is closed, must not leave it behind.
     let ends = Ends::on(&[Signal::Term, Signal::Int, Signal::Hup])?;
@@ -52,6 +56,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         data: folder.0.join("data"),
         imaps: vec![free_or_any(arguments.imaps_port)],
         imap: vec![free_or_any(arguments.imap_port)],
+        admin: vec![free_or_any(arguments.admin_port)],
         socket: folder.0.join("data/postern.sock"),
         log_level: LogLevel::Warn,
         message_limit: MESSAGE_LIMIT,
@@ -59,8 +64,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
-    server::run(&config, None, listeners, ends, |names| {
-        let _ = output::print(&greeting(&config, names));
+    let given = Given { remembered: None, listeners, ends, log };
+    server::run(&config, given, |names, link| {
+        let _ = output::print(&greeting(&config, names, link));
     })?;
     Ok(())
 }
@@ -74,7 +80,8 @@ fn free_or_any(port: u16) -> SocketAddr {
     }
 }
 
-fn greeting(config: &Config, names: &[String]) -> String {
+fn greeting(config: &Config, names: &[String], link: Option<&SetupLink>) -> String {
+    let link = link.and_then(|link| link.links.first()).map_or("", String::as_str);
     let port = |kind: &str| {
         let found = names.iter().find_map(|name| name.strip_prefix(kind)?.rsplit_once(':'));
         found.map(|(_, port)| port.to_owned()).unwrap_or_default()
@@ -87,6 +94,8 @@ fn greeting(config: &Config, names: &[String]) -> String {
          \x20   user name  {NAME}\n\
          \x20   password   {PASSWORD}\n\
          The program will ask about the certificate: it is this demo's own.\n\n\
+         The admin site; this link sets its password:\n\
+         \x20   {link}\n\n\
          Or look from a shell:\n\
          \x20   curl -k --user {NAME}:{PASSWORD} 'imaps://localhost:{}/INBOX?ALL'\n\
          \x20   postern status --data {}\n\n\

@@ -10,6 +10,7 @@ mod owner;
 mod perform;
 mod secret;
 mod serve;
+mod setup_link;
 mod source;
 mod status;
 
@@ -68,6 +69,8 @@ enum Command {
     Cert(cert::Command),
     /// Everything at a glance
     Status(status::Arguments),
+    /// Print a link that sets the admin site's password, the first one or a new one
+    SetupLink,
 }
 
 /// Why a command failed.
@@ -124,13 +127,14 @@ impl From<crate::actions::Failure> for Failure {
 
 impl Global {
     fn config(&self) -> Result<Config, Failure> {
-        self.config_with(Vec::new(), Vec::new())
+        self.config_with(Vec::new(), Vec::new(), Vec::new())
     }
 
     fn config_with(
         &self,
         imaps: Vec<std::net::SocketAddr>,
         imap: Vec<std::net::SocketAddr>,
+        admin: Vec<std::net::SocketAddr>,
     ) -> Result<Config, Failure> {
         Ok(Config::load(Overrides {
             file: self.config.clone(),
@@ -138,6 +142,7 @@ impl Global {
             socket: self.socket.clone(),
             imaps,
             imap,
+            admin,
         })?)
     }
 
@@ -159,6 +164,7 @@ pub fn run() -> ExitCode {
         Command::Source(command) => source::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
+        Command::SetupLink => setup_link::run(global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::Failure;
+use crate::actions::words;
+pub(super) use crate::actions::words::{bytes, day};
 
 /// Where a command's answer goes: text for people, or JSON.
 #[derive(Clone, Copy, Debug)]
@@ -74,34 +76,9 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// Bytes for people.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "KB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (count as f64, 0);
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} bytes") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
-
 /// A time for people: how long ago, or the day.
 pub(super) fn when(unix: Option<i64>) -> String {
-    let Some(unix) = unix else { return "never".to_owned() };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let ago = now.map_or(0, |now| now.as_secs() as i64) - unix;
-    match ago {
-        0..60 => "just now".to_owned(),
-        60..3600 => format!("{} min ago", ago / 60),
-        3600..86_400 => format!("{} h ago", ago / 3600),
-        _ => day(unix),
-    }
-}
-
-/// `2026-11-24`
-pub(super) fn day(unix: i64) -> String {
-    let (year, month, day) = crate::model::DateTime::utc(unix).local_date().parts();
-    format!("{year:04}-{month:02}-{day:02}")
+    words::when(unix, words::now())
 }
 
 #[cfg(test)]
@@ -112,12 +89,5 @@ mod tests {
     fn columns_are_as_wide_as_they_must_be() {
         let rows = [vec!["änna".to_owned(), "1".to_owned()], vec!["b".to_owned(), "22".to_owned()]];
         assert_eq!(table(&["name", "n"], &rows), "name  n\nänna  1\nb     22\n");
-    }
-
-    #[test]
-    fn sizes() {
-        assert_eq!(bytes(999), "999 bytes");
-        assert_eq!(bytes(1_500_000), "1.5 MB");
-        assert_eq!(day(0), "1970-01-01");
     }
 }

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use async_signal::Signal;
 
 use super::{Failure, Global, output, owner};
+use crate::actions::administrator::SetupLink;
+use crate::admin::log::Recent;
 use crate::config::{Config, LogLevel};
-use crate::server::{self, Ends, Listeners};
+use crate::server::{self, Ends, Given, Listeners};
 
 /// What `serve` takes.
 #[derive(Debug, clap::Args)]
@@ -19,28 +23,39 @@ pub(super) struct Arguments {
     /// Where IMAP with STARTTLS listens; may be given several times [default: [::]:1143]
     #[arg(long, value_name = "ADDR")]
     imap: Vec<SocketAddr>,
+    /// Where the admin site listens, with HTTPS; may be given several times [default: [::]:1980]
+    #[arg(long, value_name = "ADDR")]
+    admin: Vec<SocketAddr>,
 }
 
 /// Runs the server.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> {
-    let config = global.config_with(arguments.imaps, arguments.imap)?;
-    start_log(config.log_level);
+    let config = global.config_with(arguments.imaps, arguments.imap, arguments.admin)?;
+    let log = start_log(config.log_level);
     let listeners = Listeners::bind(&config)?;
     let remembered = server::remembered(&config)?;
     owner::become_owner(&config.data)?;
     let ends = Ends::on(&[Signal::Term, Signal::Int])?;
-    server::run(&config, remembered, listeners, ends, |names| announce(&config, names))?;
+    let given = Given { remembered, listeners, ends, log };
+    server::run(&config, given, |names, link| announce(&config, names, link))?;
     Ok(())
 }
 
 /// One line that says where it listens, for whoever started it.
-fn announce(config: &Config, names: &[String]) {
+fn announce(config: &Config, names: &[String], link: Option<&SetupLink>) {
     // Nobody may be reading: then nobody misses it.
     let _ = output::print(&format!("ready {} data={}\n", names.join(" "), config.data.display()));
+    if let Some(link) = link.and_then(|link| link.links.first()) {
+        tracing::info!(%link, "set Postern up: open this link in a browser");
+        let _ = output::print(&format!("set up: {link}\n"));
+    }
 }
 
 /// Logs go to stderr, a line an event; under systemd the journal has the time already.
-pub(super) fn start_log(level: LogLevel) {
+/// The last ones are kept for the admin site.
+pub(super) fn start_log(level: LogLevel) -> Recent {
+    let recent = Recent::default();
+    let kept = recent.clone();
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -48,13 +63,15 @@ pub(super) fn start_log(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let format = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let format = format.with_ansi(coloured).with_target(false);
+    let shown = fmt::layer().with_target(false).with_writer(std::io::stderr).with_ansi(coloured);
+    let kept = fmt::layer().with_target(false).with_writer(move || kept.clone()).with_ansi(false);
+    let all = tracing_subscriber::registry().with(level).with(kept);
     // A second call in the same process changes nothing.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {
-        tracing::subscriber::set_global_default(format.without_time().finish())
+        tracing::subscriber::set_global_default(all.with(shown.without_time()))
     } else {
-        tracing::subscriber::set_global_default(format.finish())
+        tracing::subscriber::set_global_default(all.with(shown))
     };
+    recent
 }

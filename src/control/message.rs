@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{account, certificate, device, source, status, storage};
+use crate::actions::{account, administrator, certificate, device, source, status, storage};
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
@@ -33,11 +33,7 @@ pub enum Request {
     /// All sources.
     SourceList,
     /// Watches it no more.
-    SourceRemove {
-        source: String,
-        #[serde(default)]
-        forget: bool,
-    },
+    SourceRemove { source: String },
     /// Everything at a glance.
     Status,
     /// The certificate.
@@ -46,6 +42,8 @@ pub enum Request {
     CertificateRenew,
     /// The local authority's certificate.
     CertificateAuthority,
+    /// A link that sets the administrator's password.
+    SetupLink,
     /// Gives space back.
     Reclaim,
 }
@@ -64,6 +62,7 @@ pub enum Answer {
     Status(Box<status::Info>),
     Certificate(certificate::Info),
     Pem(String),
+    SetupLink(administrator::SetupLink),
     Reclaimed(storage::Reclaimed),
 }
 

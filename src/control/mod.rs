@@ -7,7 +7,9 @@ pub mod message;
 pub mod server;
 mod socket;
 
-use crate::actions::{Context, Failure, account, certificate, device, source, status, storage};
+use crate::actions::{
+    Context, Failure, account, administrator, certificate, device, source, status, storage,
+};
 use message::{Answer, Request};
 
 /// Does what a request asks. The command line calls this on the store itself where no server runs.
@@ -41,14 +43,15 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             Answer::SourceAdded(source::add(context, &path, account.as_deref(), mailbox.as_deref(), after)?)
         }
         Request::SourceList => Answer::Sources(source::list(context)?),
-        Request::SourceRemove { source, forget } => {
-            source::remove(context, &source, forget)?;
+        Request::SourceRemove { source } => {
+            source::remove(context, &source)?;
             Answer::Done
         }
         Request::Status => Answer::Status(Box::new(status::read(context)?)),
         Request::Certificate => Answer::Certificate(certificate::info(context)),
         Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
+        Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })
 }

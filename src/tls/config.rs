@@ -8,14 +8,17 @@ use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
 /// TLS 1.2 and 1.3, resumption by tickets (so that a phone that comes back saves a round trip, and the Pi a
 /// signature).
-pub(super) fn server(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
+pub(super) fn server(
+    resolver: Arc<dyn ResolvesServerCert>,
+    protocol: &[u8],
+) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider(has_aes())))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
     config.ticketer = ring::Ticketer::new()?;
     config.ignore_client_order = !has_aes();
-    config.alpn_protocols = vec![b"imap".to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)
 }
 

@@ -56,7 +56,8 @@ pub enum Error {
 pub struct Certificates {
     store: Store,
     authority: certificates::Certificate,
-    config: Arc<ServerConfig>,
+    imap: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     leaf: Mutex<Leaf>,
 }
@@ -112,20 +113,22 @@ impl Certificates {
             }
         };
         let resolver = Arc::new(Resolver(RwLock::new(leaf.certified()?)));
-        let config = config::server(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>)?;
-        Ok(Certificates {
-            store: store.clone(),
-            authority,
-            config: Arc::new(config),
-            resolver,
-            leaf: Mutex::new(leaf),
-        })
+        let config =
+            |protocol: &[u8]| config::server(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>, protocol);
+        let (imap, http) = (Arc::new(config(b"imap")?), Arc::new(config(b"http/1.1")?));
+        Ok(Certificates { store: store.clone(), authority, imap, http, resolver, leaf: Mutex::new(leaf) })
     }
 
-    /// What does handshakes. It gives each the certificate of that moment.
+    /// What does handshakes for IMAP. It gives each the certificate of that moment.
     #[must_use]
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
+        TlsAcceptor::from(Arc::clone(&self.imap))
+    }
+
+    /// What does handshakes for the admin site.
+    #[must_use]
+    pub fn http_acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.http))
     }
 
     /// Makes another leaf if this one is about to expire, or the host has names or addresses that it does not

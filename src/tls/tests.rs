@@ -37,7 +37,7 @@ fn client_of(
 fn shake(certificates: &Certificates, config: &Arc<ClientConfig>, name: &str) -> (HandshakeKind, Vec<u8>) {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
-    let mut server = ServerConnection::new(Arc::clone(&certificates.config)).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(&certificates.imap)).unwrap();
     client.writer().write_all(b"hi").unwrap();
     for _ in 0..6 {
         let mut wire = Vec::new();

@@ -37,7 +37,7 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(
-            [BINARY, "serve", "--data", self.data, "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0"],
+            [BINARY, "serve", "--data", self.data, "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         for line in self.process.stdout:
             if line.startswith("ready "):

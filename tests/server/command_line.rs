@@ -58,7 +58,7 @@ pub fn run(folder: &Path, arguments: &[&str], stdin: &str) -> Run {
 
 /// Runs `serve` on any free ports until it has ended; it must end by itself.
 fn serve(folder: &Path, arguments: &[&str]) -> Run {
-    let ports = ["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0"];
+    let ports = ["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     run(folder, &[&ports[..], arguments].concat(), "")
 }
 
@@ -183,7 +183,17 @@ fn a_data_folder_of_any_name_and_a_socket_elsewhere() {
     let at = |arguments: &[&str]| run(folder.path(), &[arguments, &["--data", &data]].concat(), "");
     at(&["account", "add", "anna", "--no-password"]).done();
     let mut child = Command::new(binary())
-        .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--data", &data])
+        .args([
+            "serve",
+            "--imaps",
+            "127.0.0.1:0",
+            "--imap",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--data",
+            &data,
+        ])
         .args(["--socket", "elsewhere.sock"])
         .current_dir(folder.path())
         .stdout(Stdio::piped())
@@ -224,10 +234,11 @@ fn a_second_server_is_told_who_holds_the_data() {
     let other_ports = serve(server.folder(), &["--data", "data"]);
     assert!(other_ports.code == Some(1) && other_ports.err.contains(&holder), "{other_ports:?}");
     let (imaps, imap) = (server.imaps.to_string(), server.imap.to_string());
-    let same = ["serve", "--imaps", &imaps, "--imap", &imap, "--data", "data"];
+    let same = ["serve", "--imaps", &imaps, "--imap", &imap, "--admin", "127.0.0.1:0", "--data", "data"];
     run(server.folder(), &same, "").failed(&holder);
     // On other data it is the port that is taken.
-    let other = ["serve", "--imaps", &imaps, "--imap", "127.0.0.1:0", "--data", "other"];
+    let other =
+        ["serve", "--imaps", &imaps, "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", "other"];
     let refused = run(server.folder(), &other, "");
     refused.failed(&format!("cannot listen at {imaps}"));
     refused.failed("choose another port with --imaps");
@@ -303,7 +314,17 @@ fn nothing_in_the_data_folder_ever_belongs_to_root() {
     };
     owners("without a server");
     let mut child = Command::new(binary())
-        .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--data", "data"])
+        .args([
+            "serve",
+            "--imaps",
+            "127.0.0.1:0",
+            "--imap",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--data",
+            "data",
+        ])
         .current_dir(folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -1,0 +1,117 @@
+//! Whether all is well, and what to do where it is not.
+
+use super::status::Info;
+use super::words;
+
+/// Less free disk than this is worth a word, in bytes.
+const LOW_DISK: u64 = 1_000_000_000;
+/// A certificate that expires within this should have been renewed by itself, in seconds.
+const RENEWED_BEFORE: i64 = 14 * 86_400;
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Something is left to do.
+    Hint,
+    /// It will be bad.
+    Warning,
+    /// It is bad now.
+    Error,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concern {
+    /// How bad.
+    pub severity: Severity,
+    /// What.
+    pub what: String,
+    /// What to do about it.
+    pub help: String,
+    /// Lines for a root shell, where there are any that help.
+    pub advice: Vec<String>,
+    /// The page where it is mended, if there is one.
+    pub page: Option<&'static str>,
+}
+
+/// All concerns, the worst first.
+#[must_use]
+pub fn concerns(info: &Info, now: i64) -> Vec<Concern> {
+    let mut found = storage(info);
+    found.extend(sources(info));
+    found.extend(certificate(info, now));
+    found.extend(beginnings(info));
+    found.sort_by_key(|concern| std::cmp::Reverse(concern.severity));
+    found
+}
+
+fn concern(severity: Severity, what: String, help: &str, page: Option<&'static str>) -> Concern {
+    Concern { severity, what, help: help.to_owned(), advice: Vec::new(), page }
+}
+
+fn storage(info: &Info) -> Vec<Concern> {
+    let storage = &info.storage;
+    let mut found = Vec::new();
+    if let Some(why) = &storage.read_only {
+        let what = format!("New mail cannot be stored: {why}");
+        let help = "Check the disk, then restart Postern. Mail that is stored already can be read.";
+        found.push(concern(Severity::Error, what, help, Some("/storage")));
+    }
+    if storage.journal_damaged {
+        let what = "The journal was damaged when Postern started".to_owned();
+        let help = "What could be read was kept, the rest set aside in the data folder. The disk may be failing: \
+                    make a backup.";
+        found.push(concern(Severity::Error, what, help, Some("/storage")));
+    }
+    if storage.free < LOW_DISK {
+        let what = format!("The disk is nearly full: {} left", words::bytes(storage.free));
+        let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
+        found.push(concern(Severity::Warning, what, help, Some("/storage")));
+    }
+    found
+}
+
+fn sources(info: &Info) -> Vec<Concern> {
+    let problems = info.sources.iter().filter_map(|source| {
+        let watch = source.watch.as_ref()?;
+        let problem = watch.problem.as_ref()?;
+        Some(Concern {
+            severity: Severity::Error,
+            what: format!("{}: {problem}", source.path.display()),
+            help: if watch.advice.is_empty() {
+                "Postern tries again by itself every half minute.".to_owned()
+            } else {
+                "Postern may not read it. As root, this allows it:".to_owned()
+            },
+            advice: watch.advice.clone(),
+            page: Some("/sources"),
+        })
+    });
+    problems.collect()
+}
+
+fn certificate(info: &Info, now: i64) -> Option<Concern> {
+    let left = info.certificate.not_after.saturating_sub(now);
+    (left < RENEWED_BEFORE).then(|| {
+        let what = format!("The certificate expires on {}", words::day(info.certificate.not_after));
+        concern(
+            Severity::Warning,
+            what,
+            "It should have been renewed by itself: see the log.",
+            Some("/certificate"),
+        )
+    })
+}
+
+fn beginnings(info: &Info) -> Option<Concern> {
+    let (what, help, page) = if info.accounts.is_empty() {
+        ("There is no account yet", "Add one for each person who has mail here.", "/accounts")
+    } else if info.accounts.iter().all(|account| account.devices == 0 && !account.password) {
+        ("No device can log in yet", "Add a device to get a password for it.", "/accounts")
+    } else if info.sources.is_empty() {
+        ("No mail is brought in yet", "Add the Maildir that your mail arrives in.", "/sources")
+    } else {
+        return None;
+    };
+    Some(concern(Severity::Hint, what.to_owned(), help, Some(page)))
+}

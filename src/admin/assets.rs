@@ -1,0 +1,22 @@
+//! What is the same for everybody: the style and the icon, built into the binary.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+const STYLE: &str = include_str!("../../static/style.css");
+const ICON: &str = include_str!("../../static/icon.svg");
+
+/// `style.css`
+pub(super) async fn style() -> Response {
+    asset("text/css; charset=utf-8", STYLE)
+}
+
+/// `icon.svg`
+pub(super) async fn icon() -> Response {
+    asset("image/svg+xml", ICON)
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    // Five minutes: an upgrade must not leave an old style behind for long.
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=300")], text).into_response()
+}

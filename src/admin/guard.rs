@@ -1,0 +1,178 @@
+//! What stands before every page: the host's name, limits, security headers, the session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use futures_lite::FutureExt;
+use smol::Timer;
+
+use super::Shared;
+use super::page;
+use super::sessions::{Known, Notice};
+use crate::actions::administrator;
+
+/// The session's cookie. The prefix makes browsers insist on `Secure`, this host and the path `/`.
+pub(super) const COOKIE: &str = "__Host-postern";
+/// A form is no longer.
+const BODY: usize = 64 * 1024;
+/// And takes no longer to come: hyper has no limit for that.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Headers of every answer: no scripts, no frames, nothing from elsewhere, nothing kept.
+const HEADERS: [(header::HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
+         base-uri 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::STRICT_TRANSPORT_SECURITY, "max-age=0"),
+];
+
+/// Adds the headers, and refuses requests for another host: a page elsewhere whose name was made to point
+/// here (DNS rebinding).
+pub(super) async fn headers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let mut response = if is_our_host(&shared, request.headers(), request.uri()) {
+        next.run(request).await
+    } else {
+        let names = shared.context.certificates.describe().names.join(", ");
+        let text = format!("Open this site by one of its own names or addresses: {names}.");
+        page::plain(StatusCode::MISDIRECTED_REQUEST, "Another name is wanted", &text)
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Bounds what a request sends, in size and time, and refuses forms that another site sends.
+pub(super) async fn limits(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return next.run(request).await;
+    }
+    if !is_same_origin(request.headers()) {
+        return page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.");
+    }
+    let (parts, body) = request.into_parts();
+    let read = async { Some(to_bytes(body, BODY).await) };
+    let late = async {
+        Timer::after(PATIENCE).await;
+        None
+    };
+    match read.or(late).await {
+        Some(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        Some(Err(_)) => {
+            page::plain(StatusCode::PAYLOAD_TOO_LARGE, "Too much", "The form holds more than 64 KB.")
+        }
+        None => page::plain(StatusCode::REQUEST_TIMEOUT, "Too slow", "The form did not arrive in time."),
+    }
+}
+
+fn is_our_host(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(|| uri.host());
+    let Some(host) = host else { return false };
+    let name = without_port(host);
+    // An address cannot be made to point elsewhere; a name can.
+    name.parse::<std::net::IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || shared.context.certificates.describe().names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// `pi.local` of `pi.local:1980`, `::1` of `[::1]:1980`.
+fn without_port(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or_default();
+    }
+    host.split(':').next().unwrap_or_default()
+}
+
+/// Browsers say where a form comes from; programs that say nothing have no cookie that could be misused.
+fn is_same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site")
+        && !matches!(site, "same-origin" | "none")
+    {
+        return false;
+    }
+    match (text("origin"), text("host")) {
+        (Some(origin), Some(host)) => origin.strip_prefix("https://") == Some(host),
+        (Some(_), None) => false,
+        (None, _) => true,
+    }
+}
+
+/// The session that a request's cookie names.
+pub(super) fn session(shared: &Shared, headers: &HeaderMap) -> Option<Known> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let token = pairs.find_map(|(name, value)| (name == COOKIE).then_some(value))?;
+    shared.sessions.find(token)
+}
+
+/// The administrator is logged in. A page that takes this is not shown to anyone else.
+#[derive(Clone, Debug)]
+pub(super) struct LoggedIn {
+    pub(super) known: Known,
+    pub(super) notice: Option<Notice>,
+}
+
+impl FromRequestParts<Arc<Shared>> for LoggedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
+        if let Some(known) = session(shared, &parts.headers) {
+            let shown = parts.method == Method::GET;
+            let notice = if shown { shared.sessions.take_notice(&known) } else { None };
+            return Ok(LoggedIn { known, notice });
+        }
+        match shared.act(administrator::is_set_up).await {
+            Ok(true) => Err(Redirect::to("/login").into_response()),
+            Ok(false) => Err(Redirect::to("/setup").into_response()),
+            Err(failure) => Err(page::failed(&failure)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_without_ports() {
+        for (host, name) in
+            [("pi.local:1980", "pi.local"), ("[::1]:1980", "::1"), ("[::1]", "::1"), ("a", "a")]
+        {
+            assert_eq!(without_port(host), name);
+        }
+    }
+
+    #[test]
+    fn forms_from_elsewhere() {
+        let same = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            is_same_origin(&headers)
+        };
+        assert!(same(&[("host", "pi:1980")]));
+        assert!(same(&[
+            ("host", "pi:1980"),
+            ("origin", "https://pi:1980"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        assert!(!same(&[("host", "pi:1980"), ("origin", "https://evil.example")]));
+        assert!(!same(&[("host", "pi:1980"), ("origin", "null")]));
+        assert!(!same(&[("host", "pi:1980"), ("sec-fetch-site", "cross-site")]));
+    }
+}

@@ -1,0 +1,100 @@
+//! The last lines of the log, kept in memory for the page that shows them.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::Shared;
+use super::guard::LoggedIn;
+use super::page::{self, Frame};
+
+/// Lines that are kept.
+const LINES: usize = 300;
+/// A line is cut after so many bytes: file names are made by others.
+const LONGEST: usize = 400;
+
+/// The last lines; clones are the same. The log writes into it as into a file.
+#[derive(Clone, Default)]
+pub struct Recent(Arc<Mutex<VecDeque<String>>>);
+
+impl Recent {
+    /// The lines, the newest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().iter().rev().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One event is one write.
+impl Write for Recent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let kept = bytes.get(..LONGEST).unwrap_or(bytes);
+        let line = String::from_utf8_lossy(kept).trim_end().to_owned();
+        let mut lines = self.lock();
+        if lines.len() == LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Template)]
+#[template(path = "log.html")]
+struct Log {
+    frame: Frame,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    class: &'static str,
+    text: String,
+}
+
+/// The page.
+pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
+    let lines = shared.log.lines().into_iter().map(|text| Line { class: class(&text), text });
+    page::show(&Log { frame: Frame::new("log", &session), lines: lines.collect() })
+}
+
+fn class(text: &str) -> &'static str {
+    let start: String = text.chars().take(40).collect();
+    if start.contains("ERROR") {
+        "error"
+    } else if start.contains("WARN") {
+        "warning"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_lines_are_kept_and_cut() {
+        let mut recent = Recent::default();
+        for n in 0..LINES + 10 {
+            recent.write_all(format!("{n} {}\n", "x".repeat(n % 3)).as_bytes()).unwrap();
+        }
+        recent.write_all("é".repeat(LONGEST).as_bytes()).unwrap();
+        let lines = recent.lines();
+        assert_eq!(lines.len(), LINES);
+        assert_eq!(lines[0].chars().count(), LONGEST / 2);
+        assert_eq!(lines[1], format!("{}", LINES + 9));
+        assert_eq!(class("2026-11-24T00:00:00Z  WARN x"), "warning");
+    }
+}

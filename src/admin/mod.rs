@@ -1,0 +1,112 @@
+//! The admin site: plain HTML pages over HTTPS, for whoever has the administrator's password.
+//!
+//! A page is thin: it reads what an action gives into a template, and each form calls the action that the
+//! command line calls. Everything works without JavaScript; there is none.
+
+mod account;
+mod assets;
+mod certificate;
+mod form;
+mod guard;
+pub mod log;
+mod login;
+mod overview;
+mod page;
+mod serve;
+mod sessions;
+mod setup;
+mod source;
+mod storage;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_rustls::TlsAcceptor;
+use axum::Router;
+use axum::middleware;
+use axum::routing::{get, post};
+
+use crate::actions::{Context, Failure};
+use crate::credential::Throttle;
+
+/// What the admin site needs to know.
+pub struct Options {
+    /// What actions work on.
+    pub context: Context,
+    /// Gives the acceptor with the certificate of the moment.
+    pub tls: Arc<dyn Fn() -> TlsAcceptor + Send + Sync>,
+    /// Where connections run.
+    pub executor: Arc<smol::Executor<'static>>,
+    /// The last lines of the log.
+    pub log: log::Recent,
+}
+
+/// The admin site: shared by its listeners.
+#[derive(Clone)]
+pub struct Admin {
+    shared: Arc<Shared>,
+    router: Router,
+}
+
+struct Shared {
+    context: Context,
+    tls: Arc<dyn Fn() -> TlsAcceptor + Send + Sync>,
+    executor: Arc<smol::Executor<'static>>,
+    log: log::Recent,
+    sessions: sessions::Sessions,
+    throttle: Throttle,
+    started: Instant,
+}
+
+impl Shared {
+    /// Runs an action, off the threads that serve connections.
+    async fn act<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: impl FnOnce(&Context) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let shared = Arc::clone(self);
+        smol::unblock(move || action(&shared.context)).await
+    }
+}
+
+impl Admin {
+    /// A site over a running server. It listens to nothing before [`Admin::serve`].
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let shared = Arc::new(Shared {
+            context: options.context,
+            tls: options.tls,
+            executor: options.executor,
+            log: options.log,
+            sessions: sessions::Sessions::default(),
+            throttle: Throttle::new(),
+            started: Instant::now(),
+        });
+        let router = Router::new()
+            .route("/", get(overview::show))
+            .route("/setup", get(setup::show).post(setup::set))
+            .route("/login", get(login::show).post(login::log_in))
+            .route("/logout", post(login::log_out))
+            .route("/accounts", get(account::list).post(account::add))
+            .route("/accounts/{name}", get(account::show))
+            .route("/accounts/{name}/password", post(account::set_password))
+            .route("/accounts/{name}/remove", post(account::remove))
+            .route("/accounts/{name}/devices", post(account::add_device))
+            .route("/accounts/{name}/devices/{id}/revoke", post(account::revoke_device))
+            .route("/sources", get(source::list).post(source::add))
+            .route("/sources/{id}/remove", post(source::remove))
+            .route("/certificate", get(certificate::show))
+            .route("/storage", get(storage::show))
+            .route("/storage/reclaim", post(storage::reclaim))
+            .route("/log", get(log::show))
+            .fallback(page::not_found)
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))
+            // What devices fetch, and what any page needs, asks for no password.
+            .route("/postern-ca.crt", get(certificate::authority))
+            .route("/style.css", get(assets::style))
+            .route("/icon.svg", get(assets::icon))
+            .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::headers))
+            .with_state(Arc::clone(&shared));
+        Admin { shared, router }
+    }
+}

@@ -1,0 +1,180 @@
+//! Sources: watched Maildirs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::Shared;
+use super::form::{Empty, Field, Submitted};
+use super::guard::LoggedIn;
+use super::page::{self, Frame};
+use crate::actions::source::{self, After};
+use crate::actions::{Failure, account, words};
+
+#[derive(Template)]
+#[template(path = "sources.html")]
+struct Sources {
+    frame: Frame,
+    sources: Vec<Row>,
+    accounts: Vec<String>,
+    form: Form,
+}
+
+/// A source, as it is shown.
+pub(super) struct Row {
+    pub(super) id: u32,
+    pub(super) path: String,
+    pub(super) account: String,
+    pub(super) mailbox: String,
+    pub(super) after: String,
+    pub(super) state: String,
+    pub(super) last_mail: String,
+    pub(super) imported: u64,
+    pub(super) problem: Option<String>,
+    pub(super) advice: Vec<String>,
+    pub(super) left: Vec<String>,
+    pub(super) left_more: u64,
+}
+
+impl Row {
+    pub(super) fn new(source: &source::Info, now: i64) -> Self {
+        let watch = source.watch.as_ref();
+        let left = watch.map(|watch| watch.left.clone()).unwrap_or_default();
+        Row {
+            id: source.id,
+            path: source.path.display().to_string(),
+            account: source.account.clone(),
+            mailbox: source.mailbox.clone().unwrap_or_default(),
+            after: match &source.after {
+                After::Keep => "kept".to_owned(),
+                After::Delete => "deleted once stored".to_owned(),
+                After::Move(folder) => format!("moved to {}", folder.display()),
+            },
+            state: watch.map_or("not running".to_owned(), |watch| {
+                if watch.busy { "importing".to_owned() } else { watch.mode.clone() }
+            }),
+            last_mail: words::when(watch.and_then(|watch| watch.last_mail), now),
+            imported: watch.map_or(0, |watch| watch.imported),
+            problem: watch.and_then(|watch| watch.problem.clone()),
+            advice: watch.map(|watch| watch.advice.clone()).unwrap_or_default(),
+            left_more: watch.map_or(0, |watch| watch.left_count.saturating_sub(left.len() as u64)),
+            left,
+        }
+    }
+}
+
+/// What was typed, and what is wrong with it.
+#[derive(Default)]
+struct Form {
+    path: Field,
+    account: Field,
+    mailbox: Field,
+    after: Field,
+    folder: Field,
+    advice: Vec<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Typed {
+    path: String,
+    account: String,
+    mailbox: String,
+    after: String,
+    folder: String,
+}
+
+/// The list, and the form for one more.
+pub(super) async fn list(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
+    shown(&shared, &session, StatusCode::OK, Form { after: Field::new("keep"), ..Form::default() }).await
+}
+
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Form) -> Response {
+    let read = shared.act(|context| Ok((source::list(context)?, account::list(context)?))).await;
+    let (sources, accounts) = match read {
+        Ok(read) => read,
+        Err(failure) => return page::failed(&failure),
+    };
+    let now = words::now();
+    page::show_as(
+        status,
+        &Sources {
+            frame: Frame::new("sources", session),
+            sources: sources.iter().map(|source| Row::new(source, now)).collect(),
+            accounts: accounts.into_iter().map(|account| account.name).collect(),
+            form,
+        },
+    )
+}
+
+/// Adds a source, if its folder can be used.
+pub(super) async fn add(
+    State(shared): State<Arc<Shared>>,
+    Submitted { session, form: typed }: Submitted<Typed>,
+) -> Response {
+    let after = match typed.after.as_str() {
+        "delete" => After::Delete,
+        "move" => After::Move(PathBuf::from(typed.folder.trim())),
+        _ => After::Keep,
+    };
+    let path = PathBuf::from(typed.path.trim());
+    let mailbox = Some(typed.mailbox.trim().to_owned()).filter(|mailbox| !mailbox.is_empty());
+    let (account, target) = (typed.account.clone(), after.clone());
+    let done = shared
+        .act(move |context| source::add(context, &path, Some(&account), mailbox.as_deref(), after))
+        .await;
+    match done {
+        Ok(added) => {
+            let text =
+                format!("{} messages in {} folders are being brought in.", added.messages, added.folders);
+            page::done(&shared, &session, text, "/sources")
+        }
+        Err(failure) => {
+            let form = wrong(typed, &target, &failure);
+            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
+        }
+    }
+}
+
+/// Puts the reason at the field that it is about.
+fn wrong(typed: Typed, after: &After, failure: &Failure) -> Form {
+    let mut form = Form {
+        path: Field::new(typed.path),
+        account: Field::new(typed.account),
+        mailbox: Field::new(typed.mailbox),
+        after: Field::new(typed.after),
+        folder: Field::new(typed.folder),
+        advice: failure.advice().to_vec(),
+    };
+    let field = match failure {
+        Failure::Unknown { .. } => &mut form.account,
+        Failure::Access(problem) if matches!(after, After::Move(target) if target.starts_with(&problem.path)) => {
+            &mut form.folder
+        }
+        Failure::Invalid(_) => &mut form.mailbox,
+        Failure::Access(_) | Failure::Store(_) => &mut form.path,
+    };
+    field.error = Some(failure.to_string());
+    form
+}
+
+/// Removes a source; the mail that came from it stays.
+pub(super) async fn remove(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<u32>,
+    Submitted { session, .. }: Submitted<Empty>,
+) -> Response {
+    match shared.act(move |context| source::remove(context, &id.to_string())).await {
+        Ok(()) => page::done(
+            &shared,
+            &session,
+            "The source is not watched any more. Its mail stays here.",
+            "/sources",
+        ),
+        Err(failure) => page::refused(&shared, &session, &failure, "/sources"),
+    }
+}
