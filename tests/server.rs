@@ -7,6 +7,8 @@ mod command_line;
 mod demo;
 #[path = "server/harness.rs"]
 mod harness;
+#[path = "server/import.rs"]
+mod import;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
 #[path = "server/tls.rs"]

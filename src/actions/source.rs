@@ -8,8 +8,8 @@ use super::{Context, Failure, account};
 use crate::import::check::check_access;
 use crate::import::status::SourceStatus;
 use crate::model::SourceId;
-use crate::store::accounts;
 use crate::store::sources::{self, Source};
+use crate::store::{accounts, imported};
 
 /// What happens to a file once its message is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,8 @@ pub struct Added {
     pub folders: u64,
     /// How many files lie in them.
     pub messages: u64,
+    /// How many files are known from when it was a source before; they do not come again.
+    pub known: u64,
 }
 
 /// A source, as it is shown.
@@ -119,12 +121,14 @@ pub fn add(
     let summary = check_access(path, &after)?;
     let (path, mailbox) = (path.to_owned(), mailbox.map(str::to_owned));
     let id = context.store.write(move |tx| sources::add(tx, account.id, &path, mailbox.as_deref(), after))?;
+    let known = imported::count(&context.store.snapshot()?, id)?;
     reload(context);
     Ok(Added {
         id: id.0,
         layout: summary.layout.name().to_owned(),
         folders: summary.folders,
         messages: summary.messages,
+        known,
     })
 }
 
@@ -173,11 +177,12 @@ fn watch(status: &SourceStatus) -> Watch {
 }
 
 /// Removes a source by its number or its path: nothing more is imported from it. The mail that came from it
-/// stays.
+/// stays. Which of its files came is remembered for 30 days, unless `forget`: added again, to the same
+/// account and mailbox, it brings only what is new.
 ///
 /// # Errors
 /// If there is none.
-pub fn remove(context: &Context, source: &str) -> Result<(), Failure> {
+pub fn remove(context: &Context, source: &str, forget: bool) -> Result<(), Failure> {
     let known = sources::list(&context.store.snapshot()?)?;
     let matching: Vec<SourceId> = known
         .iter()
@@ -191,7 +196,7 @@ pub fn remove(context: &Context, source: &str) -> Result<(), Failure> {
             return Err(Failure::Invalid("several accounts have a source there: give its number".to_owned()));
         }
     };
-    context.store.write(move |tx| sources::remove(tx, id))?;
+    context.store.write(move |tx| if forget { sources::forget(tx, id) } else { sources::remove(tx, id) })?;
     reload(context);
     Ok(())
 }

@@ -168,7 +168,7 @@ pub(super) async fn remove(
     Path(id): Path<u32>,
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
-    match shared.act(move |context| source::remove(context, &id.to_string())).await {
+    match shared.act(move |context| source::remove(context, &id.to_string(), false)).await {
         Ok(()) => page::done(
             &shared,
             &session,

@@ -27,9 +27,14 @@ pub(super) enum Command {
     /// List all sources and what they do
     List,
     /// Watch a Maildir no more; the mail that came from it stays
+    ///
+    /// Added again within 30 days, for the same account and mailbox, it brings only what is new.
     Remove {
         /// Its number or its path
         source: String,
+        /// Forget what was imported from it: added again, it brings everything again
+        #[arg(long)]
+        forget: bool,
     },
 }
 
@@ -63,8 +68,12 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             let request = Request::SourceAdd { path: path.clone(), account, mailbox, after };
             match perform::perform(global, request)? {
                 Answer::SourceAdded(added) => output.value(&added, |added| {
+                    let known = match added.known {
+                        0 => String::new(),
+                        known => format!(" ({known} known from before do not come again)"),
+                    };
                     format!(
-                        "watching {}: {} layout, {} folders, {} messages to import\n",
+                        "watching {}: {} layout, folders: {}, messages: {}{known}\n",
                         path.display(),
                         added.layout,
                         added.folders,
@@ -80,10 +89,10 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             }
             other => Err(perform::unexpected(&other)),
         },
-        Command::Remove { source } => {
+        Command::Remove { source, forget } => {
             let number = source.parse::<u32>().is_ok();
             let named = if number { source } else { std::path::absolute(source)?.display().to_string() };
-            perform::perform(global, Request::SourceRemove { source: named.clone() })?;
+            perform::perform(global, Request::SourceRemove { source: named.clone(), forget })?;
             output.done(&format!("source {named} removed"))
         }
     }

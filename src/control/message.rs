@@ -33,7 +33,11 @@ pub enum Request {
     /// All sources.
     SourceList,
     /// Watches it no more.
-    SourceRemove { source: String },
+    SourceRemove {
+        source: String,
+        #[serde(default)]
+        forget: bool,
+    },
     /// Everything at a glance.
     Status,
     /// The certificate.

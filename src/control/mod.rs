@@ -43,8 +43,8 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             Answer::SourceAdded(source::add(context, &path, account.as_deref(), mailbox.as_deref(), after)?)
         }
         Request::SourceList => Answer::Sources(source::list(context)?),
-        Request::SourceRemove { source } => {
-            source::remove(context, &source)?;
+        Request::SourceRemove { source, forget } => {
+            source::remove(context, &source, forget)?;
             Answer::Done
         }
         Request::Status => Answer::Status(Box::new(status::read(context)?)),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::imap::connection::CHUNK;
 use crate::imap::expunge::slices;
-use crate::imap::fetch_literal::{Literal, binary_size};
+use crate::imap::fetch_literal::{Literal, Measure, Measured, hide_nul};
 use crate::imap::flags;
-use crate::mail::digest::Digest;
+use crate::mail::digest::{Digest, PartContent};
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};
 use crate::mail::transfer::Encoding;
@@ -17,14 +17,17 @@ use crate::model::{AccountId, DateTime, MailboxId, ModSeq, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
+use crate::store::content::HEAD_MAX;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages;
 use crate::store::record::Record;
-use crate::store::{Error, Snapshot};
+use crate::store::{Error, Pin, Snapshot};
 
 /// Records that are read at a time.
 const BATCH: usize = 512;
+/// Pieces of parts that are measured before the snapshot is let go of: about a mebibyte.
+const MEASURED_A_STEP: usize = 16;
 
 /// What is wanted of each message.
 #[derive(Clone, Debug)]
@@ -39,14 +42,14 @@ impl Plan {
     pub fn compile(command: &Fetch, condstore: bool) -> Self {
         let mut items = command.items.clone();
         // RFC 9051 §6.4.8: UID FETCH answers with UID. RFC 7162 §3.1.4.1: CHANGEDSINCE with MODSEQ.
-        if command.uid && !items.contains(&Item::Uid) {
+        // Thunderbird shows the wrong message unless it is the first item.
+        if command.uid {
+            items.retain(|item| *item != Item::Uid);
             items.insert(0, Item::Uid);
         }
         if command.changed_since.is_some() && !items.contains(&Item::ModSeq) {
             items.push(Item::ModSeq);
         }
-        // What is short comes first: a client can show the list before the bodies are here.
-        items.sort_by_key(|item| matches!(item, Item::Section { .. } | Item::Binary { .. }));
         Plan { items, condstore }
     }
 
@@ -115,7 +118,16 @@ struct Current {
     next: usize,
     first: bool,
     digest: Option<Box<Digest>>,
+    measuring: Option<Measuring>,
     literal: Option<Literal>,
+    /// Keeps the content while it is read in several snapshots.
+    pin: Option<Pin>,
+}
+
+/// A part whose decoded length must be known before its item can be written.
+struct Measuring {
+    measure: Measure,
+    item: Item,
 }
 
 impl Run {
@@ -167,15 +179,20 @@ impl Run {
         if self.plan.needs_ids() && self.ids.is_none() {
             self.ids = Some(ObjectIds::load(snapshot, self.scope.account)?);
         }
+        let mut measured = 0;
         while out.len() < CHUNK {
             if let Some(current) = &mut self.current {
                 if let Some(literal) = &mut current.literal {
                     if !literal.write(snapshot, current.record.email, out)? {
                         current.literal = None;
                     }
-                    continue;
-                }
-                if current.next < self.plan.items.len() {
+                } else if current.measuring.is_some() {
+                    if measured == MEASURED_A_STEP {
+                        break;
+                    }
+                    measured += 1;
+                    self.measure(snapshot, out)?;
+                } else if current.next < self.plan.items.len() {
                     self.item(snapshot, out)?;
                 } else {
                     self.end(out);
@@ -202,7 +219,8 @@ impl Run {
         let Some(number) = self.scope.numbers.seq(record.uid) else { return Ok(true) };
         let mut writer = Writer::new(out, self.scope.dialect);
         let first = Response::new(&mut writer, number).leave();
-        self.current = Some(Current { record, next: 0, first, digest: None, literal: None });
+        self.current =
+            Some(Current { record, next: 0, first, digest: None, measuring: None, literal: None, pin: None });
         Ok(true)
     }
 
@@ -240,8 +258,8 @@ impl Run {
             Item::Section { section, partial, legacy, .. } => {
                 write_section(snapshot, current, &mut response, section, *partial, *legacy)
             }
-            Item::Binary { path, partial, .. } => {
-                write_binary(snapshot, current, &mut response, path, *partial)
+            Item::Binary { path, .. } | Item::BinarySize { path } => {
+                begin_binary(snapshot, current, &mut response, path, item)
             }
             Item::ModSeq => {
                 self.highest = self.highest.max(current.record.modseq);
@@ -255,22 +273,47 @@ impl Run {
             other => write_simple(snapshot, current, &mut response, other, self.ids.as_ref()),
         };
         let first = response.leave();
-        if let Err(error) = written {
-            // The other items, and the other messages, can be read all the same.
-            out.truncate(before);
-            current.literal = None;
-            let damage = matches!(
-                error,
-                Error::Damaged(_) | Error::DamagedEmail(_) | Error::NotFound(_) | Error::Refused(_)
-            );
-            if !damage {
-                return Err(error);
+        match written {
+            Ok(()) => current.first = first,
+            Err(error) => {
+                out.truncate(before);
+                self.passed_over(error)?;
             }
-            tracing::error!(uid = current.record.uid.get(), %error, "a message cannot be read");
-            self.failure.get_or_insert(error);
-            return Ok(());
         }
-        current.first = first;
+        Ok(())
+    }
+
+    /// Goes on measuring a part; writes its item when its length is known.
+    fn measure(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<(), Error> {
+        let Some(current) = &mut self.current else { return Ok(()) };
+        let Some(mut measuring) = current.measuring.take() else { return Ok(()) };
+        match measuring.measure.step(snapshot, current.record.email) {
+            Ok(None) => current.measuring = Some(measuring),
+            Ok(Some(measured)) => {
+                let mut writer = Writer::new(out, self.scope.dialect);
+                let mut response = Response::resume(&mut writer, current.first);
+                current.literal = write_binary(&mut response, measuring, measured);
+                current.first = response.leave();
+            }
+            Err(error) => self.passed_over(error)?,
+        }
+        Ok(())
+    }
+
+    /// An item that cannot be read: the other items, and the other messages, can be all the same.
+    fn passed_over(&mut self, error: Error) -> Result<(), Error> {
+        let damage = matches!(
+            error,
+            Error::Damaged(_) | Error::DamagedEmail(_) | Error::NotFound(_) | Error::Refused(_)
+        );
+        if !damage {
+            return Err(error);
+        }
+        if let Some(current) = &mut self.current {
+            (current.literal, current.measuring) = (None, None);
+            tracing::error!(uid = current.record.uid.get(), %error, "a message cannot be read");
+        }
+        self.failure.get_or_insert(error);
         Ok(())
     }
 }
@@ -315,18 +358,8 @@ fn write_simple(
                 (None, _) => {}
             }
         }
-        Item::BinarySize { path } => {
-            let part = section::part(&current.digest(snapshot)?.root, path).cloned();
-            match part {
-                Some(part) => {
-                    let size =
-                        binary_size(snapshot, record.email, part.body, Encoding::parse(&part.encoding))?;
-                    response.binary_size(path, size);
-                }
-                None => response.binary_size(path, 0),
-            }
+        Item::Flags | Item::ModSeq | Item::Section { .. } | Item::Binary { .. } | Item::BinarySize { .. } => {
         }
-        Item::Flags | Item::ModSeq | Item::Section { .. } | Item::Binary { .. } => {}
     }
     Ok(())
 }
@@ -340,72 +373,126 @@ fn write_section(
     legacy: Option<&'static str>,
 ) -> Result<(), Error> {
     let record = current.record;
-    let origin = partial.map(|(offset, _)| offset);
     // The whole message and its header are found without its structure.
     let located = match (&wanted.what, wanted.path.is_empty()) {
         (SectionText::Whole, true) => Some(Located::Range(0..record.size)),
         (SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_), true) => {
             let header = snapshot.header(record.email)?;
-            let bytes = match &wanted.what {
-                SectionText::HeaderFields(names) => filter_fields(&header, names, false),
-                SectionText::HeaderFieldsNot(names) => filter_fields(&header, names, true),
-                _ => header,
-            };
-            response.section(wanted, origin, legacy, cut(&bytes, partial));
-            return Ok(());
+            match &wanted.what {
+                SectionText::HeaderFields(names) => {
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false));
+                    return Ok(());
+                }
+                SectionText::HeaderFieldsNot(names) => {
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true));
+                    return Ok(());
+                }
+                _ if header.len() < HEAD_MAX => {
+                    write_bytes(response, wanted, partial, legacy, header);
+                    return Ok(());
+                }
+                // It goes on where it was cut.
+                _ => section::locate(&current.digest(snapshot)?.root, wanted),
+            }
         }
         _ => section::locate(&current.digest(snapshot)?.root, wanted),
     };
     match located {
-        None => response.section_nil(wanted, origin, legacy),
+        None => response.section_nil(wanted, partial.map(|(offset, _)| offset), legacy),
         Some(Located::Fields { header, names, not }) => {
             let mut bytes = Vec::new();
-            snapshot.read(record.email, header, &mut bytes)?;
-            response.section(wanted, origin, legacy, cut(&filter_fields(&bytes, &names, not), partial));
+            let end = header.end.min(header.start.saturating_add(HEAD_MAX as u64));
+            snapshot.read(record.email, header.start..end, &mut bytes)?;
+            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not));
         }
         Some(Located::Range(range)) => {
-            let range = match partial {
-                Some((offset, length)) => {
-                    let start = range.start.saturating_add(offset).min(range.end);
-                    start..start.saturating_add(length).min(range.end)
-                }
-                None => range,
-            };
+            let range = clip(range, partial);
             let literal = Literal::raw(snapshot, record.email, range.clone())?;
+            let origin = partial.map(|(offset, _)| offset);
             response.section_head(wanted, origin, legacy, range.end - range.start);
+            current.pin.get_or_insert_with(|| snapshot.pin(record.email));
             current.literal = Some(literal);
         }
     }
     Ok(())
 }
 
-fn write_binary(
+/// Writes a section whose bytes are at hand.
+fn write_bytes(
+    response: &mut Response<'_, '_>,
+    wanted: &Section,
+    partial: Option<(u64, u64)>,
+    legacy: Option<&'static str>,
+    mut bytes: Vec<u8>,
+) {
+    hide_nul(&mut bytes);
+    response.section(wanted, partial.map(|(offset, _)| offset), legacy, cut(&bytes, partial));
+}
+
+/// Begins BINARY and BINARY.SIZE (RFC 9051 §6.4.5, RFC 3516 §4.2).
+fn begin_binary(
     snapshot: &Snapshot,
     current: &mut Current,
     response: &mut Response<'_, '_>,
     path: &[u32],
-    partial: Option<(u64, u64)>,
+    item: &Item,
 ) -> Result<(), Error> {
-    let record = current.record;
-    let origin = partial.map(|(offset, _)| offset);
-    // BINARY[] is the whole message as it is (RFC 9051 §6.4.5.1).
+    let email = current.record.email;
+    // BINARY[] is the whole message, as it is: a server need not undo the encodings in it.
     let (range, encoding) = if path.is_empty() {
-        (0..record.size, Encoding::Identity)
+        (0..current.record.size, Encoding::Identity)
     } else {
         match section::part(&current.digest(snapshot)?.root, path) {
+            // What holds other parts is not encoded, whatever it says (RFC 2045 §6.4).
+            Some(part) if part.content != PartContent::Leaf => (part.body.clone(), Encoding::Identity),
             Some(part) => (part.body.clone(), Encoding::parse(&part.encoding)),
             None => {
-                response.binary_nil(path, origin);
+                match item {
+                    Item::Binary { partial, .. } => {
+                        response.binary_nil(path, partial.map(|(offset, _)| offset));
+                    }
+                    _ => response.binary_size(path, 0),
+                }
                 return Ok(());
             }
         }
     };
-    let size = binary_size(snapshot, record.email, range.clone(), encoding)?;
-    let (offset, length) = partial.unwrap_or((0, u64::MAX));
-    let length = length.min(size.saturating_sub(offset));
-    response.binary_head(path, origin, length, encoding != Encoding::Identity);
-    current.literal = Some(Literal::decoded(range, encoding, offset, length));
+    if let (Item::BinarySize { .. }, Encoding::Identity) = (item, encoding) {
+        response.binary_size(path, range.end - range.start);
+        return Ok(());
+    }
+    let measure = Measure::new(range, encoding)?;
+    current.pin.get_or_insert_with(|| snapshot.pin(email));
+    current.measuring = Some(Measuring { measure, item: item.clone() });
     Ok(())
+}
+
+/// Writes what was measured; gives the literal that was announced.
+fn write_binary(
+    response: &mut Response<'_, '_>,
+    measuring: Measuring,
+    measured: Measured,
+) -> Option<Literal> {
+    match measuring.item {
+        Item::Binary { path, partial, .. } => {
+            let (offset, length) = partial.unwrap_or((0, u64::MAX));
+            let length = length.min(measured.size.saturating_sub(offset));
+            let origin = partial.map(|(offset, _)| offset);
+            response.binary_head(&path, origin, length, measured.has_nul);
+            (length > 0).then(|| measuring.measure.into_literal(offset, length))
+        }
+        Item::BinarySize { path } => {
+            response.binary_size(&path, measured.size);
+            None
+        }
+        _ => None,
+    }
+}
+
+fn clip(range: std::ops::Range<u64>, partial: Option<(u64, u64)>) -> std::ops::Range<u64> {
+    let Some((offset, length)) = partial else { return range };
+    let start = range.start.saturating_add(offset).min(range.end);
+    start..start.saturating_add(length).min(range.end)
 }
 
 fn cut(bytes: &[u8], partial: Option<(u64, u64)>) -> &[u8] {

@@ -1,15 +1,23 @@
-//! The bytes of a literal that FETCH has announced, piece by piece.
+//! The bytes of a literal that FETCH has announced, piece by piece; and how long one will be that is decoded.
 
 use std::ops::Range;
 
 use crate::imap::connection::CHUNK;
 use crate::mail::transfer::{Decoder, Encoding};
 use crate::model::EmailId;
+use crate::store::content::Reading;
 use crate::store::{Error, Snapshot};
+
+/// NUL cannot be in a literal (RFC 9051 §9, `CHAR8`); it goes out as this, so that no length changes.
+const FOR_NUL: u8 = 0x80;
+
+/// What the refusal of an unknown transfer encoding says; the session gives it its response code.
+pub const UNKNOWN_CTE: &str = "a part's transfer encoding is not known: fetch it with BODY instead";
 
 /// What is left of a literal.
 pub struct Literal {
     source: Range<u64>,
+    reading: Reading,
     decoding: Option<Decoding>,
 }
 
@@ -23,21 +31,16 @@ struct Decoding {
 }
 
 impl Literal {
-    /// Bytes as they are. The first of them are read once, so that damage is met before they are announced.
+    /// Bytes as they are. The first of them are read at once, so that damage is met before they are
+    /// announced.
     ///
     /// # Errors
     /// Of reading.
     pub fn raw(snapshot: &Snapshot, email: EmailId, source: Range<u64>) -> Result<Self, Error> {
+        let mut reading = Reading::default();
         let first = source.start..source.end.min(source.start.saturating_add(1));
-        snapshot.read(email, first, &mut Vec::new())?;
-        Ok(Literal { source, decoding: None })
-    }
-
-    /// A part's body, decoded: `length` bytes from `offset`.
-    #[must_use]
-    pub fn decoded(source: Range<u64>, encoding: Encoding, offset: u64, length: u64) -> Self {
-        let decoding = Decoding { decoder: Some(Decoder::new(encoding)), skip: offset, left: length };
-        Literal { source, decoding: Some(decoding) }
+        snapshot.read_on(email, &mut reading, first, &mut Vec::new())?;
+        Ok(Literal { source, reading, decoding: None })
     }
 
     /// Writes the next piece. Whether there is more.
@@ -45,16 +48,12 @@ impl Literal {
     /// # Errors
     /// Of reading.
     pub fn write(&mut self, snapshot: &Snapshot, email: EmailId, out: &mut Vec<u8>) -> Result<bool, Error> {
-        let end = self.source.end.min(self.source.start.saturating_add(CHUNK as u64));
-        let piece = self.source.start..end;
+        let piece = next_piece(&mut self.source);
         let Some(decoding) = &mut self.decoding else {
             let before = out.len();
-            snapshot.read(email, piece.clone(), out)?;
-            if (out.len() - before) as u64 != piece.end - piece.start {
-                return Err(Error::DamagedEmail(email));
-            }
-            self.source.start = end;
-            return Ok(end < self.source.end);
+            read_all(snapshot, email, &mut self.reading, piece, out)?;
+            hide_nul(&mut out[before..]);
+            return Ok(!self.source.is_empty());
         };
         if decoding.left == 0 {
             return Ok(false);
@@ -69,11 +68,10 @@ impl Literal {
             return if decoding.left == 0 { Ok(false) } else { Err(Error::DamagedEmail(email)) };
         }
         let mut raw = Vec::with_capacity(CHUNK);
-        snapshot.read(email, piece, &mut raw)?;
+        read_all(snapshot, email, &mut self.reading, piece, &mut raw)?;
         if let Some(decoder) = &mut decoding.decoder {
             let _ = decoder.push(&raw, &mut decoded);
         }
-        self.source.start = end;
         decoding.emit(&decoded, out);
         Ok(decoding.left > 0)
     }
@@ -90,38 +88,97 @@ impl Decoding {
     }
 }
 
-/// How long a part's body is once it is decoded: it has to be said before the first byte, so that it is
-/// decoded twice; nothing of it is kept.
-///
-/// # Errors
-/// `Refused` if its encoding is unknown (UNKNOWN-CTE); of reading.
-pub fn binary_size(
-    snapshot: &Snapshot,
-    email: EmailId,
-    source: Range<u64>,
-    encoding: Encoding,
-) -> Result<u64, Error> {
-    match encoding {
-        Encoding::Identity => return Ok(source.end - source.start),
-        Encoding::Unknown => return Err(Error::Refused(UNKNOWN_CTE)),
-        Encoding::Base64 | Encoding::QuotedPrintable => {}
+/// Bytes of a header that are at hand, as they may go out in a literal.
+pub fn hide_nul(bytes: &mut [u8]) {
+    if bytes.contains(&0) {
+        bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = FOR_NUL);
     }
-    let (mut size, mut at) = (0, source.start);
-    let mut decoder = Decoder::new(encoding);
-    let (mut raw, mut decoded) = (Vec::with_capacity(CHUNK), Vec::new());
-    while at < source.end {
-        let end = source.end.min(at.saturating_add(CHUNK as u64));
-        raw.clear();
-        decoded.clear();
-        snapshot.read(email, at..end, &mut raw)?;
-        let _ = decoder.push(&raw, &mut decoded);
-        size += decoded.len() as u64;
-        at = end;
-    }
-    decoded.clear();
-    let _ = decoder.finish(&mut decoded);
-    Ok(size + decoded.len() as u64)
 }
 
-/// What the refusal of an unknown transfer encoding says; the session gives it its response code.
-pub const UNKNOWN_CTE: &str = "a part's transfer encoding is not known: fetch it with BODY instead";
+/// Takes the next piece off a range.
+fn next_piece(source: &mut Range<u64>) -> Range<u64> {
+    let piece = source.start..source.end.min(source.start.saturating_add(CHUNK as u64));
+    source.start = piece.end;
+    piece
+}
+
+/// Reads a range that must be there.
+fn read_all(
+    snapshot: &Snapshot,
+    email: EmailId,
+    reading: &mut Reading,
+    range: Range<u64>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let before = out.len();
+    let wanted = range.end - range.start;
+    snapshot.read_on(email, reading, range, out)?;
+    if (out.len() - before) as u64 == wanted { Ok(()) } else { Err(Error::DamagedEmail(email)) }
+}
+
+/// Finds out how long a part's body is once it is decoded: it has to be said before the first byte, so that
+/// it is decoded twice; nothing of it is kept.
+pub struct Measure {
+    encoding: Encoding,
+    source: Range<u64>,
+    left: Range<u64>,
+    reading: Reading,
+    decoder: Decoder,
+    size: u64,
+    has_nul: bool,
+}
+
+/// What [`Measure`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The decoded length.
+    pub size: u64,
+    /// It has a NUL, so that only a literal8 can hold it.
+    pub has_nul: bool,
+}
+
+impl Measure {
+    /// Of a part's body.
+    ///
+    /// # Errors
+    /// `Refused` if its encoding is unknown (UNKNOWN-CTE).
+    pub fn new(source: Range<u64>, encoding: Encoding) -> Result<Self, Error> {
+        if encoding == Encoding::Unknown {
+            return Err(Error::Refused(UNKNOWN_CTE));
+        }
+        let left = source.clone();
+        let (reading, decoder) = (Reading::default(), Decoder::new(encoding));
+        Ok(Measure { encoding, source, left, reading, decoder, size: 0, has_nul: false })
+    }
+
+    /// Reads the next piece of about [`CHUNK`]; the answer when there is no more.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn step(&mut self, snapshot: &Snapshot, email: EmailId) -> Result<Option<Measured>, Error> {
+        let piece = next_piece(&mut self.left);
+        let (mut raw, mut decoded) = (Vec::with_capacity(CHUNK), Vec::new());
+        if piece.is_empty() {
+            let decoder = std::mem::replace(&mut self.decoder, Decoder::new(self.encoding));
+            let _ = decoder.finish(&mut decoded);
+            self.count(&decoded);
+            return Ok(Some(Measured { size: self.size, has_nul: self.has_nul }));
+        }
+        read_all(snapshot, email, &mut self.reading, piece, &mut raw)?;
+        let _ = self.decoder.push(&raw, &mut decoded);
+        self.count(&decoded);
+        Ok(None)
+    }
+
+    fn count(&mut self, decoded: &[u8]) {
+        self.size += decoded.len() as u64;
+        self.has_nul = self.has_nul || decoded.contains(&0);
+    }
+
+    /// What was measured, as a literal: `length` decoded bytes from `offset`.
+    #[must_use]
+    pub fn into_literal(self, offset: u64, length: u64) -> Literal {
+        let decoding = Decoding { decoder: Some(Decoder::new(self.encoding)), skip: offset, left: length };
+        Literal { source: self.source, reading: self.reading, decoding: Some(decoding) }
+    }
+}

@@ -6,7 +6,7 @@ use crate::imap::search::bad_charset;
 use crate::imap::view::View;
 use crate::mail::digest::{Digest, Part, PartContent};
 use crate::mail::text::{Needle, TextMatcher, decode_charset};
-use crate::mail::{date, encoded_word, header};
+use crate::mail::{date, encoded_word, header, mime_params};
 use crate::model::{AccountId, CivilDate, ModSeq, SystemFlags, UidSet};
 use crate::protocol::command::search::{DateTest, Key, Search};
 use crate::protocol::response::code::Code;
@@ -301,7 +301,7 @@ impl<'a> Message<'a> {
                 self.snapshot.read(self.record.email, inner.1.header.clone(), &mut header)?;
                 Ok(header_text_has(&header, needle) || self.part_has(&inner.1, needle)?)
             }
-            PartContent::Leaf if part.media_type == "text" => self.text_has(part, needle),
+            PartContent::Leaf if part.is_type("text") => self.text_has(part, needle),
             PartContent::Leaf => Ok(file_name(part).is_some_and(|name| value_has(&name, needle))),
         }
     }
@@ -335,7 +335,6 @@ fn header_text_has(bytes: &[u8], needle: &Needle) -> bool {
 }
 
 fn file_name(part: &Part) -> Option<Vec<u8>> {
-    let disposition = part.disposition.iter().flat_map(|(_, params)| params);
-    let params = disposition.chain(&part.params);
-    params.into_iter().find(|(name, _)| name == "filename" || name == "name").map(|(_, value)| value.clone())
+    let disposition = part.disposition.as_ref().and_then(|(_, params)| mime_params::find(params, "filename"));
+    disposition.or_else(|| mime_params::find(&part.params, "name"))
 }

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::candidates::Wanted;
 use super::layout::Found;
-use super::scan::Wanted;
 
 /// Events that wait to be taken. More than that, and the source is looked at as a whole.
 const QUEUE: usize = 4_096;
@@ -136,7 +136,7 @@ impl Changes {
                 found.everything = true;
             }
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Event(event)) => found.event(&event),
+                Ok(Message::Event(event)) => found.event(&event, &self.armed),
                 Ok(Message::Failed(error)) => {
                     tracing::debug!(%error, "inotify");
                     found.everything = true;
@@ -212,24 +212,21 @@ impl Gathered {
         self.directories.is_empty() && !self.folders && !self.everything
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Event, armed: &BTreeSet<PathBuf>) {
         if event.need_rescan() {
             self.everything = true;
         }
         // A move comes as From, To and Both; the sets make one of them.
         for path in &event.paths {
-            self.path(path, event.kind);
+            self.path(path, event.kind, armed);
         }
     }
 
-    fn path(&mut self, path: &Path, kind: EventKind) {
+    fn path(&mut self, path: &Path, kind: EventKind, armed: &BTreeSet<PathBuf>) {
         let Some((parent, name)) = path.parent().zip(path.file_name()) else { return };
         let in_messages = parent.file_name().is_some_and(|name| name == "new" || name == "cur");
         if !in_messages {
-            // Something beside the messages: a folder that came or went, or a file (an index of another
-            // program) that is none of ours. Folders are few, so that a look is cheap.
-            let content = matches!(kind, EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_));
-            self.folders |= !content && !path.is_file();
+            self.folders |= is_folder(path, kind, armed);
             return;
         }
         if matches!(kind, EventKind::Remove(_)) {
@@ -254,6 +251,18 @@ impl Gathered {
         } else {
             Change::In(self.directories)
         }
+    }
+}
+
+/// Whether what happened beside the messages happened to a folder. Files there are none of ours: the
+/// indexes and locks of other programs, which come and go with every delivery.
+fn is_folder(path: &Path, kind: EventKind, armed: &BTreeSet<PathBuf>) -> bool {
+    match kind {
+        EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_) => false,
+        EventKind::Create(CreateKind::File) => false,
+        EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder) => true,
+        // Of what has gone only its name is left: was it one of ours?
+        _ => armed.contains(path) || path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()),
     }
 }
 
@@ -294,9 +303,22 @@ mod tests {
         let root = maildir();
         let mut changes = Changes::new();
         changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        // What Dovecot does at each delivery: a lock that comes and goes, a file that replaces another.
         fs::write(root.path().join("dovecot.index"), "x").unwrap();
+        fs::write(root.path().join("dovecot-uidlist.lock"), "x").unwrap();
+        fs::rename(root.path().join("dovecot-uidlist.lock"), root.path().join("dovecot-uidlist")).unwrap();
+        fs::write(root.path().join("dovecot.lock"), "x").unwrap();
+        fs::remove_file(root.path().join("dovecot.lock")).unwrap();
         assert_eq!(changes.wait(Instant::now() + Duration::from_millis(50)), Change::Nothing);
         fs::create_dir_all(root.path().join(".Work/cur")).unwrap();
+        assert_eq!(changes.wait(soon()), Change::Folders);
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::rename(root.path().join(".Work"), root.path().join(".Old")).unwrap();
+        assert_eq!(changes.wait(soon()), Change::Folders);
+        fs::remove_dir_all(root.path().join(".Old")).unwrap();
+        assert_eq!(changes.wait(soon()), Change::Folders);
+        fs::set_permissions(root.path().join("new"), fs::metadata(root.path()).unwrap().permissions())
+            .unwrap();
         assert_eq!(changes.wait(soon()), Change::Folders);
         changes.nudge().wake();
         assert_eq!(changes.wait(soon()), Change::Woken);

@@ -58,8 +58,9 @@ pub fn flags(name: &[u8], keywords: &Keywords) -> FlagSet {
 pub fn seconds(name: &[u8]) -> Option<i64> {
     let end = name.iter().position(|byte| !byte.is_ascii_digit())?;
     let (digits, rest) = name.split_at(end);
-    // `1700000000.` by the rule, `1700000000_1.` from OfflineIMAP; anything else is just a number.
-    if !matches!(rest.first(), Some(b'.' | b'_')) || digits.len() < 9 {
+    // `1700000000.` by the rule, `1700000000_1.` from OfflineIMAP; anything else is just a number. More
+    // digits are no seconds: no date of ours has five digits for its year.
+    if !matches!(rest.first(), Some(b'.' | b'_')) || !matches!(digits.len(), 9 | 10) {
         return None;
     }
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -178,6 +179,7 @@ mod tests {
         assert_eq!(seconds(b"1446800000_0.789.box"), Some(1_446_800_000));
         assert_eq!(seconds(b"message-7"), None);
         assert_eq!(seconds(b"12.x"), None);
+        assert_eq!(seconds(b"1700000000123.milliseconds"), None);
         assert_eq!(seconds(b"99999999999999999999999.x"), None);
         assert_eq!(seconds(b"1700000000"), None);
     }

@@ -4,53 +4,47 @@
 //! stores its message (`store::imported`), so that a crash neither loses nor doubles one; it is removed
 //! only after that, and after its content was read back. What a look holds in memory is bounded, however
 //! many files lie there.
+//!
+//! While one batch is made durable the next is read and prepared.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
-use std::ops::ControlFlow;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::after::{Place, dispose};
+use super::books;
+use super::candidates::{Candidate, Listed, Listing, MAX_NAMES, SUBS, Wanted, is_same, second_mark};
 use super::check::advice_for;
+use super::filing::{Item, Job};
 use super::layout::{self, Folder, Found};
 use super::maildir::{self, Keywords};
+use super::notes::Notes;
 use super::read::{self, Identity, MAX_FILE, Seen, Trouble};
-use super::status::{LeftAlone, Problem, SourceStatus};
+use super::status::{Problem, SourceStatus};
 use super::target::{Target, target};
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxName, SourceId};
-use crate::store::imported::{self, FORGET_AFTER, Imported};
-use crate::store::messages::{self, NewMessage};
+use crate::model::{DateTime, EmailId, MailboxName};
+use crate::store::imported::{self, Imported};
 use crate::store::sources::{After, Source};
-use crate::store::{Error, Prepared, Snapshot, Store, emails};
+use crate::store::{Error, Pending, Prepared, Snapshot, Store, emails};
 
 /// Messages that are stored in one job, and so with one sync.
 const BATCH_MESSAGES: usize = 32;
-/// File bytes after which a job is full.
-const BATCH_BYTES: u64 = 4 << 20;
-/// Names that are held to take files in by their age; where there are more, the folder is gone through
-/// again.
-const MAX_NAMES: usize = 20_000;
-/// Rows that change in one job of the bookkeeping.
-const MAX_ROWS: usize = 512;
-/// Things that were logged once and are not again.
-const MAX_LOGGED: usize = 10_000;
+/// Bytes of messages after which a job is full: as much as the writer takes at a time.
+const BATCH_BYTES: u64 = 2 << 20;
+/// Second files under a name that are remembered as known.
+const MAX_SECOND: usize = 10_000;
 /// A directory that changed so shortly before it was read may change again without its time changing.
 const COARSE: Duration = Duration::from_secs(3);
-/// How long the name of a file that was deleted or moved away is remembered: by then its removal has
-/// reached the disk, and a power cut cannot bring it back.
-const FORGET_REMOVED: i64 = 3_600;
 /// When files that still changed are looked at again.
 const AGAIN: Duration = Duration::from_millis(400);
 /// When a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(60);
-/// The two directories of a folder that hold messages.
-const SUBS: [&str; 2] = ["new", "cur"];
 
 /// Why a look ended early.
 #[derive(Debug)]
@@ -69,9 +63,6 @@ impl From<Error> for End {
     }
 }
 
-/// Which files of a directory to look at: these, or all.
-pub type Wanted = Option<BTreeSet<OsString>>;
-
 /// Looks at one source.
 pub struct Scanner {
     store: Store,
@@ -84,36 +75,33 @@ pub struct Scanner {
     clean: HashMap<PathBuf, SystemTime>,
     /// Files beside the one that has their name: read once, and known.
     second: HashSet<u64>,
-    logged: HashSet<u64>,
-    unreadable: LeftAlone,
-    left: LeftAlone,
+    notes: Notes,
+    /// The batch that is on its way.
+    underway: Option<Batch>,
     unsettled: bool,
     brought: u64,
+    max_names: usize,
 }
 
-/// A file that may be new. Sorted by its delivery time, so that UIDs are in that order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    when: i64,
-    name: Vec<u8>,
-    sub: usize,
+/// A batch that was handed to the writer.
+struct Batch {
+    files: Vec<File>,
+    pending: Pending<Vec<EmailId>>,
 }
 
-/// A message that waits for its job.
-struct Item {
-    prepared: Prepared,
-    key: Vec<u8>,
-    row: Imported,
-    flags: FlagSet,
-    date: DateTime,
+/// A file whose message is in a batch.
+struct File {
     candidate: Candidate,
     identity: Identity,
+    key: Vec<u8>,
 }
 
 /// The directory that a look is in.
 struct Here {
     folder: Folder,
-    /// Its path's bytes, as rows have it.
+    /// Its whole path.
+    path: PathBuf,
+    /// Its path's bytes below the root, as rows have it.
     key: Vec<u8>,
     target: Target,
     keywords: Keywords,
@@ -138,11 +126,11 @@ impl Scanner {
             folders: Vec::new(),
             clean: HashMap::new(),
             second: HashSet::new(),
-            logged: HashSet::new(),
-            unreadable: LeftAlone::default(),
-            left: LeftAlone::default(),
+            notes: Notes::default(),
+            underway: None,
             unsettled: false,
             brought: 0,
+            max_names: MAX_NAMES,
         }
     }
 
@@ -164,15 +152,12 @@ impl Scanner {
     /// # Errors
     /// See [`End`]; what was taken in until then counts.
     pub fn look(&mut self, found: Found, thorough: bool) -> Result<Option<Duration>, End> {
-        (self.unreadable, self.left) = (LeftAlone::default(), LeftAlone::default());
+        self.notes.begin();
         for (path, error) in &found.unreadable {
-            self.note_unreadable(&self.source.path.join(path), error);
+            self.notes.unreadable(&self.source.path.join(path), error);
         }
         if found.too_many {
-            self.note_left(
-                &self.source.path.clone(),
-                "more than 20,000 directories: the rest is not looked at",
-            );
+            self.notes.left(&self.source.path, "more than 20,000 directories: the rest is not looked at");
         }
         {
             let mut status = self.status();
@@ -220,8 +205,8 @@ impl Scanner {
             Err(End::Root(error)) => {
                 Some((format!("{}: {error}", self.source.path.display()), self.advice()))
             }
-            Ok(()) if self.unreadable.count > 0 => {
-                let what = match self.unreadable.count {
+            Ok(()) if self.notes.unreadable.count > 0 => {
+                let what = match self.notes.unreadable.count {
                     1 => "one file or folder cannot be read or removed".to_owned(),
                     n => format!("{n} files and folders cannot be read or removed"),
                 };
@@ -236,7 +221,7 @@ impl Scanner {
         if full && result.is_ok() {
             status.last_look = Some(now);
         }
-        (status.unreadable, status.left_alone) = (self.unreadable.clone(), self.left.clone());
+        (status.unreadable, status.left_alone) = (self.notes.unreadable.clone(), self.notes.left.clone());
         drop(status);
         match result {
             Ok(()) => Ok(unsettled.then_some(AGAIN)),
@@ -263,39 +248,70 @@ impl Scanner {
         let target = match target(&folder.levels, self.under.as_ref()) {
             Ok(target) => target,
             Err(error) => {
-                self.note_left(&path, &format!("no mailbox can have this folder's name: {error}"));
+                self.notes.left(&path, &format!("no mailbox can have this folder's name: {error}"));
                 return Ok(());
             }
         };
         let key = folder.path.as_os_str().as_bytes().to_vec();
-        let here = Here { folder: folder.clone(), key, target, keywords: read_keywords(&path) };
-        let notes = self.unreadable.count + self.left.count;
+        let here = Here { folder: folder.clone(), keywords: read_keywords(&path), path, key, target };
+        let notes = self.notes.count();
         let mut names = HashSet::new();
-        let mut complete = true;
-        loop {
-            let (candidates, more, readable) = self.candidates(&here, &wanted, &mut names)?;
-            complete &= readable;
-            let brought = self.brought;
-            let handled = self.take(&here, candidates)?;
-            // What cannot be taken in must not be tried for ever.
-            if !more || !handled && self.brought == brought {
-                break;
-            }
-        }
+        let complete = self.files(&here, &wanted, &mut names)?;
         if full {
             self.make_mailbox(&here)?;
         }
         if full && complete {
-            self.keep_books(&here, &names)?;
+            books::keep(&self.store, &self.source, &here.key, &names, now())?;
             let settled =
                 times.iter().flatten().all(|time| before.duration_since(*time).is_ok_and(|age| age > COARSE));
-            if settled && !self.unsettled && notes == self.unreadable.count + self.left.count {
+            if settled && !self.unsettled && notes == self.notes.count() {
                 for (sub, time) in SUBS.iter().zip(times) {
-                    self.clean.insert(path.join(sub), time.unwrap_or(UNIX_EPOCH));
+                    self.clean.insert(here.path.join(sub), time.unwrap_or(UNIX_EPOCH));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Takes the files in, the oldest first, as many at a time as are held in memory. Returns whether all
+    /// directories could be read. Each pass begins behind the last file of the one before, so that it ends
+    /// whatever becomes of the files; what came meanwhile is told of, or found by the next look.
+    fn files(
+        &mut self,
+        here: &Here,
+        wanted: &[Option<Wanted>; 2],
+        names: &mut HashSet<u64>,
+    ) -> Result<bool, End> {
+        let mut last: Option<Candidate> = None;
+        let mut complete = true;
+        loop {
+            let listed = self.list(here, wanted, last.as_ref(), names)?;
+            complete &= listed.complete;
+            last = listed.candidates.last().cloned();
+            self.take(here, listed.candidates)?;
+            if !listed.more {
+                return Ok(complete);
+            }
+        }
+    }
+
+    fn list(
+        &mut self,
+        here: &Here,
+        wanted: &[Option<Wanted>; 2],
+        after: Option<&Candidate>,
+        names: &mut HashSet<u64>,
+    ) -> Result<Listed, End> {
+        let listing = Listing {
+            snapshot: &self.store.snapshot()?,
+            source: self.source.id,
+            key: &here.key,
+            path: &here.path,
+            trusts_times: self.source.after == After::Keep,
+            second: &self.second,
+            stop: &self.stop,
+        };
+        listing.list(wanted, after, self.max_names, names, &mut self.notes)
     }
 
     fn is_clean(&self, path: &Path, times: &[Option<SystemTime>; 2]) -> bool {
@@ -326,139 +342,37 @@ impl Scanner {
         Ok(())
     }
 
-    /// The files that are not known to be imported, the oldest [`MAX_NAMES`]; whether there are more; and
-    /// whether all directories could be read.
-    fn candidates(
-        &mut self,
-        here: &Here,
-        wanted: &[Option<Wanted>; 2],
-        names: &mut HashSet<u64>,
-    ) -> Result<(Vec<Candidate>, bool, bool), End> {
-        let snapshot = self.store.snapshot()?;
-        let (mut heap, mut more, mut readable) = (BinaryHeap::new(), false, true);
-        let folder = self.source.path.join(&here.folder.path);
-        for (sub, wanted) in wanted.iter().enumerate() {
-            let Some(wanted) = wanted else { continue };
-            let directory = folder.join(SUBS[sub]);
-            let mut visit = |scanner: &mut Self, name: Vec<u8>| -> Result<(), End> {
-                if let Some(candidate) = scanner.consider(&snapshot, here, &directory, sub, name, names)? {
-                    heap.push(candidate);
-                    if heap.len() > MAX_NAMES {
-                        heap.pop();
-                        more = true;
-                    }
-                }
-                Ok(())
-            };
-            if let Some(wanted) = wanted {
-                for name in wanted {
-                    visit(self, name.as_bytes().to_vec())?;
-                }
-                continue;
-            }
-            let entries = match fs::read_dir(&directory) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // The folder went, or is just being made.
-                    readable &= SUBS[sub] == "new" && directory.parent().is_some_and(Path::is_dir);
-                    continue;
-                }
-                Err(error) => {
-                    self.note_unreadable(&directory, &error);
-                    readable = false;
-                    continue;
-                }
-            };
-            for entry in entries {
-                match entry {
-                    Ok(entry) => visit(self, entry.file_name().into_vec())?,
-                    Err(error) => {
-                        self.note_unreadable(&directory, &error);
-                        readable = false;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok((heap.into_sorted_vec(), more, readable))
+    /// Takes candidates in, in batches.
+    fn take(&mut self, here: &Here, candidates: Vec<Candidate>) -> Result<(), End> {
+        let taken = self.take_all(here, candidates);
+        // What is on its way counts, whatever else went wrong.
+        let settled = self.settle(here);
+        taken.and(settled)
     }
 
-    /// Whether a name may be that of something new. `names` learns the names that are there.
-    fn consider(
-        &mut self,
-        snapshot: &Snapshot,
-        here: &Here,
-        directory: &Path,
-        sub: usize,
-        name: Vec<u8>,
-        names: &mut HashSet<u64>,
-    ) -> Result<Option<Candidate>, End> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(End::Stopped);
-        }
-        // Hidden files are not messages, by the rules of Maildir; a name that holds a NUL cannot be.
-        if name.is_empty() || name.first() == Some(&b'.') {
-            return Ok(None);
-        }
-        let path = directory.join(OsStr::from_bytes(&name));
-        let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
-                self.note_unreadable(&path, &error);
-                return Ok(None);
-            }
-        };
-        let base = maildir::base(&name);
-        names.insert(mark(&base));
-        if !metadata.is_file() {
-            if !metadata.is_dir() {
-                let what = if metadata.is_symlink() { "a symbolic link" } else { "no plain file" };
-                self.note_left(&path, what);
-            }
-            return Ok(None);
-        }
-        let identity = Identity::new(&metadata);
-        if self.second.contains(&second_mark(&here.key, &name, &identity)) {
-            return Ok(None);
-        }
-        if self.source.after == After::Keep
-            && let Some(row) = imported::get(snapshot, self.source.id, &here.key, &base)?
-            && is_same(&row, &identity)
-        {
-            return Ok(None);
-        }
-        let when = maildir::seconds(&name).unwrap_or_else(|| identity.modified());
-        Ok(Some(Candidate { when, name, sub }))
-    }
-
-    /// Takes candidates in, in batches. Returns whether any of them was dealt with for good.
-    fn take(&mut self, here: &Here, candidates: Vec<Candidate>) -> Result<bool, End> {
-        let (mut batch, mut bytes, mut handled) = (Vec::new(), 0, false);
+    fn take_all(&mut self, here: &Here, candidates: Vec<Candidate>) -> Result<(), End> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         for candidate in candidates {
             let path = self.path(here, &candidate);
             match self.prepare(here, candidate) {
                 Ok(Some(item)) => {
-                    // The same name twice in one job would make one row of two messages.
-                    if batch.iter().any(|known: &Item| known.key == item.key) {
-                        self.store_batch(here, std::mem::take(&mut batch))?;
-                        bytes = 0;
+                    // The same name again before the first is stored would make one row of two messages.
+                    if batch.iter().any(|known: &Item| known.key == item.key) || self.is_underway(&item.key) {
                         self.unsettled = true;
                         continue;
                     }
                     bytes += item.prepared.size();
                     batch.push(item);
                 }
-                Ok(None) => handled = true,
-                Err(Trouble::Gone) => {}
+                Ok(None) | Err(Trouble::Gone) => {}
                 Err(Trouble::Stopped) => return Err(End::Stopped),
                 Err(Trouble::Changing) => self.unsettled = true,
-                Err(Trouble::LeftAlone(why)) => self.note_left(&path, why),
-                Err(Trouble::Unreadable(error)) => self.note_unreadable(&path, &error),
+                Err(Trouble::LeftAlone(why)) => self.notes.left(&path, why),
+                Err(Trouble::Unreadable(error)) => self.notes.unreadable(&path, &error),
                 Err(Trouble::Store(error)) => {
                     // What is prepared already may fit still.
                     if !matches!(error, Error::Closed) {
-                        self.store_batch(here, std::mem::take(&mut batch))?;
+                        self.store_batch(here, batch)?;
                     }
                     return Err(error.into());
                 }
@@ -468,13 +382,15 @@ impl Scanner {
                 bytes = 0;
             }
         }
-        self.store_batch(here, batch)?;
-        Ok(handled)
+        self.store_batch(here, batch)
+    }
+
+    fn is_underway(&self, key: &[u8]) -> bool {
+        self.underway.as_ref().is_some_and(|batch| batch.files.iter().any(|file| file.key == key))
     }
 
     fn path(&self, here: &Here, candidate: &Candidate) -> PathBuf {
-        let name = OsStr::from_bytes(&candidate.name);
-        self.source.path.join(&here.folder.path).join(SUBS[candidate.sub]).join(name)
+        here.path.join(SUBS[candidate.sub]).join(OsStr::from_bytes(&candidate.name))
     }
 
     /// Reads a file. `None` if it turned out to be known, and was dealt with.
@@ -523,9 +439,7 @@ impl Scanner {
         seen: &Seen,
     ) -> Result<(), Error> {
         if key.contains(&b'/') {
-            if self.second.len() < MAX_LOGGED {
-                self.second.insert(second_mark(&here.key, &candidate.name, &seen.identity));
-            }
+            self.know_second(here, candidate, &seen.identity);
             return Ok(());
         }
         if is_same(&row, &seen.identity) {
@@ -571,13 +485,19 @@ impl Scanner {
         })
     }
 
-    /// Stores messages and, where that is wanted, removes their files.
+    /// Hands messages to the writer, and ends what was handed to it before.
     fn store_batch(&mut self, here: &Here, batch: Vec<Item>) -> Result<(), End> {
         if batch.is_empty() {
             return Ok(());
         }
-        let files: Vec<(Candidate, Identity, Vec<u8>)> =
-            batch.iter().map(|item| (item.candidate.clone(), item.identity, item.key.clone())).collect();
+        let files = batch
+            .iter()
+            .map(|item| File {
+                candidate: item.candidate.clone(),
+                identity: item.identity,
+                key: item.key.clone(),
+            })
+            .collect();
         let job = Job {
             source: self.source.id,
             account: self.source.account,
@@ -585,13 +505,23 @@ impl Scanner {
             target: here.target.clone(),
             batch,
         };
-        let emails = match self.store.write(move |tx| job.run(tx)) {
+        let pending = self.store.begin(move |tx| job.run(tx))?;
+        let before = self.underway.replace(Batch { files, pending });
+        before.map_or(Ok(()), |batch| self.stored(here, batch))
+    }
+
+    fn settle(&mut self, here: &Here) -> Result<(), End> {
+        self.underway.take().map_or(Ok(()), |batch| self.stored(here, batch))
+    }
+
+    /// Waits until a batch is stored and, where that is wanted, removes its files.
+    fn stored(&mut self, here: &Here, batch: Batch) -> Result<(), End> {
+        let emails = match batch.pending.wait() {
             Ok(emails) => emails,
             // A folder that can have no mailbox must not hold up the others.
             Err(error @ (Error::Limit(_) | Error::Refused(_))) => {
-                let folder = self.source.path.join(&here.folder.path);
-                for _ in &files {
-                    self.note_left(&folder, &error.to_string());
+                for file in &batch.files {
+                    self.notes.left(&self.path(here, &file.candidate), &error.to_string());
                 }
                 return Ok(());
             }
@@ -603,10 +533,10 @@ impl Scanner {
             status.imported += emails.len() as u64;
             status.last_mail = Some(now());
         }
-        for ((candidate, identity, key), email) in files.iter().zip(emails) {
+        for (file, email) in batch.files.iter().zip(emails) {
             if self.source.after == After::Keep {
-                if key.contains(&b'/') && self.second.len() < MAX_LOGGED {
-                    self.second.insert(second_mark(&here.key, &candidate.name, identity));
+                if file.key.contains(&b'/') {
+                    self.know_second(here, &file.candidate, &file.identity);
                 }
                 continue;
             }
@@ -614,9 +544,15 @@ impl Scanner {
                 return Err(End::Stopped);
             }
             let snapshot = self.store.snapshot()?;
-            self.remove(here, &snapshot, candidate, email, identity);
+            self.remove(here, &snapshot, &file.candidate, email, &file.identity);
         }
         Ok(())
+    }
+
+    fn know_second(&mut self, here: &Here, candidate: &Candidate, identity: &Identity) {
+        if self.second.len() < MAX_SECOND {
+            self.second.insert(second_mark(&here.key, &candidate.name, identity));
+        }
     }
 
     /// Removes or moves a file whose message is stored, after reading that back.
@@ -631,7 +567,7 @@ impl Scanner {
         let path = self.path(here, candidate);
         if let Err(error) = snapshot.verify(email) {
             tracing::error!(file = %path.display(), %error, "kept, for its stored message cannot be read back");
-            self.note_left(&path, "kept: its stored message cannot be read back");
+            self.notes.left(&path, "kept: its stored message cannot be read back");
             return;
         }
         let place = Place {
@@ -644,131 +580,13 @@ impl Scanner {
             Ok(true) => self.status().removed += 1,
             // Renamed meanwhile: found again under its new name.
             Ok(false) => self.unsettled = true,
-            Err(error) => self.note_unreadable(&path, &error),
-        }
-    }
-
-    /// After a complete look at a folder: notes which files are missed, which are back, and forgets those
-    /// that were missed for long.
-    fn keep_books(&mut self, here: &Here, names: &HashSet<u64>) -> Result<(), End> {
-        let now = now();
-        let keep_for = if self.source.after == After::Keep { FORGET_AFTER } else { FORGET_REMOVED };
-        let mut from: Option<Vec<u8>> = None;
-        loop {
-            let mut changed: Vec<(Vec<u8>, Option<Imported>)> = Vec::new();
-            let snapshot = self.store.snapshot()?;
-            imported::scan(&snapshot, self.source.id, &here.key, &mut |name, row| {
-                if from.as_deref().is_some_and(|from| name <= from) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-                let base = name.split(|byte| *byte == b'/').next().unwrap_or_default();
-                let present = names.contains(&mark(base));
-                let new = match (present, row.missed_since) {
-                    (true, None) => return Ok(ControlFlow::Continue(())),
-                    (true, Some(_)) => Some(Imported { missed_since: None, ..*row }),
-                    (false, None) => Some(Imported { missed_since: Some(now), ..*row }),
-                    (false, Some(since)) if now.saturating_sub(since) >= keep_for => None,
-                    (false, Some(_)) => return Ok(ControlFlow::Continue(())),
-                };
-                changed.push((name.to_vec(), new));
-                Ok(if changed.len() < MAX_ROWS { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
-            })?;
-            drop(snapshot);
-            let Some((last, _)) = changed.last() else { return Ok(()) };
-            let more = changed.len() >= MAX_ROWS;
-            from = Some(last.clone());
-            let (source, folder) = (self.source.id, here.key.clone());
-            self.store.write(move |tx| {
-                for (name, row) in &changed {
-                    match row {
-                        Some(row) => imported::put(tx, source, &folder, name, row)?,
-                        None => imported::forget(tx, source, &folder, name),
-                    }
-                }
-                Ok(())
-            })?;
-            if !more {
-                return Ok(());
-            }
+            Err(error) => self.notes.unreadable(&path, &error),
         }
     }
 
     fn status(&self) -> MutexGuard<'_, SourceStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn note_unreadable(&mut self, path: &Path, error: &io::Error) {
-        let text = format!("{}: {error}", path.display());
-        if self.is_news(&text) {
-            tracing::warn!(file = %path.display(), %error, "cannot be read or removed; tried again at each look");
-        }
-        self.unreadable.add(text);
-    }
-
-    fn note_left(&mut self, path: &Path, why: &str) {
-        let text = format!("{}: {why}", path.display());
-        if self.is_news(&text) {
-            tracing::warn!(file = %path.display(), why, "left where it is");
-        }
-        self.left.add(text);
-    }
-
-    /// Whether it was not logged before.
-    fn is_news(&mut self, text: &str) -> bool {
-        if self.logged.len() >= MAX_LOGGED {
-            self.logged.clear();
-        }
-        self.logged.insert(mark(text.as_bytes()))
-    }
-}
-
-/// What one job stores.
-struct Job {
-    source: SourceId,
-    account: AccountId,
-    folder: Vec<u8>,
-    target: Target,
-    batch: Vec<Item>,
-}
-
-impl Job {
-    fn run(self, tx: &mut dyn crate::store::Transaction) -> Result<Vec<EmailId>, Error> {
-        let (mailbox, name) = self.target.resolve(tx, self.account)?;
-        let table = messages::keywords(tx, mailbox)?;
-        let mut known: BTreeSet<String> =
-            table.all().map(|keyword| keyword.as_str().to_lowercase()).collect();
-        let (mut emails, mut new) = (Vec::new(), Vec::new());
-        for item in &self.batch {
-            let email = item.prepared.file(tx, self.account, &name)?;
-            let mut flags = item.flags.clone();
-            // A message is worth more than its keyword where the mailbox has no room for another.
-            flags.keywords.retain(|keyword| {
-                let word = keyword.as_str().to_lowercase();
-                known.contains(&word) || known.len() < crate::store::keywords::MAX && known.insert(word)
-            });
-            let (size, internal_date) = (item.prepared.size(), item.date);
-            new.push(NewMessage { email, size, internal_date, flags });
-            emails.push(email);
-            imported::put(tx, self.source, &self.folder, &item.key, &item.row)?;
-        }
-        messages::append(tx, self.account, mailbox, &new)?;
-        Ok(emails)
-    }
-}
-
-/// Whether a file is the one that was imported, as far as can be told without reading it.
-fn is_same(row: &Imported, identity: &Identity) -> bool {
-    row.length == identity.size() && row.modified == identity.modified_nanos()
-}
-
-/// A short stand-in for a name, of this process only.
-fn mark(bytes: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(bytes)
-}
-
-fn second_mark(folder: &[u8], name: &[u8], identity: &Identity) -> u64 {
-    let state = [identity.size().to_be_bytes(), identity.modified_nanos().to_be_bytes()].concat();
-    mark(&[folder, &[0], &maildir::base(name), &[0], &state].concat())
 }
 
 fn hex(hash: &[u8; 32]) -> Vec<u8> {

@@ -81,8 +81,17 @@ impl Target {
             Target::Role(role, rest) if rest.is_empty() => Some(*role),
             _ => None,
         };
+        // Those above it that are made with it as well: a client that shows subscribed ones shows a tree.
+        let mut made = vec![name.clone()];
+        for above in name.ancestors() {
+            if mailboxes::by_name(tx, account, &above)?.is_none() {
+                made.push(above);
+            }
+        }
         let mailbox = mailboxes::create(tx, account, &name, role)?;
-        mailboxes::subscribe(tx, account, &name)?;
+        for name in &made {
+            mailboxes::subscribe(tx, account, name)?;
+        }
         Ok((mailbox, name))
     }
 }

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::candidates::Wanted;
 use super::changes::{Change, Changes, Nudge};
 use super::filesystem;
-use super::scan::{End, Scanner, Wanted};
+use super::scan::{End, Scanner};
 use super::status::{Mode, Problem, SourceStatus};
 use crate::model::SourceId;
 use crate::store::sources::{self, Source};
@@ -234,6 +235,11 @@ impl Watch {
     /// Looks at everything. `None` when the watcher stops.
     fn full(&mut self, thorough: bool) -> Option<Again> {
         let found = match self.scanner.discover() {
+            // The folder that a disk is mounted on is there without the disk.
+            Ok(found) if found.folders.is_empty() && found.unreadable.is_empty() => {
+                self.unavailable(&std::io::Error::other("no Maildir is there any more"));
+                return Some(Again::default());
+            }
             Ok(found) => found,
             Err(error) => {
                 self.unavailable(&error);

@@ -65,7 +65,7 @@ pub enum Address {
     GroupEnd,
 }
 
-/// Parameters of a header field in their order: names in lower case, values as bytes.
+/// Parameters of a header field in their order, as they are written: [`super::mime_params::find`] reads one.
 pub type Params = Vec<(String, Vec<u8>)>;
 
 /// A MIME part. Offsets count bytes from the start of the message.
@@ -77,22 +77,21 @@ pub struct Part {
     pub body: Range<u64>,
     /// Lines of the body (RFC 9051 §7.5.2, for text and message/rfc822).
     pub lines: u32,
-    /// Type, lower case: `text`.
+    /// Type, as it is written: `text`.
     pub media_type: String,
-    /// Subtype, lower case: `plain`.
+    /// Subtype, as it is written: `plain`.
     pub subtype: String,
-    /// Parameters of Content-Type, names in lower case; RFC 2231 continuations joined, its
-    /// percent-encoding decoded to UTF-8 where the charset is known.
+    /// Parameters of Content-Type; RFC 2231 continuations joined.
     pub params: Params,
     /// Content-ID
     pub id: Option<Vec<u8>>,
     /// Content-Description
     pub description: Option<Vec<u8>>,
-    /// Content-Transfer-Encoding, lower case; `7bit` where it is missing.
+    /// Content-Transfer-Encoding, as it is written; `7bit` where it is missing.
     pub encoding: String,
     /// Content-MD5
     pub md5: Option<Vec<u8>>,
-    /// Content-Disposition: its value in lower case, and its parameters.
+    /// Content-Disposition: its value, and its parameters.
     pub disposition: Option<(String, Params)>,
     /// Content-Language, split at commas.
     pub language: Vec<String>,
@@ -100,6 +99,26 @@ pub struct Part {
     pub location: Option<Vec<u8>>,
     /// What lies inside.
     pub content: PartContent,
+}
+
+impl Part {
+    /// Whether its type is this one, in any case: a message's own case is kept, for it is told as written.
+    #[must_use]
+    pub fn is_type(&self, media_type: &str) -> bool {
+        self.media_type.eq_ignore_ascii_case(media_type)
+    }
+
+    /// Whether its subtype is this one, in any case.
+    #[must_use]
+    pub fn is_subtype(&self, subtype: &str) -> bool {
+        self.subtype.eq_ignore_ascii_case(subtype)
+    }
+
+    /// Whether it holds a message by its type (RFC 9051 §9, `media-message`).
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.is_type("message") && (self.is_subtype("rfc822") || self.is_subtype("global"))
+    }
 }
 
 /// What lies inside a part.

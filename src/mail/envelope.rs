@@ -1,13 +1,14 @@
 //! The envelope of a header (RFC 9051 §7.5.2).
 
 use super::address::parse_list;
-use super::digest::{Address, Envelope};
+use super::digest::Envelope;
 use super::header::{Field, fields, unfold};
 
 /// A longer value is cut: no client can show it.
 const LONGEST: usize = 64 * 1024;
 
-/// Reads a header's envelope. Of a field that occurs twice the first counts; recipients are joined.
+/// Reads a header's envelope. Of a field that occurs twice the first counts, but addresses are joined: else
+/// one reader could be shown another sender than the next.
 #[must_use]
 pub fn envelope(header: &[u8]) -> Envelope {
     let mut found = Envelope::default();
@@ -25,17 +26,12 @@ fn take(found: &mut Envelope, field: &Field<'_>) {
             *slot = Some(value);
         }
     };
-    let first = |slot: &mut Vec<Address>| {
-        if slot.is_empty() {
-            *slot = parse_list(field.value);
-        }
-    };
     match field.name.to_ascii_lowercase().as_slice() {
         b"date" => once(&mut found.date),
         b"subject" => once(&mut found.subject),
-        b"from" => first(&mut found.from),
-        b"sender" => first(&mut found.sender),
-        b"reply-to" => first(&mut found.reply_to),
+        b"from" => found.from.extend(parse_list(field.value)),
+        b"sender" => found.sender.extend(parse_list(field.value)),
+        b"reply-to" => found.reply_to.extend(parse_list(field.value)),
         b"to" => found.to.extend(parse_list(field.value)),
         b"cc" => found.cc.extend(parse_list(field.value)),
         b"bcc" => found.bcc.extend(parse_list(field.value)),

@@ -1,6 +1,9 @@
 //! Header fields (RFC 5322 §2.2), as they really are: folded anyhow, with bare line feeds, with lines that are
 //! no fields at all.
 
+/// What some editors put before the first field.
+pub(super) const BOM: &[u8] = "\u{feff}".as_bytes();
+
 /// A header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field<'a> {
@@ -27,7 +30,7 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
 
 /// Lines with their continuations, up to the empty line.
 fn raw_fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = header;
+    let mut rest = header.strip_prefix(BOM).unwrap_or(header);
     std::iter::from_fn(move || {
         if rest.is_empty() || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
             return None;
@@ -60,11 +63,20 @@ fn parse(raw: &[u8]) -> Option<Field<'_>> {
     Some(Field { name, value: value.strip_suffix(b"\r").unwrap_or(value), raw })
 }
 
-/// A value without its line ends, and without white space around it (RFC 5322 §2.2.3).
+/// A value without its line ends, and without white space around it (RFC 5322 §2.2.3). A CR that ends no line
+/// is white space.
 #[must_use]
 pub fn unfold(value: &[u8]) -> Vec<u8> {
+    let value = value.trim_ascii();
     let mut out: Vec<u8> = Vec::with_capacity(value.len());
-    out.extend(value.trim_ascii().iter().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    for (at, byte) in value.iter().enumerate() {
+        match byte {
+            b'\n' => {}
+            b'\r' if value.get(at + 1) == Some(&b'\n') => {}
+            b'\r' => out.push(b' '),
+            other => out.push(*other),
+        }
+    }
     out
 }
 
@@ -104,6 +116,8 @@ mod tests {
         assert_eq!(found[1].raw, b"FROM : x@y\n");
         assert!(found[1].is("from"));
         assert_eq!(fields(b"").count(), 0);
+        assert_eq!(unfold(b" a\rb\r\n c\r\n "), b"a b c");
+        assert!(fields(b"\xef\xbb\xbfFrom: a@b\r\n").next().unwrap().is("from"));
         assert_eq!(fields(b"a: b").next().unwrap().value, b" b");
     }
 

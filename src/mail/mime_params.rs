@@ -8,16 +8,16 @@ const MOST: usize = 64;
 /// Longer values are cut.
 const LONGEST: usize = 8 * 1024;
 
-/// A value in lower case, and its parameters.
+/// A value and its parameters, as they are written; continuations are joined (RFC 2231 §3, §6).
 #[must_use]
 pub fn parse(field: &[u8]) -> (String, Params) {
     let mut scanner = Scanner { rest: field };
-    let value = scanner.until(b";").to_ascii_lowercase();
+    let value = scanner.until(b";");
     let value = String::from_utf8_lossy(&value).trim().to_owned();
-    let mut raw: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut raw: Params = Vec::new();
     while scanner.take(b';') {
         let name = scanner.until(b"=;");
-        let name = String::from_utf8_lossy(&name).trim().to_ascii_lowercase();
+        let name = String::from_utf8_lossy(&name).trim().to_owned();
         if scanner.take(b'=') && !name.is_empty() && raw.len() < MOST {
             let mut value = scanner.value();
             value.truncate(LONGEST);
@@ -25,6 +25,38 @@ pub fn parse(field: &[u8]) -> (String, Params) {
         }
     }
     (value, join(raw))
+}
+
+/// A parameter's value, decoded: `name*=utf-8''%c3%a4` before `name=` (RFC 2231 §4, RFC 6266 §4.3).
+#[must_use]
+pub fn find(params: &Params, name: &str) -> Option<Vec<u8>> {
+    let of = |wanted: &str| params.iter().find(|(found, _)| found.eq_ignore_ascii_case(wanted));
+    match of(&format!("{name}*")) {
+        Some((_, value)) => Some(decode_extended(value)),
+        None => of(name).map(|(_, value)| value.clone()),
+    }
+}
+
+/// The tokens of a list, without comments: Content-Language (RFC 3282 §2).
+#[must_use]
+pub fn tokens(field: &[u8]) -> Vec<String> {
+    let mut scanner = Scanner { rest: field };
+    let mut found = Vec::new();
+    while !scanner.rest.is_empty() {
+        let token = String::from_utf8_lossy(&scanner.until(b",")).trim_matches(['"', ' ', '\t']).to_owned();
+        if !token.is_empty() {
+            found.push(token);
+        }
+        scanner.take(b',');
+    }
+    found
+}
+
+/// The token that a field begins with, without comments: Content-Transfer-Encoding (RFC 2045 §6.1).
+#[must_use]
+pub fn token(field: &[u8]) -> String {
+    let value = Scanner { rest: field }.until(b";");
+    String::from_utf8_lossy(&value).split_whitespace().next().unwrap_or_default().to_owned()
 }
 
 /// A media type, split; `None` if it is none.
@@ -97,57 +129,84 @@ impl Scanner<'_> {
     }
 }
 
-/// Joins continuations and decodes (RFC 2231 §3, §4); a plain parameter of the same name gives way.
-fn join(raw: Vec<(String, Vec<u8>)>) -> Params {
+/// Joins continuations (RFC 2231 §3); a charset and percent-encoding stay, under `name*`, so that what goes
+/// out is ASCII and says its charset. A segment that does not follow on another stays as it is.
+fn join(raw: Params) -> Params {
     let mut joined: Params = Vec::new();
+    let mut done: Vec<String> = Vec::new();
     for (name, value) in &raw {
-        let Some((base, _)) = name.split_once('*') else {
-            let extended =
-                raw.iter().any(|(other, _)| other.split_once('*').is_some_and(|(base, _)| base == name));
-            if !extended && !joined.iter().any(|(known, _)| known == name) {
+        let base = match segment(name) {
+            Some((base, number, _)) if number < segments(&raw, base).len() => base,
+            _ => {
                 joined.push((name.clone(), value.clone()));
+                continue;
             }
-            continue;
         };
-        if !joined.iter().any(|(known, _)| known == base) {
-            let value = extended(&raw, base);
-            joined.push((base.to_owned(), value));
+        if !done.iter().any(|known| known.eq_ignore_ascii_case(base)) {
+            joined.push(join_segments(&raw, base));
+            done.push(base.to_owned());
         }
     }
     joined
 }
 
-fn extended(raw: &[(String, Vec<u8>)], base: &str) -> Vec<u8> {
-    let of = |suffix: String| raw.iter().find(|(name, _)| name.strip_prefix(base) == Some(suffix.as_str()));
-    let (mut bytes, mut charset) = (Vec::new(), None);
-    let mut add = |value: &[u8], encoded: bool, first: bool| {
-        let mut value = value;
-        if encoded && first {
-            let mut parts = value.splitn(3, |byte| *byte == b'\'');
-            if let (Some(name), Some(_), Some(rest)) = (parts.next(), parts.next(), parts.next()) {
-                charset = Some(String::from_utf8_lossy(name).into_owned());
-                value = rest;
-            }
+/// `name*2*` is segment 2 of `name`, percent-encoded.
+fn segment(name: &str) -> Option<(&str, usize, bool)> {
+    let (name, encoded) = name.strip_suffix('*').map_or((name, false), |name| (name, true));
+    let (base, number) = name.split_once('*')?;
+    Some((base, number.parse().ok()?, encoded))
+}
+
+fn find_segment<'a>(raw: &'a Params, base: &str, wanted: usize) -> Option<(&'a [u8], bool)> {
+    raw.iter().find_map(|(name, value)| match segment(name)? {
+        (found, number, encoded) if number == wanted && found.eq_ignore_ascii_case(base) => {
+            Some((value.as_slice(), encoded))
         }
-        if encoded { bytes.extend(percent(value)) } else { bytes.extend_from_slice(value) }
-    };
-    if let Some((_, value)) = of("*".to_owned()) {
-        add(value, true, true);
+        _ => None,
+    })
+}
+
+fn segments<'a>(raw: &'a Params, base: &str) -> Vec<(&'a [u8], bool)> {
+    (0..MOST).map_while(|number| find_segment(raw, base, number)).collect()
+}
+
+fn join_segments(raw: &Params, base: &str) -> (String, Vec<u8>) {
+    let segments = segments(raw, base);
+    if !segments.iter().any(|(_, encoded)| *encoded) {
+        return (base.to_owned(), segments.iter().flat_map(|(value, _)| value.iter().copied()).collect());
+    }
+    let mut value = Vec::new();
+    if !segments.first().is_some_and(|(_, encoded)| *encoded) {
+        // Only the first may name the charset.
+        value.extend_from_slice(b"''");
+    }
+    for (segment, encoded) in segments {
+        if encoded {
+            value.extend_from_slice(segment);
+        } else {
+            segment.iter().for_each(|byte| push_percent(&mut value, *byte));
+        }
+    }
+    (format!("{base}*"), value)
+}
+
+fn push_percent(out: &mut Vec<u8>, byte: u8) {
+    // attribute-char of RFC 2231 §7.
+    if byte.is_ascii_graphic() && !b"*'%()<>@,;:\\\"/[]?=".contains(&byte) {
+        out.push(byte);
     } else {
-        for n in 0..MOST {
-            if let Some((_, value)) = of(format!("*{n}*")) {
-                add(value, true, n == 0);
-            } else if let Some((_, value)) = of(format!("*{n}")) {
-                add(value, false, n == 0);
-            } else {
-                break;
-            }
-        }
+        out.extend_from_slice(format!("%{byte:02X}").as_bytes());
     }
-    match charset.and_then(|charset| decode_charset(&bytes, &charset)) {
-        Some(text) => text.into_bytes(),
-        None => bytes,
-    }
+}
+
+/// `utf-8'en'%c3%a4`, as UTF-8 where the charset is known.
+fn decode_extended(value: &[u8]) -> Vec<u8> {
+    let mut parts = value.splitn(3, |byte| *byte == b'\'');
+    let (Some(charset), Some(_), Some(text)) = (parts.next(), parts.next(), parts.next()) else {
+        return percent(value);
+    };
+    let bytes = percent(text);
+    decode_charset(&bytes, &String::from_utf8_lossy(charset)).map_or(bytes, String::into_bytes)
 }
 
 fn percent(value: &[u8]) -> Vec<u8> {
@@ -181,30 +240,45 @@ mod tests {
     #[test]
     fn examples_of_the_rfcs() {
         assert_eq!(shown(" text/plain; charset=us-ascii (Plain text)"), "text/plain charset=us-ascii");
-        assert_eq!(shown("Text/Plain; charset=\"us-ascii\"; X"), "text/plain charset=us-ascii");
+        assert_eq!(shown("Text/Plain; Charset=\"us-ascii\"; X"), "Text/Plain Charset=us-ascii");
         assert_eq!(
             shown("message/external-body; access-type=URL;\r\n URL*0=\"ftp://\";\r\n URL*1=\"cs.utk.edu/x\""),
-            "message/external-body access-type=URL|url=ftp://cs.utk.edu/x"
+            "message/external-body access-type=URL|URL=ftp://cs.utk.edu/x"
         );
         assert_eq!(
             shown("application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A"),
-            "application/x-stuff title=This is ***fun***"
+            "application/x-stuff title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A"
         );
         assert_eq!(
             shown(
                 "a/b; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\""
             ),
-            "a/b title=This is even more ***fun*** isn't it!"
+            "a/b title*=us-ascii'en'This%20is%20even%20more%20%2A%2A%2Afun%2A%2A%2A%20isn%27t%20it!"
         );
         assert_eq!(
             shown("attachment; filename=a.txt; filename*=iso-8859-1''%e4.txt"),
-            "attachment filename=ä.txt"
+            "attachment filename=a.txt|filename*=iso-8859-1''%e4.txt"
         );
     }
 
     #[test]
+    fn values_are_decoded_for_us() {
+        let found = |field: &str, name: &str| {
+            find(&parse(field.as_bytes()).1, name).map(|value| String::from_utf8_lossy(&value).into_owned())
+        };
+        assert_eq!(found("a; filename=a.txt; FileName*=iso-8859-1''%e4.txt", "filename").unwrap(), "ä.txt");
+        assert_eq!(found("a; t*0=x; T*1*=%41; t*2=\"y z\"", "t").unwrap(), "xAy z");
+        assert_eq!(found("a; t*1=x; t*2=y", "t"), None);
+        assert_eq!(found("a; t*=%41", "t").unwrap(), "A");
+        assert_eq!(found("a; Charset=X", "charset").unwrap(), "X");
+        assert_eq!(token(b" Base64 (comment) \r\n"), "Base64");
+        assert_eq!(tokens(b" (c) en, de (x) ,, \"fr\""), ["en", "de", "fr"]);
+        assert_eq!(shown("a; b*0=1; b*2=3; c*1=x"), "a b=1|b*2=3|c*1=x");
+    }
+
+    #[test]
     fn what_programs_write() {
-        assert_eq!(shown("text/html; charset = utf-8 ; charset=x"), "text/html charset=utf-8");
+        assert_eq!(shown("text/html; charset = utf-8 ; charset=x"), "text/html charset=utf-8|charset=x");
         assert_eq!(shown("multipart/mixed; boundary=\"a;b\\\"c"), "multipart/mixed boundary=a;b\"c");
         assert_eq!(shown("text"), "text ");
         assert_eq!(shown(""), " ");

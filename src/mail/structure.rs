@@ -6,8 +6,9 @@
 
 use super::digest::{Digest, Envelope, Part, PartContent};
 use super::envelope::envelope;
-use super::header::{fields, unfold};
+use super::header::{self, fields, unfold};
 use super::preview::Preview;
+use super::transfer::Encoding;
 use super::{mime_params, thread};
 
 /// Parts lie in each other no deeper than this; what is deeper is a leaf.
@@ -20,6 +21,10 @@ const LONGEST_HEADER: usize = 256 * 1024;
 const LONGEST_LINE: usize = 1_200;
 /// Text that is kept of all parts but the outermost; beyond it only their place and type are.
 const MOST_KEPT: usize = 512 * 1024;
+/// Language tags that are told of a part.
+const MOST_LANGUAGES: usize = 20;
+/// A longer transfer encoding is cut: all that are known are shorter.
+const LONGEST_TOKEN: usize = 60;
 /// A longer Content-ID, description or location is cut.
 const LONGEST_FIELD: usize = 8 * 1024;
 
@@ -30,9 +35,8 @@ pub struct Digester {
     /// The line that has begun, as far as it is looked at, and where.
     line: Vec<u8>,
     line_start: u64,
-    /// Of the line before: the length of its end, and whether it was empty.
+    /// The length of the end of the line before.
     last_end: u64,
-    last_empty: bool,
     /// Line feeds so far.
     feeds: u64,
     stack: Vec<Frame>,
@@ -107,7 +111,6 @@ impl Digester {
             line: Vec::new(),
             line_start: 0,
             last_end: 0,
-            last_empty: false,
             feeds: 0,
             stack: vec![Frame::new(0, true, false)],
             parts: 1,
@@ -150,14 +153,13 @@ impl Digester {
     /// The whole message has come.
     #[must_use]
     pub fn finish(mut self) -> Digest {
-        let unterminated = self.line_start < self.size;
-        if unterminated {
+        if self.line_start < self.size {
             let line = std::mem::take(&mut self.line);
             self.on_line(&line);
             self.last_end = 0;
         }
         let mut root = Part::default();
-        while let Some(part) = self.close(self.size, unterminated, false) {
+        while let Some(part) = self.close(self.size, false) {
             root = part;
         }
         Digest {
@@ -190,14 +192,16 @@ impl Digester {
             self.in_part(line, content);
         }
         self.last_end = (line.len() - content.len()) as u64;
-        self.last_empty = content.is_empty();
     }
 
-    /// The multipart whose boundary this is, and whether it is its last.
+    /// The multipart whose boundary this is, and whether it is its last. It is enough that a line begins with
+    /// a boundary (RFC 2046 §5.1.1); where one is the beginning of another, what fits exactly goes first, then
+    /// the longest.
     fn boundary(&self, content: &[u8]) -> Option<(usize, bool)> {
         let text = content.strip_prefix(b"--")?.trim_ascii_end();
-        let open = self.stack.iter().enumerate().rev().filter(|(_, frame)| frame.phase == Phase::Multipart);
-        for (at, frame) in open {
+        let open =
+            || self.stack.iter().enumerate().rev().filter(|(_, frame)| frame.phase == Phase::Multipart);
+        for (at, frame) in open() {
             if text == frame.boundary.as_slice() {
                 return Some((at, false));
             }
@@ -205,13 +209,15 @@ impl Digester {
                 return Some((at, true));
             }
         }
-        None
+        let begun =
+            open().filter_map(|(at, frame)| Some((at, text.strip_prefix(frame.boundary.as_slice())?)));
+        begun.min_by_key(|(_, rest)| rest.len()).map(|(at, rest)| (at, rest.starts_with(b"--")))
     }
 
     fn at_boundary(&mut self, at: usize, last: bool) {
         let end = self.line_start.saturating_sub(self.last_end);
         while self.stack.len() > at + 1 {
-            self.close(end, false, true);
+            self.close(end, true);
         }
         let start = self.size;
         let Some(frame) = self.stack.last_mut() else { return };
@@ -220,7 +226,7 @@ impl Digester {
             return;
         }
         self.parts += 1;
-        let by_default = frame.part.subtype == "digest";
+        let by_default = frame.part.is_subtype("digest");
         self.stack.push(Frame::new(start, false, by_default));
     }
 
@@ -268,36 +274,20 @@ impl Digester {
         } else {
             self.kept += header.len();
         }
-        let identity = matches!(frame.part.encoding.as_str(), "7bit" | "8bit" | "binary");
-        frame.phase = match (frame.part.media_type.as_str(), frame.part.subtype.as_str()) {
-            ("multipart", _) => {
-                let boundary = frame.part.params.iter().find(|(name, _)| name == "boundary");
-                match boundary.filter(|(_, value)| !value.is_empty() && depth < DEEPEST) {
-                    Some((_, value)) => {
-                        frame.boundary = value.trim_ascii_end().to_vec();
-                        Phase::Multipart
-                    }
-                    None => Phase::Leaf,
-                }
-            }
-            ("message", "rfc822" | "global") if identity && depth < DEEPEST && self.parts < MOST_PARTS => {
-                Phase::Message
-            }
-            ("text", subtype @ ("plain" | "html")) => {
-                let plain = subtype == "plain";
-                let better = self
-                    .preview
-                    .as_ref()
-                    .is_none_or(|(was_plain, text)| text.is_empty() || plain && !was_plain);
-                if better && frame.part.disposition.as_ref().is_none_or(|(what, _)| what != "attachment") {
-                    let charset = frame.part.params.iter().find(|(name, _)| name == "charset");
-                    let charset =
-                        charset.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
-                    frame.preview = Some((plain, Preview::new(&frame.part.encoding, &charset, !plain)));
-                }
-                Phase::Leaf
-            }
-            _ => Phase::Leaf,
+        let part = &frame.part;
+        frame.phase = if part.is_type("multipart") {
+            let boundary = mime_params::find(&part.params, "boundary").unwrap_or_default();
+            frame.boundary = boundary.trim_ascii_end().to_vec();
+            let usable = !frame.boundary.is_empty() && depth < DEEPEST;
+            if usable { Phase::Multipart } else { Phase::Leaf }
+        } else if part.is_message() {
+            // One that is encoded has no parts that could be numbered (RFC 2046 §5.2.1 forbids it).
+            let identity = Encoding::parse(&part.encoding) == Encoding::Identity;
+            let opens = identity && depth < DEEPEST && self.parts < MOST_PARTS;
+            if opens { Phase::Message } else { Phase::Leaf }
+        } else {
+            frame.preview = preview_of(part, self.preview.as_ref());
+            Phase::Leaf
         };
         if frame.phase == Phase::Message {
             self.parts += 1;
@@ -307,7 +297,7 @@ impl Digester {
 
     /// Closes the innermost part; its body ends at `end`. With `stripped` the last line end belongs to a
     /// boundary. Gives the outermost part when that is closed, `None` when nothing is open.
-    fn close(&mut self, end: u64, unterminated: bool, stripped: bool) -> Option<Part> {
+    fn close(&mut self, end: u64, stripped: bool) -> Option<Part> {
         if self.stack.last()?.phase == Phase::Header {
             // Only a header came: its line ends are its own.
             let at = if stripped { self.line_start } else { end };
@@ -321,11 +311,8 @@ impl Digester {
         let end = end.max(frame.part.body.start);
         frame.part.body.end = end;
         let feeds = self.feeds.saturating_sub(frame.feeds);
-        let lines = match (frame.part.body.is_empty(), stripped) {
-            (true, _) => 0,
-            (false, true) => feeds.saturating_sub(1) + u64::from(!self.last_empty),
-            (false, false) => feeds + u64::from(unterminated),
-        };
+        // Its line ends; as other servers count, what stands after the last is no line.
+        let lines = if frame.part.body.is_empty() { 0 } else { feeds - u64::from(stripped && feeds > 0) };
         frame.part.lines = u32::try_from(lines).unwrap_or(u32::MAX);
         if let Some((plain, preview)) = frame.preview.take() {
             let text = preview.finish();
@@ -343,10 +330,9 @@ impl Digester {
             },
             _ => PartContent::Leaf,
         };
-        if frame.part.media_type == "multipart" && frame.part.content == PartContent::Leaf {
-            // A multipart that has no parts: its text can be read at least.
-            (frame.part.media_type, frame.part.subtype) = ("text".to_owned(), "plain".to_owned());
-            frame.part.params.clear();
+        if frame.part.is_type("multipart") && frame.part.content == PartContent::Leaf {
+            // The grammar knows no multipart without parts: its text can be read at least.
+            set_default_type(&mut frame.part);
         }
         match self.stack.last_mut() {
             Some(parent) if parent.phase == Phase::Message => {
@@ -365,11 +351,33 @@ impl Digester {
     }
 }
 
+/// Reads the preview from this part, unless a better one was found (RFC 8970 §4).
+fn preview_of(part: &Part, found: Option<&(bool, String)>) -> Option<(bool, Preview)> {
+    let plain = part.is_subtype("plain");
+    if !part.is_type("text") || !plain && !part.is_subtype("html") {
+        return None;
+    }
+    let better = found.is_none_or(|(was_plain, text)| text.is_empty() || plain && !was_plain);
+    let attached = part.disposition.as_ref().is_some_and(|(what, _)| what.eq_ignore_ascii_case("attachment"));
+    if !better || attached {
+        return None;
+    }
+    let charset = mime_params::find(&part.params, "charset").unwrap_or_default();
+    Some((plain, Preview::new(&part.encoding, &String::from_utf8_lossy(&charset), !plain)))
+}
+
+/// The type of a part that does not say one, or none that can be understood (RFC 2045 §5.2).
+fn set_default_type(part: &mut Part) {
+    (part.media_type, part.subtype) = ("text".to_owned(), "plain".to_owned());
+    part.params = vec![("charset".to_owned(), b"us-ascii".to_vec())];
+}
+
 /// A line that can begin a header.
 fn is_field(line: &[u8]) -> bool {
     if line.starts_with(b"From ") || line.starts_with(b">From ") {
         return true;
     }
+    let line = line.strip_prefix(header::BOM).unwrap_or(line);
     let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
     let name = line[..colon].trim_ascii_end();
     !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
@@ -402,9 +410,7 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
         match kind {
             b"type" if content_type.is_none() => content_type = Some(mime_params::parse(field.value)),
             b"transfer-encoding" if part.encoding.is_empty() => {
-                let (value, _) = mime_params::parse(field.value);
-                part.encoding =
-                    value.split_whitespace().next().unwrap_or_default().chars().take(60).collect();
+                part.encoding = mime_params::token(field.value).chars().take(LONGEST_TOKEN).collect();
             }
             b"id" => once(&mut part.id),
             b"description" => once(&mut part.description),
@@ -412,14 +418,14 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
             b"location" => once(&mut part.location),
             b"disposition" if part.disposition.is_none() && !full => {
                 let (value, params) = mime_params::parse(field.value);
-                if !value.is_empty() {
+                if !value.is_empty() || !params.is_empty() {
+                    // One that is not known is an attachment (RFC 2183 §2.8).
+                    let value = if value.is_empty() { "attachment".to_owned() } else { value };
                     part.disposition = Some((value, params));
                 }
             }
             b"language" if part.language.is_empty() && !full => {
-                let value = String::from_utf8_lossy(field.value).into_owned();
-                let tags = value.split(',').map(|tag| tag.trim().to_owned()).filter(|tag| !tag.is_empty());
-                part.language = tags.take(20).collect();
+                part.language = mime_params::tokens(field.value).into_iter().take(MOST_LANGUAGES).collect();
             }
             _ => {}
         }
@@ -432,7 +438,8 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
         Some(((media_type, subtype), params)) => {
             (part.media_type, part.subtype) = (media_type, subtype);
             part.params = if full {
-                params.into_iter().filter(|(name, _)| name == "boundary").collect()
+                let is_boundary = |name: &str| name.trim_end_matches('*').eq_ignore_ascii_case("boundary");
+                params.into_iter().filter(|(name, _)| is_boundary(name)).collect()
             } else {
                 params
             };
@@ -440,11 +447,7 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
         None if message_by_default => {
             (part.media_type, part.subtype) = ("message".to_owned(), "rfc822".to_owned());
         }
-        // RFC 2045 §5.2
-        None => {
-            (part.media_type, part.subtype) = ("text".to_owned(), "plain".to_owned());
-            part.params = vec![("charset".to_owned(), b"us-ascii".to_vec())];
-        }
+        None => set_default_type(part),
     }
 }
 
@@ -495,7 +498,7 @@ mod tests {
         assert_eq!((found.root.header.clone(), found.size), (0..25, 39));
         assert_eq!(found.envelope.subject.as_deref(), Some(&b"x"[..]));
         assert_eq!(found.preview, "Hello world");
-        assert_eq!(shown("Subject: x\r\n\r\nHello"), "text/plain(\"Hello\" 1)");
+        assert_eq!(shown("Subject: x\r\n\r\nHello"), "text/plain(\"Hello\" 0)");
         assert_eq!(shown("Subject: x\r\n"), "text/plain(\"\" 0)");
         assert_eq!(shown("Subject: x\r\n\r\n"), "text/plain(\"\" 0)");
         assert_eq!(shown(""), "text/plain(\"\" 0)");
@@ -508,19 +511,29 @@ mod tests {
     fn multiparts() {
         let message = "Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\npreamble\r\n--b\r\n\r\none\r\n--b \r\n\
             Content-Type: text/html\r\n\r\n<p>two\r\n\r\n--b--\r\nepilogue\r\n--b\r\nno\r\n";
-        assert_eq!(shown(message), "multipart/mixed(text/plain(\"one\" 1), text/html(\"<p>two\\r\\n\" 1))");
+        assert_eq!(shown(message), "multipart/mixed(text/plain(\"one\" 0), text/html(\"<p>two\\r\\n\" 1))");
         assert_eq!(digest(message).preview, "one");
         let nested = "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: multipart/alternative; boundary=b\n\n\
             --b\n\n1\n--b\n\n2\n--a\n\n3\n";
         assert_eq!(
             shown(nested),
-            "multipart/mixed(multipart/alternative(text/plain(\"1\" 1), text/plain(\"2\" 1)), text/plain(\"3\\n\" 1))"
+            "multipart/mixed(multipart/alternative(text/plain(\"1\" 0), text/plain(\"2\" 0)), text/plain(\"3\\n\" 1))"
         );
         // Header only, empty, and without the empty line.
         let odd = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/css\r\n--b\r\n--b\r\nbare text\r\n--b--";
         assert_eq!(
             shown(odd),
-            "multipart/mixed(text/css(\"\" 0), text/plain(\"\" 0), text/plain(\"bare text\" 1))"
+            "multipart/mixed(text/css(\"\" 0), text/plain(\"\" 0), text/plain(\"bare text\" 0))"
+        );
+    }
+
+    #[test]
+    fn boundaries_that_begin_alike() {
+        let message = "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: multipart/mixed; boundary=bc\n\n\
+            --bc\n\nin\n--bc--\n--b and more\n\nout\n--b--\n";
+        assert_eq!(
+            shown(message),
+            "multipart/mixed(multipart/mixed(text/plain(\"in\" 0)), text/plain(\"out\" 0))"
         );
     }
 
@@ -537,8 +550,8 @@ mod tests {
             Content-Type: message/rfc822\r\n\r\nSubject: 2\r\nContent-Type: multipart/mixed; boundary=e\r\n\r\n--e\r\n\r\nx\r\n--e--\r\n--d--\r\n";
         assert_eq!(
             shown(message),
-            "multipart/digest(message/rfc822(<inner> text/plain(\"Hi\" 1)), \
-             message/rfc822(<2> multipart/mixed(text/plain(\"x\" 1))))"
+            "multipart/digest(message/rfc822(<inner> text/plain(\"Hi\" 0)), \
+             message/rfc822(<2> multipart/mixed(text/plain(\"x\" 0))))"
         );
         let encoded =
             "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3ViamVjdA==\r\n";
@@ -554,9 +567,9 @@ mod tests {
             Content-Transfer-Encoding: Quoted-Printable (x)\r\nContent-MD5: m\r\nReferences: <1@x>\r\n <2@x>\r\nIn-Reply-To: <2@x>\r\n\r\nx";
         let found = digest(message);
         let part = &found.root;
-        assert_eq!(part.encoding, "quoted-printable");
+        assert_eq!(part.encoding, "Quoted-Printable");
         assert_eq!(part.description.as_deref(), Some(&b"d d"[..]));
-        assert_eq!(part.disposition.as_ref().unwrap().0, "attachment");
+        assert_eq!(part.disposition.as_ref().unwrap().0, "Attachment");
         assert_eq!(part.language, ["en", "de"]);
         assert_eq!(found.references, ["1@x", "2@x"]);
         assert_eq!(found.preview, "", "an attachment is no text of the message");

@@ -5,6 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::digest::Part;
 use super::html::Words;
+use super::mime_params;
 use super::transfer::{self, Decoder};
 
 /// Text that is kept between two pieces besides the needle's length: casemapping works on whole characters,
@@ -124,15 +125,15 @@ impl TextMatcher {
     /// Searches the body of `part`.
     #[must_use]
     pub fn new(part: &Part, needle: &Needle) -> Self {
-        let name = part.params.iter().find(|(name, _)| name == "charset");
-        let name = name.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default();
+        let name = mime_params::find(&part.params, "charset").unwrap_or_default();
+        let name = String::from_utf8_lossy(&name);
         let known = if is_unknown(&name) || is_ascii_label(&name) { None } else { charset(&name) };
         TextMatcher {
             needle: needle.clone(),
             transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
             broken: false,
             charset: known.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
-            html: (part.subtype == "html").then(Words::default),
+            html: part.is_subtype("html").then(Words::default),
             tail: String::new(),
             decoded: Vec::new(),
             found: needle.is_empty(),

@@ -182,9 +182,7 @@ pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
     for device in devices::list(tx, id)? {
         devices::revoke(tx, id, device.id)?;
     }
-    for source in sources::list(tx)?.into_iter().filter(|source| source.account == id) {
-        sources::remove(tx, source.id)?;
-    }
+    sources::forget_all(tx, id)?;
     let mut numbers = bin::Numbering::new(tx, id)?;
     for mailbox in mailboxes::list(tx, id)? {
         mailboxes::discard(tx, &mailbox, &mut numbers)?;

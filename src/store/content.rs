@@ -142,6 +142,35 @@ struct Head {
     frames: Vec<u32>,
 }
 
+/// Reads a content from front to back: what was inflated last is kept, so that each frame is inflated once.
+#[derive(Default)]
+pub struct Reading {
+    head: Option<(EmailId, Head)>,
+    frame: Option<(usize, Vec<u8>)>,
+}
+
+impl Reading {
+    fn head(&mut self, volumes: &dyn VolumeRows, row: &EmailRow) -> Result<&Head, Error> {
+        match &mut self.head {
+            Some((content, _)) if *content == row.content => {}
+            other => {
+                self.frame = None;
+                *other = Some((row.content, head(volumes, row)?));
+            }
+        }
+        self.head.as_ref().map(|(_, head)| head).ok_or_else(|| damaged(row))
+    }
+
+    fn frame(&mut self, volumes: &dyn VolumeRows, row: &EmailRow, n: usize) -> Result<&[u8], Error> {
+        let kept = self.frame.take().filter(|(number, _)| *number == n);
+        let raw = match kept {
+            Some((_, raw)) => raw,
+            None => read_frame(volumes, row, self.head(volumes, row)?, n)?,
+        };
+        Ok(&self.frame.insert((n, raw)).1)
+    }
+}
+
 fn head(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<Head, Error> {
     let value = volumes.get_row(row.content_volume, VolumeTable::Head, &key(row.content))?;
     value.as_deref().and_then(decode_head).ok_or_else(|| damaged(row))
@@ -170,11 +199,22 @@ pub(super) fn read(
     range: Range<u64>,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
+    read_on(volumes, row, &mut Reading::default(), range, out)
+}
+
+/// As [`read`], going on where another range was read.
+pub(super) fn read_on(
+    volumes: &dyn VolumeRows,
+    row: &EmailRow,
+    reading: &mut Reading,
+    range: Range<u64>,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let (start, end) = (range.start, range.end.min(row.size));
     if start >= end {
         return Ok(());
     }
-    let head = head(volumes, row)?;
+    let head = reading.head(volumes, row)?;
     let split = head.header.len() as u64;
     if start < split {
         let part = start as usize..end.min(split) as usize;
@@ -183,7 +223,7 @@ pub(super) fn read(
     let mut at = start.max(split);
     while at < end {
         let n = ((at - split) / FRAME as u64) as usize;
-        let raw = read_frame(volumes, row, &head, n)?;
+        let raw = reading.frame(volumes, row, n)?;
         let first = split + n as u64 * FRAME as u64;
         let part = (at - first) as usize..raw.len().min((end - first) as usize);
         let bytes = raw.get(part).filter(|bytes| !bytes.is_empty()).ok_or_else(|| damaged(row))?;

@@ -90,28 +90,52 @@ pub fn forget(tx: &mut dyn Transaction, source: SourceId, folder: &[u8], base: &
 /// What is called for each file of a folder, with its base name.
 pub type Visit<'a> = dyn FnMut(&[u8], &Imported) -> Result<ControlFlow<()>, Error> + 'a;
 
-/// Visits what is known of a folder's files, by base name, until `visit` breaks.
+/// Visits what is known of a folder's files, by base name, behind `after` if that is given, until `visit`
+/// breaks.
 ///
 /// # Errors
 /// Of reading, or of `visit`.
-pub fn scan(rows: &dyn Rows, source: SourceId, folder: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
-    let low = key(source, folder, b"");
-    let mut high = low.clone();
+pub fn scan(
+    rows: &dyn Rows,
+    source: SourceId,
+    folder: &[u8],
+    after: Option<&[u8]>,
+    visit: &mut Visit<'_>,
+) -> Result<(), Error> {
+    let start = key(source, folder, b"");
+    let mut high = start.clone();
     // Behind the zero that ends the folder.
     if let Some(end) = high.last_mut() {
         *end = 1;
     }
+    // The first key behind `after` is that with a zero behind it.
+    let low = after.map_or_else(|| start.clone(), |after| key(source, folder, &[after, &[0]].concat()));
     rows.scan(Table::Imported, &low, &high, &mut |key, value| {
-        visit(key.get(low.len()..).unwrap_or_default(), &Imported::decode(value)?)
+        visit(key.get(start.len()..).unwrap_or_default(), &Imported::decode(value)?)
     })
 }
 
-/// Drops a slice of what is known of files of sources that were removed. Call again while it says that
-/// there is more.
+/// How many files of a source are known.
+///
+/// # Errors
+/// Of reading.
+pub fn count(rows: &dyn Rows, source: SourceId) -> Result<u64, Error> {
+    let (low, high) = all_of(source.0);
+    let mut count = 0;
+    rows.scan(Table::Imported, &low, &high, &mut |_, _| {
+        count += 1;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
+}
+
+/// Drops a slice of what is known of files of sources that are forgotten, or that were removed more than
+/// [`FORGET_AFTER`] ago. Call again while it says that there is more.
 ///
 /// # Errors
 /// Of reading.
 pub fn sweep(tx: &mut dyn Transaction) -> Result<bool, Error> {
+    sources::expire(tx, FORGET_AFTER)?;
     let mut low = Vec::new();
     loop {
         let mut next = None;
@@ -121,7 +145,7 @@ pub fn sweep(tx: &mut dyn Transaction) -> Result<bool, Error> {
             Ok(ControlFlow::Break(()))
         })?;
         let Some(source) = next else { return Ok(false) };
-        if sources::get(tx, source)?.is_none() {
+        if !sources::is_remembered(tx, source)? {
             let mut budget = SLICE;
             drop_range(tx, Table::Imported, source.0, &mut budget)?;
             return Ok(true);
@@ -164,16 +188,23 @@ mod tests {
         assert_eq!(get(&memory, source, b".Sent", b"1.a").unwrap(), Some(row(2)));
         assert_eq!(get(&memory, source, b".Sent", b"1").unwrap(), None);
         let mut names = Vec::new();
-        scan(&memory, source, b".Sent", &mut |name, _| {
-            names.push(name.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })
-        .unwrap();
-        assert_eq!(names, [b"1.a", b"2.b"]);
+        for after in [None, Some(&b"1.a"[..]), Some(b"2.b")] {
+            scan(&memory, source, b".Sent", after, &mut |name, _| {
+                names.push(name.to_vec());
+                Ok(ControlFlow::Continue(()))
+            })
+            .unwrap();
+        }
+        assert_eq!(names, [b"1.a", b"2.b", b"2.b"]);
+        assert_eq!(count(&memory, source).unwrap(), 4);
         // The other source is none; the first loses nothing.
         while memory.write(|tx| sweep(tx)).unwrap() {}
         assert_eq!(memory.count(Table::Imported), 4);
+        // A removed one is remembered; a forgotten one is not.
         memory.write(|tx| sources::remove(tx, source)).unwrap();
+        while memory.write(|tx| sweep(tx)).unwrap() {}
+        assert_eq!(memory.count(Table::Imported), 4);
+        memory.write(|tx| sources::forget(tx, source)).unwrap();
         while memory.write(|tx| sweep(tx)).unwrap() {}
         assert_eq!(memory.count(Table::Imported), 0);
     }

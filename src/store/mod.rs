@@ -66,6 +66,7 @@ pub use pins::Pin;
 pub use rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use snapshot::Snapshot;
 pub use sweep::{ReclaimReport, SweepReport};
+pub use writer::Pending;
 
 use crate::model::EmailId;
 use budget::{Budget, locked};
@@ -216,8 +217,20 @@ impl Store {
         &self,
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        self.begin(job)?.wait()
+    }
+
+    /// As [`Store::write`], without waiting: the caller prepares its next job while this one is made
+    /// durable. Jobs of one caller are done in the order in which they were begun.
+    ///
+    /// # Errors
+    /// If nothing can be written any more.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Pending<T>, Error> {
         self.inner.shared.check_writable()?;
-        self.inner.shared.queue.write(job)
+        self.inner.shared.queue.begin(job)
     }
 
     /// Calls `listener` for every change, in the order of commits, from the writer's thread: it must not

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::Shared;
 use super::budget::locked;
-use super::content;
+use super::content::{self, HEAD_MAX, Reading};
 use super::database::View;
 use super::emails::{self, EmailRow};
 use super::error::Error;
@@ -43,7 +43,8 @@ impl Snapshot {
         self.with_row(email, |volumes, row| content::digest(volumes, row))
     }
 
-    /// The header block, with the empty line that ends it.
+    /// The header block, with the empty line that ends it; of one that is longer than [`HEAD_MAX`] its start,
+    /// so that no message can make us hold more.
     ///
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading.
@@ -51,7 +52,8 @@ impl Snapshot {
         let mut header = Vec::new();
         self.with_row(email, |volumes, row| {
             header.clear();
-            content::read(volumes, row, 0..u64::from(row.header_len), &mut header)
+            let length = u64::from(row.header_len).min(HEAD_MAX as u64);
+            content::read(volumes, row, 0..length, &mut header)
         })?;
         Ok(header)
     }
@@ -65,6 +67,32 @@ impl Snapshot {
         let result = self.with_row(email, |volumes, row| {
             out.truncate(before);
             content::read(volumes, row, range.clone(), out)
+        });
+        if result.is_err() {
+            out.truncate(before);
+        }
+        result
+    }
+
+    /// As [`Snapshot::read`], for a content that is read piece by piece: `reading` keeps what it inflated.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::read`].
+    pub fn read_on(
+        &self,
+        email: EmailId,
+        reading: &mut Reading,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let before = out.len();
+        let result = self.with_row(email, |volumes, row| {
+            out.truncate(before);
+            let read = content::read_on(volumes, row, reading, range.clone(), out);
+            if read.is_err() {
+                *reading = Reading::default();
+            }
+            read
         });
         if result.is_err() {
             out.truncate(before);

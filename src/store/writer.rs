@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -67,14 +67,29 @@ pub(super) struct Queue {
     drained: Condvar,
 }
 
+/// A job that was handed to the writer.
+#[derive(Debug)]
+#[must_use = "whether it was done is only known once it was waited for"]
+pub struct Pending<T>(Receiver<Result<T, Error>>);
+
+impl<T> Pending<T> {
+    /// Waits until the job is durable and can be read.
+    ///
+    /// # Errors
+    /// As [`super::Store::write`].
+    pub fn wait(self) -> Result<T, Error> {
+        self.0.recv().map_err(|_| Error::Closed)?
+    }
+}
+
 impl Queue {
-    pub(super) fn write<T: Send + 'static>(
+    pub(super) fn begin<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
+    ) -> Result<Pending<T>, Error> {
         let (reply, answer) = sync_channel(1);
         self.push(Item::Job(Box::new(Typed { job: Some(job), value: None, reply })))?;
-        answer.recv().map_err(|_| Error::Closed)?
+        Ok(Pending(answer))
     }
 
     pub(super) fn command<T: Send + 'static>(

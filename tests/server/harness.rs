@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -19,6 +21,9 @@ pub struct Server {
     pub imap: SocketAddr,
 }
 
+/// The user of [`Server::start_as_nobody`].
+const NOBODY: u32 = 65_534;
+
 /// Every account of a test has this password.
 pub const PASSWORD: &str = "correct horse";
 
@@ -26,6 +31,26 @@ impl Server {
     /// A server with these accounts.
     pub fn start(accounts: &[&str]) -> Server {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir().unwrap();
+        for account in accounts {
+            let output = postern(folder.path(), &["account", "add", account, "--password-stdin"], PASSWORD);
+            assert!(output.0, "account add {account}: {}", output.1);
+        }
+        let (child, imaps, imap) = launch(folder.path(), &["--data", "data"]);
+        Server { child, folder, imaps, imap }
+    }
+
+    /// As [`Server::start`], run by a user who may do nothing beyond his own files. Where the tests are not
+    /// run by root, that is whoever runs them.
+    pub fn start_as_nobody(accounts: &[&str]) -> Server {
+        let folder = tempfile::Builder::new().prefix("postern-test-").tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+            std::os::unix::fs::chown(&data, Some(NOBODY), Some(NOBODY)).unwrap();
+            // The built one may lie where nobody else may look.
+            std::fs::copy(binary(), folder.path().join("postern")).unwrap();
+        }
         for account in accounts {
             let output = postern(folder.path(), &["account", "add", account, "--password-stdin"], PASSWORD);
             assert!(output.0, "account add {account}: {}", output.1);
@@ -124,7 +149,12 @@ impl Drop for Server {
 
 fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
-    let mut child = Command::new(binary())
+    let own = folder.join("postern");
+    let mut command = Command::new(if own.exists() { own.clone() } else { binary() });
+    if own.exists() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let mut child = command
         .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(arguments)
         .current_dir(folder)
@@ -191,12 +221,17 @@ impl Client {
         self.reader.get_mut().write_all(bytes).is_ok()
     }
 
-    /// One response with its literals, without the last line end; `None` at the end of the stream.
+    /// One response with its literals, without the last line end; `None` at the end of the stream, and for half a
+    /// response before it.
     pub fn response(&mut self) -> Option<Vec<u8>> {
         let mut response = Vec::new();
         loop {
             let start = response.len();
             if self.reader.read_until(b'\n', &mut response).ok()? == 0 {
+                return None;
+            }
+            if !response.ends_with(b"\n") {
+                // A server that was killed stops anywhere.
                 return None;
             }
             let line = response[start..].strip_suffix(b"\r\n").expect("a line ends in CRLF");

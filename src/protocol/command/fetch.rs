@@ -116,6 +116,8 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Parsed<()> {
         }
         "BINARY.SIZE" => Item::BinarySize { path: bracketed_path(cursor)? },
         "RFC822" => legacy(SectionText::Whole, false, "RFC822"),
+        // What Outlook sends: no RFC has it ([MS-STANOIMAP] 8e9492b1).
+        "RFC822.PEEK" => legacy(SectionText::Whole, true, "RFC822"),
         "RFC822.HEADER" => legacy(SectionText::Header, true, "RFC822.HEADER"),
         "RFC822.TEXT" => legacy(SectionText::Text, false, "RFC822.TEXT"),
         _ => return add_macro(&name, items),

@@ -1,4 +1,5 @@
-//! BODY and BODYSTRUCTURE (RFC 9051 §7.5.2).
+//! BODY and BODYSTRUCTURE (RFC 9051 §7.5.2). Types, parameters and encodings are told in the case that the
+//! message has them in: clients compare them in any (RFC 2045 §5.1).
 
 use super::{Writer, envelope};
 use crate::mail::digest::{Params, Part, PartContent};
@@ -17,7 +18,7 @@ fn write_part(w: &mut Writer<'_>, part: &Part, extended: bool, depth: usize) {
         PartContent::Multipart(parts) if depth < DEEPEST && !parts.is_empty() => {
             parts.iter().for_each(|inner| write_part(w, inner, extended, depth + 1));
             w.raw(b" ");
-            w.string(part.subtype.to_uppercase().as_bytes());
+            w.string(part.subtype.as_bytes());
             if extended {
                 w.raw(b" ");
                 params(w, &part.params);
@@ -41,9 +42,8 @@ fn write_part(w: &mut Writer<'_>, part: &Part, extended: bool, depth: usize) {
 fn leaf(w: &mut Writer<'_>, part: &Part, extended: bool) {
     // A message that is encoded has no parts that could be numbered, and the grammar has no other form for
     // message/rfc822; a multipart without parts has none at all.
-    let opaque = part.media_type == "multipart"
-        || part.media_type == "message" && matches!(part.subtype.as_str(), "rfc822" | "global");
-    let text = part.media_type == "text";
+    let opaque = part.is_type("multipart") || part.is_message();
+    let text = part.is_type("text");
     if opaque {
         fields(w, part, "application", "octet-stream");
     } else {
@@ -57,9 +57,9 @@ fn leaf(w: &mut Writer<'_>, part: &Part, extended: bool) {
 
 /// Type to size: what all single parts begin with.
 fn fields(w: &mut Writer<'_>, part: &Part, media_type: &str, subtype: &str) {
-    w.string(media_type.to_uppercase().as_bytes());
+    w.string(media_type.as_bytes());
     w.raw(b" ");
-    w.string(subtype.to_uppercase().as_bytes());
+    w.string(subtype.as_bytes());
     w.raw(b" ");
     params(w, &part.params);
     w.raw(b" ");
@@ -67,7 +67,7 @@ fn fields(w: &mut Writer<'_>, part: &Part, media_type: &str, subtype: &str) {
     w.raw(b" ");
     w.nstring(part.description.as_deref());
     w.raw(b" ");
-    w.string(part.encoding.to_uppercase().as_bytes());
+    w.string(part.encoding.as_bytes());
     w.raw(format!(" {}", part.body.end.saturating_sub(part.body.start)).as_bytes());
 }
 
@@ -84,7 +84,7 @@ fn tail(w: &mut Writer<'_>, part: &Part) {
     match &part.disposition {
         Some((disposition, parameters)) => {
             w.raw(b" (");
-            w.string(disposition.to_uppercase().as_bytes());
+            w.string(disposition.as_bytes());
             w.raw(b" ");
             params(w, parameters);
             w.raw(b")");
@@ -115,7 +115,7 @@ fn params(w: &mut Writer<'_>, params: &Params) {
     }
     for (n, (name, value)) in params.iter().enumerate() {
         w.raw(if n == 0 { b"(" } else { b" " });
-        w.string(name.to_uppercase().as_bytes());
+        w.string(name.as_bytes());
         w.raw(b" ");
         w.string(value);
     }
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn examples_of_the_rfc() {
-        let plain = "\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 2279 48";
+        let plain = "\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 2279 48";
         assert_eq!(written(&text(48, 2279), false), format!("({plain})"));
         assert_eq!(written(&text(48, 2279), true), format!("({plain} NIL NIL NIL NIL)"));
         let mut attached = text(73, 4554);
@@ -162,9 +162,9 @@ mod tests {
             ..Part::default()
         };
         let found = written(&mixed, true);
-        assert!(found.contains("(\"ATTACHMENT\" (\"FILENAME\" \"x\"))"));
-        assert!(found.ends_with("\"MIXED\" (\"BOUNDARY\" \"b\") NIL (\"en\" \"de\") NIL)"), "{found}");
-        assert!(written(&mixed, false).ends_with("\"MIXED\")"));
+        assert!(found.contains("(\"attachment\" (\"filename\" \"x\"))"));
+        assert!(found.ends_with("\"mixed\" (\"boundary\" \"b\") NIL (\"en\" \"de\") NIL)"), "{found}");
+        assert!(written(&mixed, false).ends_with("\"mixed\")"));
     }
 
     #[test]
@@ -178,10 +178,10 @@ mod tests {
             content: PartContent::Message(Box::new((Envelope::default(), text(1, 3)))),
             ..Part::default()
         };
-        let wanted = "(\"MESSAGE\" \"RFC822\" NIL NIL NIL \"7BIT\" 50 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
-                      (\"TEXT\" \"PLAIN\" (\"CHARSET\" \"us-ascii\") NIL NIL \"7BIT\" 3 1) 9)";
+        let wanted = "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 50 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
+                      (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 1) 9)";
         assert_eq!(written(&message, false), wanted);
         let opaque = Part { content: PartContent::Leaf, encoding: "base64".into(), ..message };
-        assert!(written(&opaque, false).starts_with("(\"APPLICATION\" \"OCTET-STREAM\""));
+        assert!(written(&opaque, false).starts_with("(\"application\" \"octet-stream\""));
     }
 }

@@ -172,8 +172,8 @@ impl<'w, 'a> Fetch<'w, 'a> {
         legacy: Option<&'static str>,
         bytes: &[u8],
     ) {
-        self.section_name(section, origin, legacy);
-        self.w.literal(bytes);
+        self.section_head(section, origin, legacy, bytes.len() as u64);
+        self.w.raw(bytes);
     }
 
     /// A section that is not there.
@@ -191,7 +191,16 @@ impl<'w, 'a> Fetch<'w, 'a> {
         len: u64,
     ) {
         self.section_name(section, origin, legacy);
-        self.w.raw(format!("{{{len}}}\r\n").as_bytes());
+        self.announce(len, false);
+    }
+
+    /// Announces a literal. Nothing is a quoted string: Apple's parser waits for more bytes after `{0}`.
+    fn announce(&mut self, len: u64, literal8: bool) {
+        if len == 0 {
+            self.w.raw(b"\"\"");
+        } else {
+            self.w.raw(format!("{}{{{len}}}\r\n", if literal8 { "~" } else { "" }).as_bytes());
+        }
     }
 
     fn binary_name(&mut self, path: &[u32], origin: Option<u64>) {
@@ -203,10 +212,10 @@ impl<'w, 'a> Fetch<'w, 'a> {
         self.w.raw(b" ");
     }
 
-    /// A decoded part of `len` bytes, which the caller must write next; as literal8 if it may hold NUL.
+    /// A decoded part of `len` bytes, which the caller must write next; as literal8 if it holds NUL.
     pub fn binary_head(&mut self, path: &[u32], origin: Option<u64>, len: u64, literal8: bool) {
         self.binary_name(path, origin);
-        self.w.raw(format!("{}{{{len}}}\r\n", if literal8 { "~" } else { "" }).as_bytes());
+        self.announce(len, literal8);
     }
 
     /// A part that is not there.
@@ -243,7 +252,11 @@ mod tests {
         let first = fetch.leave();
         w.raw(b"hi");
         let mut fetch = Fetch::resume(&mut w, first);
-        fetch.binary_head(&[1, 2], None, 0, true);
+        fetch.binary_head(&[1, 2], None, 1, true);
+        let first = fetch.leave();
+        w.raw(b"\0");
+        let mut fetch = Fetch::resume(&mut w, first);
+        fetch.binary_head(&[1, 3], Some(7), 0, true);
         fetch.binary_size(&[3], 9);
         let text = Section { path: vec![], what: SectionText::Text };
         fetch.section_nil(&text, None, Some("RFC822.TEXT"));
@@ -251,8 +264,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "* 12 FETCH (UID 5 FLAGS (\\Seen) MODSEQ (7) INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" \
-             RFC822.SIZE 44827 BODY[1.HEADER.FIELDS (DATE \"x]\")]<0> {2}\r\nhi BINARY[1.2] ~{0}\r\n \
-             BINARY.SIZE[3] 9 RFC822.TEXT NIL)\r\n"
+             RFC822.SIZE 44827 BODY[1.HEADER.FIELDS (DATE \"x]\")]<0> {2}\r\nhi BINARY[1.2] ~{1}\r\n\0 \
+             BINARY[1.3]<7> \"\" BINARY.SIZE[3] 9 RFC822.TEXT NIL)\r\n"
         );
     }
 }
