@@ -13,7 +13,7 @@ use futures_lite::StreamExt;
 use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
-use crate::actions::{self, Context, Running, storage};
+use crate::actions::{self, Context, Running, forecast, storage};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::remembered::Remembered;
@@ -33,7 +33,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(5);
 /// How often the host's names and addresses and the certificate's end are looked at: a Pi gets its address,
 /// and the time, a little after its services have started.
-const CERTIFICATE: Duration = Duration::from_secs(60);
+const EACH_MINUTE: Duration = Duration::from_secs(60);
 /// How often the store is swept, the first time after this since the start.
 const DAILY: Duration = Duration::from_secs(86_400);
 
@@ -351,13 +351,17 @@ async fn upkeep(context: Context) {
     loop {
         Timer::after(TICK).await;
         context.hasher.release_if_idle();
-        if looked.elapsed() >= CERTIFICATE {
+        if looked.elapsed() >= EACH_MINUTE {
             looked = Instant::now();
             let certificates = Arc::clone(&context.certificates);
             match smol::unblock(move || certificates.renew_if_needed(now())).await {
                 Ok(true) => tracing::info!("the certificate was renewed"),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),
+            }
+            let store = context.store.clone();
+            if let Err(error) = smol::unblock(move || forecast::sample(&store, now())).await {
+                tracing::debug!(%error, "the day's sample of the store's size");
             }
         }
         if daily.elapsed() >= DAILY {

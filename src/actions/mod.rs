@@ -5,6 +5,7 @@ pub mod account;
 pub mod administrator;
 pub mod certificate;
 pub mod device;
+pub mod forecast;
 pub mod health;
 pub mod mailbox;
 pub mod source;

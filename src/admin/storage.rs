@@ -10,7 +10,7 @@ use super::Shared;
 use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{status, storage, words};
+use crate::actions::{forecast, status, storage, words};
 
 #[derive(Template)]
 #[template(path = "storage.html")]
@@ -22,6 +22,7 @@ struct Storage {
     volumes: u64,
     journal: String,
     free: String,
+    full_in: String,
     written: String,
     syncs: u64,
     read_only: Option<String>,
@@ -36,8 +37,9 @@ struct Row {
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    let info = match shared.act(status::read).await {
-        Ok(info) => info,
+    let read = shared.act(|context| Ok((status::read(context)?, forecast::days_left(context)?))).await;
+    let (info, days_left) = match read {
+        Ok(read) => read,
         Err(failure) => return page::failed(&failure),
     };
     let accounts = info.accounts.into_iter().map(|account| Row {
@@ -54,6 +56,11 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
         volumes: info.storage.volumes,
         journal: words::bytes(info.storage.journal),
         free: words::bytes(info.storage.free),
+        full_in: match days_left {
+            Some(days) if days < 60 => format!("in {days} days"),
+            Some(days) => format!("in {} months", days / 30),
+            None => "not in sight".to_owned(),
+        },
         written: words::bytes(info.storage.written),
         syncs: info.storage.syncs,
         read_only: info.storage.read_only,
