@@ -100,7 +100,7 @@ fn frame(bytes: &[u8], limit: usize, cut: &mut dyn FnMut() -> usize) -> Vec<Seen
                 }
                 seen.push(Seen::Streamed(bytes));
             }
-            let Some(event) = framer.next() else { break };
+            let Some(event) = framer.next_event() else { break };
             if let Event::Literal(head) = &event {
                 match head.len % 4 {
                     0 => {

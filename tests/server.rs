@@ -5,6 +5,8 @@
 mod command_line;
 #[path = "server/demo.rs"]
 mod demo;
+// Other test binaries use what this one does not.
+#[allow(dead_code)]
 #[path = "server/harness.rs"]
 mod harness;
 #[path = "server/import.rs"]

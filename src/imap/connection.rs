@@ -132,7 +132,7 @@ impl Connection {
         let mut interrupt = std::pin::pin!(interrupt);
         let mut patience = std::pin::pin!(Timer::after(patience));
         loop {
-            if let Some(event) = self.framer.next() {
+            if let Some(event) = self.framer.next_event() {
                 return Input::Event(event);
             }
             if self.flush().await.is_err() {

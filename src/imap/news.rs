@@ -137,7 +137,7 @@ pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(),
                         next = Some(record.uid.get());
                         return Ok(ControlFlow::Break(()));
                     }
-                    records.push(record.clone());
+                    records.push(*record);
                     Ok(ControlFlow::Continue(()))
                 })?;
                 let left = next.map(|next| wanted.intersection(&std::iter::once(next..=u32::MAX).collect()));

@@ -85,7 +85,7 @@ mod tests {
         assert!(fits("a/%", "a/b") && !fits("a/%", "a/b/c") && !fits("a/%", "a"));
         assert!(fits("%/b", "a/b") && fits("*b", "a/b") && !fits("%b", "a/b"));
         assert!(fits("a*", "a") && fits("a%", "a") && fits("*a*", "bab"));
-        assert!(fits("inbox", "INBOX") && fits("iNbOx/x", "INBOX/x") && fits("inb%", "INBOX") == false);
+        assert!(fits("inbox", "INBOX") && fits("iNbOx/x", "INBOX/x") && !fits("inb%", "INBOX"));
         assert!(fits("%*%", "a/b") && !fits("", "a") && !fits("a", "ab"));
         assert!(fits("日%", "日本"));
         assert!(fits("Entwu\u{308}rfe", "Entwürfe"));

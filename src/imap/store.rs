@@ -92,7 +92,7 @@ async fn answer(session: &mut Session, uids: UidSet, uid: bool, silent: bool) ->
             let mut records: Vec<Record> = Vec::new();
             messages::scan(snapshot, mailbox, first..=last, &mut |record| {
                 if uids.contains(record.uid.get()) {
-                    records.push(record.clone());
+                    records.push(*record);
                 }
                 Ok(std::ops::ControlFlow::Continue(()))
             })?;

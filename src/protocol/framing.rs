@@ -161,7 +161,7 @@ impl Framer {
     }
 
     /// The next event; `None` until more is pushed.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         loop {
             match self.state {
                 State::Deciding { .. } | State::Streaming { .. } => return None,
@@ -462,11 +462,11 @@ mod tests {
     fn lines_are_commands() {
         let mut framer = Framer::new();
         framer.push(b"a1 NOOP\r\na2 NO");
-        assert_eq!(framer.next(), command("a1 NOOP"));
-        assert_eq!(framer.next(), None);
+        assert_eq!(framer.next_event(), command("a1 NOOP"));
+        assert_eq!(framer.next_event(), None);
         framer.push(b"OP\n\r\na3 NOOP\r\n");
-        assert_eq!(framer.next(), command("a2 NOOP"));
-        assert_eq!(framer.next(), command("a3 NOOP"));
+        assert_eq!(framer.next_event(), command("a2 NOOP"));
+        assert_eq!(framer.next_event(), command("a3 NOOP"));
         assert_eq!(framer.buffered(), 0);
     }
 
@@ -478,7 +478,7 @@ mod tests {
             let (mut commands, mut literals) = (Vec::new(), 0);
             for piece in bytes.chunks(chunk) {
                 framer.push(piece);
-                while let Some(event) = framer.next() {
+                while let Some(event) = framer.next_event() {
                     match event {
                         Event::Literal(head) => {
                             literals += 1;
@@ -498,38 +498,41 @@ mod tests {
     fn streamed_literals_and_what_follows() {
         let mut framer = Framer::new();
         framer.push(b"a APPEND x {5+}\r\n");
-        assert!(matches!(framer.next(), Some(Event::Literal(LiteralHead { len: 5, non_sync: true, .. }))));
+        assert!(matches!(
+            framer.next_event(),
+            Some(Event::Literal(LiteralHead { len: 5, non_sync: true, .. }))
+        ));
         framer.stream();
         framer.push(b"hel");
-        assert_eq!(framer.next(), None);
+        assert_eq!(framer.next_event(), None);
         assert_eq!(framer.take(2), b"he");
         assert_eq!(framer.take(9), b"l");
         framer.push(b"lo (\\Seen) ~{1+}\r\n");
         assert_eq!(framer.take(9), b"lo");
-        let Some(Event::Literal(head)) = framer.next() else { panic!() };
+        let Some(Event::Literal(head)) = framer.next_event() else { panic!() };
         assert_eq!((head.so_far.as_slice(), head.binary), (&b" (\\Seen) ~{1+}"[..], true));
         framer.stream();
         framer.push(b"!\r\nb NOOP\r\n");
         assert_eq!(framer.take(9), b"!");
-        assert_eq!(framer.next(), Some(Event::Line(Vec::new())));
-        assert_eq!(framer.next(), command("b NOOP"));
+        assert_eq!(framer.next_event(), Some(Event::Line(Vec::new())));
+        assert_eq!(framer.next_event(), command("b NOOP"));
     }
 
     #[test]
     fn refused_literals_are_thrown_away() {
         let mut framer = Framer::new();
         framer.push(b"a X {9000+}\r\n");
-        assert!(matches!(framer.next(), Some(Event::Literal(_))));
+        assert!(matches!(framer.next_event(), Some(Event::Literal(_))));
         assert!(!framer.accept());
         assert!(framer.refuse());
         framer.push(&vec![b'\n'; 9000]);
         framer.push(b" {3+}\r\nabc d\r\nb NOOP\r\nc X {9000}\r\nd NOOP\r\n");
-        assert_eq!(framer.next(), command("b NOOP"));
-        assert!(matches!(framer.next(), Some(Event::Literal(_))));
+        assert_eq!(framer.next_event(), command("b NOOP"));
+        assert!(matches!(framer.next_event(), Some(Event::Literal(_))));
         assert!(framer.refuse());
-        assert_eq!(framer.next(), command("d NOOP"));
+        assert_eq!(framer.next_event(), command("d NOOP"));
         framer.push(b"e X {99999999999+}\r\n");
-        assert!(matches!(framer.next(), Some(Event::Literal(_))));
+        assert!(matches!(framer.next_event(), Some(Event::Literal(_))));
         assert!(!framer.refuse());
         framer.discard_rest();
     }
@@ -541,13 +544,13 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..100 {
             framer.push(&[b'x'; 1000]);
-            answers.extend(framer.next());
+            answers.extend(framer.next_event());
         }
         let [Event::Invalid(problem)] = answers.as_slice() else { panic!("{answers:?}") };
         assert_eq!((problem.tag().unwrap().as_str(), problem.is_fatal()), ("tag", false));
         assert!(framer.buffer.capacity() < 128 * 1024);
         framer.push(b"\r\nb NOOP\r\n");
-        assert_eq!(framer.next(), command("b NOOP"));
+        assert_eq!(framer.next_event(), command("b NOOP"));
     }
 
     #[test]
@@ -565,8 +568,8 @@ mod tests {
         let mut framer = Framer::new();
         framer.expect_line();
         framer.push(b"DONE\r\na NOOP\r\n");
-        assert_eq!(framer.next(), Some(Event::Line(b"DONE".to_vec())));
-        assert_eq!(framer.next(), command("a NOOP"));
+        assert_eq!(framer.next_event(), Some(Event::Line(b"DONE".to_vec())));
+        assert_eq!(framer.next_event(), command("a NOOP"));
     }
 
     #[test]
@@ -582,7 +585,7 @@ mod tests {
                 let piece: Vec<u8> =
                     (0..random() % 30).map(|_| b"a {}+~\"\\\r\n019"[random() as usize % 12]).collect();
                 framer.push(&piece);
-                while let Some(event) = framer.next() {
+                while let Some(event) = framer.next_event() {
                     if matches!(event, Event::Literal(_)) {
                         match random() % 3 {
                             0 => framer.stream(),

@@ -177,6 +177,7 @@ fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) 
         }
         line.clear();
     }
+    let _ = child.wait();
     let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
     panic!("the server did not start:\n{log}");
 }
