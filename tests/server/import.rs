@@ -288,7 +288,8 @@ fn flags_keywords_and_the_delivery_time_are_kept() {
         let told = line.split_once("FLAGS (").unwrap().1.split_once(')').unwrap().0;
         let mut told: Vec<_> = told.split_whitespace().filter(|flag| *flag != "\\Recent").collect();
         let mut flags = flags.to_vec();
-        (told.sort_unstable(), flags.sort_unstable());
+        told.sort_unstable();
+        flags.sort_unstable();
         assert_eq!(told, flags, "{line}");
     }
 }
