@@ -9,6 +9,8 @@ mod demo;
 #[allow(dead_code)]
 #[path = "server/harness.rs"]
 mod harness;
+#[path = "server/hostile.rs"]
+mod hostile;
 #[path = "server/import.rs"]
 mod import;
 #[path = "server/lifecycle.rs"]

@@ -6,8 +6,10 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_rustls::TlsAcceptor;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future};
 use smol::Timer;
@@ -21,6 +23,13 @@ pub const CHUNK: usize = 64 * 1024;
 const READ: usize = 16 * 1024;
 /// A client that takes nothing for so long is gone.
 const WRITE_STALL: Duration = Duration::from_secs(300);
+/// A command longer than this is a large one: a UID set of a million ranges takes 50 MB while it is read. Large
+/// ones are taken one at a time, so that fifty clients with such sets need no more memory than one.
+const LARGE: usize = 64 * 1024;
+/// Large commands at a time.
+const LARGE_AT_A_TIME: usize = 1;
+/// Who sends a large command has so long for the rest of it: others may wait for their turn.
+const LARGE_PATIENCE: Duration = Duration::from_secs(60);
 /// A TLS handshake takes no longer.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
@@ -36,6 +45,19 @@ pub struct Connection {
     out: Vec<u8>,
     peer: SocketAddr,
     encrypted: bool,
+    turns: Turns,
+    /// Held while a large command is read and served.
+    turn: Option<SemaphoreGuardArc>,
+}
+
+/// Who may send a large command.
+#[derive(Clone, Debug)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Turns(Arc::new(Semaphore::new(LARGE_AT_A_TIME)))
+    }
 }
 
 /// What a wait for input ended with.
@@ -54,7 +76,7 @@ pub enum Input {
 impl Connection {
     /// A connection as accepted, without TLS.
     #[must_use]
-    pub fn plain(socket: TcpStream, peer: SocketAddr) -> Self {
+    pub fn plain(socket: TcpStream, peer: SocketAddr, turns: Turns) -> Self {
         Connection {
             stream: Some(Box::pin(socket.clone())),
             socket,
@@ -62,6 +84,8 @@ impl Connection {
             out: Vec::new(),
             peer,
             encrypted: false,
+            turns,
+            turn: None,
         }
     }
 
@@ -131,6 +155,10 @@ impl Connection {
     pub async fn next_or(&mut self, patience: Duration, interrupt: impl Future<Output = ()>) -> Input {
         let mut interrupt = std::pin::pin!(interrupt);
         let mut patience = std::pin::pin!(Timer::after(patience));
+        if self.framer.held() <= LARGE {
+            // The large command before this has been served.
+            self.turn = None;
+        }
         loop {
             if let Some(event) = self.framer.next_event() {
                 return Input::Event(event);
@@ -138,8 +166,17 @@ impl Connection {
             if self.flush().await.is_err() {
                 return Input::Closed;
             }
+            let wants_turn = self.turn.is_none() && self.framer.held() > LARGE;
+            if wants_turn {
+                patience.set(Timer::after(LARGE_PATIENCE));
+            }
             let outcome = {
-                let read = async { self.receive().await.map_or(Input::Closed, |()| Input::Interrupted) };
+                let read = async {
+                    if wants_turn {
+                        self.turn = Some(self.turns.0.acquire_arc().await);
+                    }
+                    self.receive().await.map_or(Input::Closed, |()| Input::Interrupted)
+                };
                 let read = async { (true, read.await) };
                 let stop = async { (interrupt.as_mut().await, Input::Interrupted).1 };
                 let late = async { (patience.as_mut().await, Input::TimedOut).1 };

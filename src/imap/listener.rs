@@ -60,7 +60,7 @@ impl Imap {
                 None => return,
                 Some(Ok((socket, peer))) => {
                     let _ = socket.set_nodelay(true);
-                    let connection = Connection::plain(socket, peer);
+                    let connection = Connection::plain(socket, peer, self.shared.turns.clone());
                     let session = begin(Arc::clone(&self.shared), connection, kind, shutdown.clone());
                     self.shared.executor.spawn(session).detach();
                 }

@@ -84,6 +84,7 @@ pub struct Shared {
     pub started: Instant,
     /// When this run began, in seconds since 1970: what was delivered before is not `\Recent`.
     pub started_unix: i64,
+    turns: connection::Turns,
     executor: Arc<smol::Executor<'static>>,
     listener: ListenerId,
 }
@@ -114,6 +115,7 @@ impl Imap {
             sign_of_life: options.sign_of_life,
             started: Instant::now(),
             started_unix: now.map_or(0, |since| since.as_secs() as i64),
+            turns: connection::Turns::default(),
             executor: options.executor,
             listener,
         };

@@ -303,13 +303,18 @@ impl Session {
 
     async fn on_event(&mut self, event: Event) {
         match event {
-            Event::Command(bytes) => match command::parse(&bytes, self.command_dialect()) {
-                Ok(tagged) => {
-                    self.bad_in_a_row = 0;
-                    self.execute(tagged).await;
+            Event::Command(bytes) => {
+                let parsed = command::parse(&bytes, self.command_dialect());
+                // It may be large, and the command may take long.
+                drop(bytes);
+                match parsed {
+                    Ok(tagged) => {
+                        self.bad_in_a_row = 0;
+                        self.execute(tagged).await;
+                    }
+                    Err(error) => self.refuse_bad(error.tag.as_ref(), error.code(), &error.text),
                 }
-                Err(error) => self.refuse_bad(error.tag.as_ref(), error.code(), &error.text),
-            },
+            }
             Event::Literal(head) => self.on_literal(head).await,
             // Only a handler that asked for a line is given one; here it would be an answer to nothing.
             Event::Line(_) => self.refuse_bad(None, None, "This is no command"),
@@ -329,17 +334,22 @@ impl Session {
         if logged_in && append::is_append(&head.so_far) {
             return append::run(self, head).await;
         }
-        if self.io.framer.accept() {
+        let tag = command::tag_of(&head.so_far);
+        if tag.is_some() && self.io.framer.accept() {
             if !head.non_sync {
                 response::continuation(&mut self.writer(), "Go on");
             }
             return;
         }
-        let tag = command::tag_of(&head.so_far);
-        if self.io.framer.refuse() {
-            self.refuse_bad(tag.as_ref(), Some(Code::TooBig), "The literal is longer than a command may be");
-        } else {
-            self.bye(Some(Code::TooBig), "The literal is far too long");
+        if !self.io.framer.refuse() {
+            return self.bye(Some(Code::TooBig), "The literal is far too long");
+        }
+        match tag {
+            Some(tag) => {
+                let text = "The literal is longer than a command may be";
+                self.refuse_bad(Some(&tag), Some(Code::TooBig), text);
+            }
+            None => self.refuse_bad(None, None, "A command begins with a tag"),
         }
     }
 

@@ -19,6 +19,9 @@ use crate::store::{Error, Rows};
 /// again, which does no harm.
 const OWN_CHANGES: usize = 64;
 
+/// A set of more ranges is compared with the whole list: looking each up decodes a chunk of the list.
+const MANY_RANGES: usize = 1_000;
+
 /// The selected mailbox as the client knows it.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -190,7 +193,11 @@ impl View {
     #[must_use]
     pub fn by_uid(&self, set: &SequenceSet) -> UidSet {
         let last = self.uids.last().map_or(0, Uid::get);
-        self.uids.select_uids(&set.resolve(last)).map(|(_, uid)| uid).collect()
+        let named = set.resolve(last);
+        if named.ranges().len() > MANY_RANGES {
+            return self.uids.to_set().intersection(&named);
+        }
+        self.uids.select_uids(&named).map(|(_, uid)| uid).collect()
     }
 
     /// Reads what has happened since `seen`.

@@ -255,11 +255,19 @@ impl UidSet {
 
 impl FromIterator<RangeInclusive<u32>> for UidSet {
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u32>>>(ranges: I) -> Self {
-        let mut ranges: Vec<_> = ranges.into_iter().collect();
+        let ranges = ranges.into_iter().map(|range| (*range.start()).max(1)..=*range.end());
+        let mut ranges: Vec<_> = ranges.filter(|range| range.start() <= range.end()).collect();
         ranges.sort_unstable_by_key(|range| *range.start());
-        let mut set = UidSet::new();
-        ranges.into_iter().for_each(|range| set.insert_range(range));
-        set
+        // In place: a client's set may have a million ranges.
+        ranges.dedup_by(|next, kept| {
+            let goes_on = *next.start() <= kept.end().saturating_add(1);
+            if goes_on {
+                *kept = *kept.start()..=(*kept.end()).max(*next.end());
+            }
+            goes_on
+        });
+        ranges.shrink_to_fit();
+        UidSet { ranges }
     }
 }
 

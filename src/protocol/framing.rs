@@ -160,6 +160,12 @@ impl Framer {
         self.buffer.len() - self.start
     }
 
+    /// Bytes that are kept until their command is whole.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.command.len() + self.buffered()
+    }
+
     /// The next event; `None` until more is pushed.
     pub fn next_event(&mut self) -> Option<Event> {
         loop {
