@@ -8,6 +8,7 @@ pub mod device;
 pub mod forecast;
 pub mod health;
 pub mod mailbox;
+pub mod import;
 pub mod source;
 pub mod status;
 pub mod storage;

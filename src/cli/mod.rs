@@ -5,6 +5,7 @@ mod cert;
 mod demo;
 mod demo_mail;
 mod device;
+mod import;
 mod output;
 mod owner;
 mod perform;
@@ -13,6 +14,7 @@ mod serve;
 mod setup_link;
 mod source;
 mod status;
+mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +66,8 @@ enum Command {
     /// Watched Maildirs, from which mail is imported
     #[command(subcommand)]
     Source(source::Command),
+    /// Bring old mail in: Maildirs, mbox files, messages, Google Takeouts, archives of these
+    Import(import::Arguments),
     /// The certificate that devices see
     #[command(subcommand)]
     Cert(cert::Command),
@@ -162,6 +166,7 @@ pub fn run() -> ExitCode {
         Command::Account(command) => account::run(global, command),
         Command::Device(command) => device::run(global, command),
         Command::Source(command) => source::run(global, command),
+        Command::Import(command) => import::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
         Command::SetupLink => setup_link::run(global),

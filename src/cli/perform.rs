@@ -15,9 +15,9 @@ use crate::store::{self, Error, Store};
 use crate::tls::Certificates;
 
 /// A server that starts, or another command, holds the store for a moment: so long it is tried again.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// And so often.
-const PAUSE: Duration = Duration::from_millis(50);
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// Does it, wherever.
 pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failure> {
@@ -34,7 +34,8 @@ pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failu
             Err(error) => return Err(Failure::new(error)),
         }
         if direct.is_none() {
-            direct = Some(prepare(&config, &request)?);
+            let begins = matches!(request, Request::AccountAdd { .. });
+            direct = Some(prepare(&config, begins)?);
         }
         match server::open_store(&config.data, direct.take().flatten()) {
             Err(server::Error::Store(Error::Locked(_))) if since.elapsed() < PATIENCE => {
@@ -46,11 +47,10 @@ pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failu
 }
 
 /// Becomes the owner of the data folder. A folder without a store is most likely another than was meant.
-fn prepare(config: &Config, request: &Request) -> Result<Option<Remembered>, Failure> {
+pub(super) fn prepare(config: &Config, begins: bool) -> Result<Option<Remembered>, Failure> {
     serve::start_log(LogLevel::Warn);
     let remembered = server::remembered(config)?;
     owner::become_owner(&config.data)?;
-    let begins = matches!(request, Request::AccountAdd { .. });
     if !begins && !store::exists(&config.data) {
         return Err(Failure::new(format!(
             "there is no store in {}: name its folder with --data, or begin one with `postern account add`",

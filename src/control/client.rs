@@ -44,7 +44,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, Error> {
     }
 }
 
-fn connect(path: &Path) -> Result<UnixStream, Error> {
+pub(super) fn connect(path: &Path) -> Result<UnixStream, Error> {
     let found = socket::reach(path).and_then(|reachable| UnixStream::connect(&reachable.path));
     found.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Error::NotRunning,

@@ -38,6 +38,8 @@ pub enum Request {
         #[serde(default)]
         forget: bool,
     },
+    /// Takes messages in, which follow as frames (`transfer`).
+    Import { account: Option<String>, mailbox: Option<String> },
     /// Everything at a glance.
     Status,
     /// The certificate.
@@ -58,6 +60,8 @@ pub enum Request {
 #[allow(missing_docs)]
 pub enum Answer {
     Done,
+    /// Frames may follow.
+    Ready,
     Accounts(Vec<account::Info>),
     DeviceAdded(device::Added),
     Devices(Vec<device::Info>),

@@ -3,9 +3,11 @@
 //! One request a connection: a line of JSON each way. Who may connect is what the socket's mode says.
 
 pub mod client;
+mod frame;
 pub mod message;
 pub mod server;
 mod socket;
+pub mod transfer;
 
 use crate::actions::{
     Context, Failure, account, administrator, certificate, device, source, status, storage,
@@ -52,6 +54,9 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
         Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
+        Request::Import { .. } => {
+            return Err(Failure::Invalid("this needs a connection that stays open".to_owned()));
+        }
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })
 }

@@ -29,6 +29,14 @@ pub fn decode(bytes: &[u8]) -> Level {
     level
 }
 
+/// Text that is no name on a disk: only what a mailbox name must not hold is escaped.
+#[must_use]
+pub fn plain(text: &str) -> Level {
+    let mut level = Level { text: String::with_capacity(text.len()), escaped: false };
+    level.push(text);
+    level
+}
+
 impl Level {
     fn push(&mut self, text: &str) {
         for c in text.chars() {

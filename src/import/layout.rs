@@ -98,10 +98,17 @@ pub fn discover(root: &Path, except: Option<&Path>) -> io::Result<Found> {
             Err(error) => unreadable.push((path, error)),
         }
     }
-    walk.maildirs.sort();
-    let layout = layout_of(&walk.maildirs);
-    let folders = walk.maildirs.into_iter().map(|path| name(layout, path)).collect();
+    let (layout, folders) = named(walk.maildirs);
     Ok(Found { layout, folders, others: walk.others, unreadable, too_many })
+}
+
+/// Names folders by their paths below a root.
+#[must_use]
+pub fn named(mut paths: Vec<PathBuf>) -> (Layout, Vec<Folder>) {
+    paths.sort();
+    let layout = layout_of(&paths);
+    let folders = paths.into_iter().map(|path| name(layout, path)).collect();
+    (layout, folders)
 }
 
 struct Walk<'a> {

@@ -66,6 +66,13 @@ pub fn seconds(name: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// The file's size, where the name tells it.
+#[must_use]
+pub fn told_size(name: &[u8]) -> Option<u64> {
+    let size = split_info(name).0.split(|byte| *byte == b',').find_map(|part| part.strip_prefix(b"S="))?;
+    std::str::from_utf8(size).ok()?.parse().ok()
+}
+
 /// What the letters `a` to `z` mean in one folder: the file `dovecot-keywords`, lines of a number and a
 /// keyword, 0 for `a`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -171,6 +178,13 @@ mod tests {
         assert_eq!(names, ["$Forwarded", "$Label1", "NonJunk", "last"]);
         assert!(flags(b"new-one", &keywords).is_empty());
         assert!(flags(b"x:2,abc", &Keywords::default()).is_empty());
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(told_size(b"1700000000.M5P7.host,S=1234,W=1260:2,FSab"), Some(1234));
+        assert_eq!(told_size(b"1700000000.M5P7.host,W=1260:2,S"), None);
+        assert_eq!(told_size(b"a,S=x"), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Maildir; the watcher (DESIGN.md §2).
+//! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind (DESIGN.md §2).
 
 pub mod after;
+pub mod archive;
 mod books;
 mod candidates;
 pub mod changes;
@@ -8,12 +9,21 @@ pub mod check;
 pub mod filesystem;
 mod filing;
 pub mod folder_name;
+pub mod head;
+pub mod intake;
 pub mod layout;
 pub mod maildir;
+pub mod mbox;
 mod notes;
+pub mod old_mail;
 pub mod read;
 pub mod roles;
 pub mod scan;
+pub mod sink;
 pub mod status;
+pub mod takeout;
+mod taker;
 pub mod target;
+mod unpack;
 pub mod watch;
+pub mod window;

@@ -21,7 +21,7 @@ pub fn by_name(name: &str) -> Option<SpecialUse> {
 
 /// "Junk E-mail", "junk email" and "Junk_EMail" are one name. The dot above of a Turkish İ is dropped, for
 /// lower-casing leaves it behind.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     name.nfkc()
         .flat_map(char::to_lowercase)
         .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_' | '.' | '\'' | '’' | '\u{307}'))
@@ -57,7 +57,7 @@ const TABLE: [(SpecialUse, &[&str]); 5] = [
             "Sendte", "Sendte elementer", "Sendte meddelelser", "Sendt e-post", "Sendte meldinger",
             "Lähetetyt", "Lähetetyt viestit", "Sent atriði", "Sendir hlutir",
             // Polish, Czech, Slovak, Hungarian
-            "Wysłane", "Wyslane", "Elementy wysłane", "Wiadomości wysłane", "Odeslané", "Odeslaná pošta",
+            "Wysłane", "Wyslane", "Elementy wysłane", "Wiadomości wysłane", "Odeslané", "Odesláno", "Odeslaná pošta",
             "Odeslané položky", "Odeslané zprávy", "Odoslané", "Odoslaná pošta", "Odoslané položky",
             "Odoslané správy", "Elküldött", "Elküldött elemek", "Elküldött üzenetek", "Elküldött levelek",
             // Slovene, Croatian, Serbian, Bulgarian

@@ -1,0 +1,312 @@
+//! Archives of mail, read without unpacking them: zip, tar, and either of tar and a single file under gzip.
+//!
+//! Nothing of an archive is ever written under its own name, so that a hostile name can do no harm; what is
+//! inflated is streamed, so that a hostile size cannot either.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use tar::EntryType;
+use zip::ZipArchive;
+
+use super::layout::{self, Folder};
+use super::maildir::{self, Keywords};
+use super::roles;
+use super::window::Window;
+
+/// Directories of an archive that are noted; in more than these no Maildir is looked for.
+const MAX_DIRECTORIES: usize = 20_000;
+/// A header of tar.
+const TAR_BLOCK: usize = 512;
+
+/// What kind of archive a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// zip
+    Zip,
+    /// tar
+    Tar,
+    /// tar under gzip
+    TarGz,
+    /// A file under gzip
+    Gz,
+}
+
+/// What kind of archive a file is, if it is one.
+///
+/// # Errors
+/// Of reading.
+pub fn kind(file: &mut File) -> io::Result<Option<Kind>> {
+    let mut start = Window::new(&mut *file);
+    start.ensure(TAR_BLOCK)?;
+    let found = match start.bytes() {
+        [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
+        [0x1f, 0x8b, ..] => Some(Kind::Gz),
+        bytes if is_tar(bytes) => Some(Kind::Tar),
+        _ => None,
+    };
+    file.rewind()?;
+    if found != Some(Kind::Gz) {
+        return Ok(found);
+    }
+    let mut inflated = Window::new(MultiGzDecoder::new(&mut *file));
+    inflated.ensure(TAR_BLOCK)?;
+    let found = if is_tar(inflated.bytes()) { Kind::TarGz } else { Kind::Gz };
+    file.rewind()?;
+    Ok(Some(found))
+}
+
+/// A header's checksum is the sum of its bytes, with its own place as spaces.
+fn is_tar(bytes: &[u8]) -> bool {
+    let (Some(block), Some(field)) = (bytes.get(..TAR_BLOCK), bytes.get(148..156)) else { return false };
+    let text = String::from_utf8_lossy(field);
+    let told = u32::from_str_radix(text.trim_matches(['\0', ' ']), 8);
+    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = field.iter().map(|byte| u32::from(*byte)).sum();
+    told.is_ok_and(|told| told == sum - own + 8 * u32::from(b' ')) && block.iter().any(|byte| *byte != 0)
+}
+
+/// A file in an archive.
+pub struct Entry<'a> {
+    /// Its path, of plain names only.
+    pub path: PathBuf,
+    /// When it was last written, in seconds since 1970.
+    pub modified: Option<i64>,
+    /// Its bytes.
+    pub reader: &'a mut dyn Read,
+}
+
+/// What is called for the files of an archive.
+pub trait Visitor<E> {
+    /// A file.
+    ///
+    /// # Errors
+    /// What ends the reading.
+    fn entry(&mut self, entry: Entry<'_>) -> Result<(), E>;
+
+    /// A file that cannot be read.
+    fn unreadable(&mut self, path: &Path, why: String);
+}
+
+/// Visits every file.
+///
+/// # Errors
+/// Of the archive as a whole, or of the visitor.
+pub fn visit<E: From<io::Error>>(
+    file: impl Read + Seek,
+    kind: Kind,
+    visitor: &mut dyn Visitor<E>,
+) -> Result<(), E> {
+    match kind {
+        Kind::Zip => visit_zip(file, visitor),
+        Kind::Tar => visit_tar(BufReader::new(file), visitor),
+        Kind::TarGz => visit_tar(MultiGzDecoder::new(BufReader::new(file)), visitor),
+        Kind::Gz => {
+            let mut reader = MultiGzDecoder::new(BufReader::new(file));
+            visitor.entry(Entry { path: PathBuf::new(), modified: None, reader: &mut reader })
+        }
+    }
+}
+
+fn visit_tar<E: From<io::Error>>(source: impl Read, visitor: &mut dyn Visitor<E>) -> Result<(), E> {
+    let mut archive = tar::Archive::new(source);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        let path = plain(&entry.path()?);
+        match kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+                let modified = entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok());
+                visitor.entry(Entry { path, modified, reader: &mut entry })?;
+            }
+            EntryType::Directory => {
+                visitor.entry(Entry { path: path.join(""), modified: None, reader: &mut io::empty() })?;
+            }
+            EntryType::Link | EntryType::Symlink => {
+                visitor.unreadable(&path, "a link".to_owned());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn visit_zip<E: From<io::Error>>(file: impl Read + Seek, visitor: &mut dyn Visitor<E>) -> Result<(), E> {
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(io::Error::from)?;
+    for index in in_order(&archive) {
+        let name = archive.name_for_index(index).and_then(Result::ok).unwrap_or_default().into_owned();
+        let path = plain(Path::new(&name));
+        let mut entry = match archive.by_index(index) {
+            Ok(entry) => entry,
+            Err(error) => {
+                visitor.unreadable(&path, error.to_string());
+                continue;
+            }
+        };
+        if entry.is_dir() {
+            visitor.entry(Entry { path: path.join(""), modified: None, reader: &mut io::empty() })?;
+        } else if entry.is_file() {
+            visitor.entry(Entry { path, modified: None, reader: &mut entry })?;
+        }
+    }
+    Ok(())
+}
+
+/// By folder; the messages of a Maildir by their delivery, so that UIDs are in that order.
+fn in_order<R: Read + Seek>(archive: &ZipArchive<R>) -> Vec<usize> {
+    let mut keys: Vec<_> = (0..archive.len())
+        .map(|index| {
+            let name = archive.name_for_index(index).and_then(Result::ok).unwrap_or_default();
+            let path = Path::new(name.as_ref());
+            let leaf = path.file_name().unwrap_or_default();
+            let when = maildir::seconds(leaf.as_encoded_bytes());
+            (path.parent().map(Path::to_owned), when, index)
+        })
+        .collect();
+    keys.sort();
+    keys.into_iter().map(|(_, _, index)| index).collect()
+}
+
+/// Only the plain names of a path.
+fn plain(path: &Path) -> PathBuf {
+    path.components()
+        .filter_map(|component| match component {
+            Component::Normal(name) => Some(name),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What was learned of an archive before its mail is read.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The folders of Maildirs in it, by their whole path.
+    pub folders: HashMap<PathBuf, Folder>,
+    /// What their letters mean.
+    pub keywords: HashMap<PathBuf, Keywords>,
+    /// The folder that everything else lies in.
+    pub base: Option<PathBuf>,
+    directories: BTreeMap<PathBuf, [bool; 3]>,
+}
+
+impl Survey {
+    /// Goes through an archive once. Files that cannot be read are told of in the second round.
+    ///
+    /// # Errors
+    /// Of the archive as a whole.
+    pub fn of(file: impl Read + Seek, kind: Kind) -> io::Result<Survey> {
+        let mut survey = Survey::default();
+        visit(file, kind, &mut survey)?;
+        let directories = std::mem::take(&mut survey.directories);
+        let is_maildir = |[cur, new, tmp]: [bool; 3]| cur || new && tmp;
+        let paths: Vec<_> =
+            directories.into_iter().filter(|(_, subs)| is_maildir(*subs)).map(|(path, _)| path).collect();
+        let root = root_of(&paths);
+        let below =
+            paths.iter().filter_map(|path| path.strip_prefix(&root).ok()).map(Path::to_owned).collect();
+        let (_, folders) = layout::named(below);
+        survey.folders = folders.into_iter().map(|folder| (join(&root, &folder.path), folder)).collect();
+        Ok(survey)
+    }
+}
+
+/// Without the slash that joining nothing would leave.
+fn join(root: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) }
+}
+
+/// Where the folder of the inbox lies, or would: above a folder that is alone only if its name says so.
+fn root_of(maildirs: &[PathBuf]) -> PathBuf {
+    let Some((first, rest)) = maildirs.split_first() else { return PathBuf::new() };
+    let root = rest.iter().fold(first.clone(), |root, path| common(&root, path));
+    let leaf = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_folder = leaf.starts_with('.') || roles::by_name(&leaf).is_some();
+    if is_folder && maildirs.contains(&root) {
+        return root.parent().unwrap_or(Path::new("")).to_owned();
+    }
+    root
+}
+
+fn common(one: &Path, other: &Path) -> PathBuf {
+    one.components().zip(other.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+}
+
+impl Visitor<io::Error> for Survey {
+    fn entry(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        let parent = entry.path.parent().unwrap_or(Path::new(""));
+        let is_directory = entry.path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        let holder = if is_directory { entry.path.as_path() } else { parent };
+        let sub = ["cur", "new", "tmp"].iter().position(|sub| holder.file_name() == Some(OsStr::new(sub)));
+        if let Some(sub) = sub {
+            let folder = holder.parent().unwrap_or(Path::new("")).to_owned();
+            if self.directories.len() < MAX_DIRECTORIES || self.directories.contains_key(&folder) {
+                self.directories.entry(folder).or_default()[sub] = true;
+            }
+            return Ok(());
+        }
+        if is_directory {
+            return Ok(());
+        }
+        if entry.path.file_name() == Some(OsStr::new(Keywords::FILE)) && self.keywords.len() < MAX_DIRECTORIES
+        {
+            let mut text = Vec::new();
+            entry.reader.take(Keywords::MAX_FILE).read_to_end(&mut text)?;
+            self.keywords.insert(parent.to_owned(), Keywords::parse(&text));
+            return Ok(());
+        }
+        let base = self.base.take().map_or_else(|| parent.to_owned(), |base| common(&base, parent));
+        self.base = Some(base);
+        Ok(())
+    }
+
+    fn unreadable(&mut self, _: &Path, _: String) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(names: &[&str]) -> Vec<PathBuf> {
+        names.iter().map(PathBuf::from).collect()
+    }
+
+    #[test]
+    fn where_the_inbox_lies() {
+        for (folders, root) in [
+            (&["home/anna/Maildir"][..], "home/anna/Maildir"),
+            (&["Maildir", "Maildir/.Sent", "Maildir/.Work"], "Maildir"),
+            (&["mail/INBOX", "mail/Sent"], "mail"),
+            (&["old/.Sent"], "old"),
+            (&["backup/Sent"], "backup"),
+            (&[""], ""),
+            (&["", ".Sent"], ""),
+            (&[], ""),
+        ] {
+            assert_eq!(root_of(&paths(folders)), Path::new(root), "{folders:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_would_lead_out_are_plain() {
+        assert_eq!(plain(Path::new("/../a/./b/../c")), Path::new("a/b/c"));
+        assert_eq!(plain(Path::new("..")), Path::new(""));
+    }
+
+    #[test]
+    fn a_tar_is_known_by_its_checksum() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_cksum();
+        builder.append_data(&mut header, "a", &b"x"[..]).unwrap();
+        let bytes = builder.into_inner().unwrap();
+        assert!(is_tar(&bytes));
+        assert!(!is_tar(&[0; 512]));
+        assert!(!is_tar(&bytes[..511]));
+        assert!(!is_tar(&b"From anna Mon Jan  5 10:00:00 2004\n".repeat(20)));
+    }
+}

@@ -1,0 +1,480 @@
+//! Old mail of any kind, read where it lies and never changed: Maildirs, mbox files, single messages, folders
+//! of these, and archives of all of them. Nobody has to say what is what: it is seen from the contents.
+//!
+//! | what | goes to |
+//! |---|---|
+//! | the folders of a Maildir | mailboxes of their names; those that mean a role, to that mailbox |
+//! | an mbox | the mailbox of its file's name, with the folders that it lies in |
+//! | a message in a file | the mailbox of its folder's name |
+//! | a message of a Google Takeout | the mailboxes of its labels |
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rustix::fs::OFlags;
+
+use super::archive::{self, Kind, Survey};
+use super::layout::{self, Folder};
+use super::maildir::{self, Keywords};
+use super::mbox::{self, LOOK};
+use super::sink::{Outcome, Sink, Stop};
+use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
+use super::unpack::Unpacker;
+use super::window::Window;
+use crate::model::DateTime;
+
+/// What was skipped is named up to this number, and counted beyond it.
+const MAX_SKIPPED: usize = 1_000;
+/// Names of a folder that are held to read its messages by their age; where there are more, the folder is
+/// gone through again.
+const MAX_NAMES: usize = 100_000;
+/// The two directories of a folder that hold messages.
+const SUBS: [&str; 2] = ["cur", "new"];
+/// Where systems keep each user's inbox.
+const SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
+
+/// What is wanted beyond the mail itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// All of it counts as read.
+    pub seen: bool,
+}
+
+/// Something that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it is.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What a whole import came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Messages that were found.
+    pub found: u64,
+    /// What was looked at, and what it is.
+    pub looked: Vec<String>,
+    /// What was not taken.
+    pub skipped: Vec<Skipped>,
+    /// How much that is.
+    pub skipped_count: u64,
+    /// How much of it could not be read, or was refused.
+    pub failed: u64,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Messages that were found.
+    pub found: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Bytes that there are.
+    pub of: u64,
+    /// What became of the messages.
+    pub outcome: Outcome,
+}
+
+/// Reads everything at these paths into the sink.
+///
+/// # Errors
+/// If nothing more is taken; what was taken until then stays.
+pub fn read(
+    paths: &[PathBuf],
+    wishes: Wishes,
+    sink: &mut dyn Sink,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Report, Stop> {
+    let of = paths.iter().map(|path| size(path)).sum();
+    let done = Rc::new(Cell::new(0));
+    let mut reader = Reader { wishes, sink, progress, done, of, report: Report::default() };
+    for path in paths {
+        match reader.path(path) {
+            Ok(()) => {}
+            Err(Fault::Stop(stop)) => return Err(stop),
+            Err(Fault::Read(error)) => reader.failed(&path.display().to_string(), &error.to_string()),
+        }
+    }
+    reader.sink.finish()?;
+    reader.collect_refused();
+    reader.tell();
+    Ok(reader.report)
+}
+
+/// Bytes below a path, for the progress: what cannot be read counts nothing.
+fn size(path: &Path) -> u64 {
+    let Ok(metadata) = fs::metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    let (mut sum, mut open) = (0, vec![path.to_owned()]);
+    while let Some(folder) = open.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                Ok(kind) if kind.is_file() => {
+                    let told = maildir::told_size(entry.file_name().as_bytes());
+                    sum += told.or_else(|| entry.metadata().ok().map(|data| data.len())).unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+    }
+    sum
+}
+
+/// Why a file's reading ended.
+pub(super) enum Fault {
+    Read(io::Error),
+    Stop(Stop),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Read(error)
+    }
+}
+
+impl From<Stop> for Fault {
+    fn from(stop: Stop) -> Self {
+        Fault::Stop(stop)
+    }
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    done: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.done.set(self.done.get() + count as u64);
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Counted<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}
+
+/// What is known of a file before it is read.
+pub(super) struct Origin<'a> {
+    /// For people.
+    pub(super) name: String,
+    /// Below what the person named.
+    pub(super) path: &'a Path,
+    pub(super) modified: Option<i64>,
+    /// It was named itself, so that it must be something.
+    pub(super) named: bool,
+    /// It lies in an archive.
+    pub(super) packed: bool,
+}
+
+pub(super) struct Reader<'a> {
+    pub(super) wishes: Wishes,
+    pub(super) sink: &'a mut dyn Sink,
+    progress: &'a mut dyn FnMut(&Progress),
+    done: Rc<Cell<u64>>,
+    of: u64,
+    pub(super) report: Report,
+}
+
+impl Reader<'_> {
+    fn path(&mut self, path: &Path) -> Result<(), Fault> {
+        if fs::metadata(path)?.is_dir() {
+            return self.directory(path);
+        }
+        let file = File::open(path)?;
+        let spool = path.parent().is_some_and(|parent| SPOOLS.iter().any(|spool| parent == Path::new(spool)));
+        let below = if spool { Path::new("mbox") } else { Path::new(path.file_name().unwrap_or_default()) };
+        self.file(file, path, below, true)
+    }
+
+    fn directory(&mut self, root: &Path) -> Result<(), Fault> {
+        let found = layout::discover(root, None)?;
+        if !found.folders.is_empty() {
+            self.looked(format!(
+                "{}: a Maildir ({}), folders: {}",
+                root.display(),
+                found.layout.name(),
+                found.folders.len()
+            ));
+        } else {
+            self.looked(format!("{}: a folder", root.display()));
+        }
+        if found.too_many {
+            self.failed(&root.display().to_string(), "more than 20,000 folders: the rest was not looked at");
+        }
+        for (path, error) in &found.unreadable {
+            self.failed(&root.join(path).display().to_string(), &error.to_string());
+        }
+        for folder in &found.folders {
+            self.maildir_folder(root, folder)?;
+        }
+        let is_hidden = |path: &PathBuf| path.iter().any(|name| name.as_bytes().starts_with(b"."));
+        let folders = found.folders.into_iter().map(|folder| folder.path);
+        let others = found.others.into_iter().filter(|path| !is_hidden(path));
+        let all: BTreeSet<PathBuf> = folders.chain(others).collect();
+        for path in all {
+            self.loose_files(root, &path)?;
+        }
+        Ok(())
+    }
+
+    /// The messages of one folder, the oldest first.
+    fn maildir_folder(&mut self, root: &Path, folder: &Folder) -> Result<(), Fault> {
+        let path = root.join(&folder.path);
+        let keywords = read_keywords(&path);
+        let mut behind = None;
+        loop {
+            let names = self.oldest(&path, behind.as_ref());
+            let more = names.len() >= MAX_NAMES;
+            for key in &names {
+                let (_, name, sub) = key;
+                let file = path.join(SUBS[*sub]).join(OsStr::from_bytes(name));
+                let opened = open(&file);
+                let Some(opened) = self.or_note(&file, opened)? else { continue };
+                let modified = opened.metadata().map(|metadata| metadata.mtime()).ok();
+                let taken = self.maildir_message(
+                    &mut Counted { inner: opened, done: Rc::clone(&self.done) },
+                    folder,
+                    &keywords,
+                    name,
+                    modified,
+                    file.display().to_string(),
+                );
+                self.or_note(&file, taken)?;
+            }
+            behind = names.into_iter().next_back();
+            if !more || behind.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next names of a folder by their delivery.
+    fn oldest(&mut self, path: &Path, behind: Option<&Key>) -> BTreeSet<Key> {
+        let mut names = BTreeSet::new();
+        for (n, sub) in SUBS.iter().enumerate() {
+            let directory = path.join(sub);
+            let entries = match fs::read_dir(&directory) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    self.failed(&directory.display().to_string(), &error.to_string());
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let name = entry.file_name().as_bytes().to_vec();
+                // Hidden files are not messages, by the rules of Maildir.
+                if name.starts_with(b".") || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    continue;
+                }
+                let key = (maildir::seconds(&name), name, n);
+                if behind.is_some_and(|behind| key <= *behind) {
+                    continue;
+                }
+                names.insert(key);
+                if names.len() > MAX_NAMES {
+                    names.pop_last();
+                }
+            }
+        }
+        names
+    }
+
+    pub(super) fn maildir_message(
+        &mut self,
+        source: &mut dyn Read,
+        folder: &Folder,
+        keywords: &Keywords,
+        name: &[u8],
+        modified: Option<i64>,
+        origin: String,
+    ) -> Result<(), Fault> {
+        let date = maildir::seconds(name).or(modified).map(DateTime::utc);
+        let mut window = Window::new(source);
+        window.ensure(1)?;
+        if window.bytes().is_empty() {
+            self.skipped(&origin, "empty");
+            return Ok(());
+        }
+        let mut taker = Taker::new(self, origin, folder.levels.clone());
+        taker.given = Some((date, maildir::flags(name, keywords)));
+        taker.read_one(&mut window)
+    }
+
+    /// Files that belong to no Maildir.
+    fn loose_files(&mut self, root: &Path, below: &Path) -> Result<(), Fault> {
+        let folder = root.join(below);
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
+        let mut names: Vec<_> = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .map(|entry| entry.file_name())
+            .filter(|name| !name.as_bytes().starts_with(b"."))
+            .collect();
+        names.sort();
+        for name in names {
+            let path = folder.join(&name);
+            let opened = open(&path);
+            let Some(file) = self.or_note(&path, opened)? else { continue };
+            // Messages of the root itself are named after it.
+            let below = if below.as_os_str().is_empty() && is_eml(Path::new(&name)) {
+                Path::new(root.file_name().unwrap_or_default()).join(&name)
+            } else {
+                below.join(&name)
+            };
+            let taken = self.file(file, &path, &below, false);
+            self.or_note(&path, taken)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on where one file failed.
+    pub(super) fn or_note<T>(&mut self, path: &Path, result: Result<T, Fault>) -> Result<Option<T>, Fault> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(Fault::Read(error)) => {
+                self.sink.discard()?;
+                self.failed(&path.display().to_string(), &error.to_string());
+                Ok(None)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    /// A file on the disk.
+    fn file(&mut self, mut file: File, path: &Path, below: &Path, named: bool) -> Result<(), Fault> {
+        let modified = file.metadata()?.mtime();
+        if let Some(kind) = archive::kind(&mut file)? {
+            return self.archive(file, kind, path, below);
+        }
+        let origin = Origin {
+            name: path.display().to_string(),
+            path: below,
+            modified: Some(modified),
+            named,
+            packed: false,
+        };
+        self.stream(&mut Counted { inner: file, done: Rc::clone(&self.done) }, &origin)
+    }
+
+    /// Whatever a stream is.
+    pub(super) fn stream(&mut self, source: &mut dyn Read, origin: &Origin<'_>) -> Result<(), Fault> {
+        let mut window = Window::new(source);
+        window.ensure(LOOK)?;
+        let start = window.bytes();
+        if mbox::is_mbox(start) {
+            self.looked(format!("{}: an mbox", origin.name));
+            let mut taker = Taker::new(self, origin.name.clone(), mbox_levels(origin.path));
+            (taker.modified, taker.is_mbox) = (origin.modified, true);
+            return taker.read_mbox(&mut window);
+        }
+        let message = is_eml(origin.path) || origin.named && !origin.packed && mbox::is_field(start);
+        if message && !start.is_empty() {
+            if origin.named {
+                self.looked(format!("{}: a message", origin.name));
+            }
+            let mut taker = Taker::new(self, origin.name.clone(), eml_levels(origin.path));
+            taker.modified = origin.modified;
+            return taker.read_one(&mut window);
+        }
+        let why = match start {
+            [b'P', b'K', 3, 4, ..] | [0x1f, 0x8b, ..] if origin.packed => "an archive in an archive",
+            [] if is_eml(origin.path) || origin.named => "empty",
+            _ if origin.named => "neither an mbox, nor a message, nor an archive",
+            _ => return Ok(()),
+        };
+        self.skipped(&origin.name, why);
+        Ok(())
+    }
+
+    fn archive(&mut self, mut file: File, kind: Kind, path: &Path, below: &Path) -> Result<(), Fault> {
+        let name = path.display().to_string();
+        let survey = Survey::of(&mut file, kind)?;
+        file.rewind()?;
+        let what = match (kind, survey.folders.len()) {
+            (Kind::Gz, _) => "a compressed file".to_owned(),
+            (_, 0) => "an archive".to_owned(),
+            (_, folders) => format!("an archive of a Maildir, folders: {folders}"),
+        };
+        self.looked(format!("{name}: {what}"));
+        // Inflated bytes are more than the file has: what counts is how far it was read.
+        let source = Counted { inner: file, done: Rc::clone(&self.done) };
+        let mut unpacker = Unpacker { reader: self, name: &name, below, survey };
+        archive::visit(source, kind, &mut unpacker)
+    }
+
+    fn looked(&mut self, what: String) {
+        if self.report.looked.len() < MAX_SKIPPED {
+            self.report.looked.push(what);
+        }
+    }
+
+    pub(super) fn skipped(&mut self, what: &str, why: &str) {
+        self.report.skipped_count += 1;
+        if self.report.skipped.len() < MAX_SKIPPED {
+            self.report.skipped.push(Skipped { what: what.to_owned(), why: why.to_owned() });
+        }
+    }
+
+    pub(super) fn failed(&mut self, what: &str, why: &str) {
+        self.report.failed += 1;
+        self.skipped(what, why);
+    }
+
+    pub(super) fn collect_refused(&mut self) {
+        for refused in self.sink.take_refused() {
+            self.failed(&refused.origin, &refused.why);
+        }
+    }
+
+    pub(super) fn tell(&mut self) {
+        let progress = Progress {
+            found: self.report.found,
+            bytes: self.done.get(),
+            of: self.of,
+            outcome: self.sink.outcome(),
+        };
+        (self.progress)(&progress);
+    }
+}
+
+/// Delivery, name and directory of a message in a Maildir.
+type Key = (Option<i64>, Vec<u8>, usize);
+
+/// Not through a symbolic link, and without waiting for a FIFO: whoever runs this may be allowed to read
+/// more than who wrote into the folder.
+fn open(path: &Path) -> Result<File, Fault> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(Fault::Read(io::Error::other("no plain file")));
+    }
+    Ok(file)
+}
+
+fn read_keywords(folder: &Path) -> Keywords {
+    let mut text = Vec::new();
+    if let Ok(file) = File::open(folder.join(Keywords::FILE)) {
+        // What can be read of it counts.
+        let _ = file.take(Keywords::MAX_FILE).read_to_end(&mut text);
+    }
+    Keywords::parse(&text)
+}

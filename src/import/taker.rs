@@ -1,0 +1,191 @@
+//! One stream of messages on its way to the sink, and the mailboxes that names of files mean.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::head;
+use super::mbox::{self, Receiver};
+use super::old_mail::{Fault, Reader};
+use super::sink::Filing;
+use super::window::Window;
+use super::{folder_name, takeout};
+use crate::model::{DateTime, FlagSet, SystemFlags};
+
+/// What mail programs call a file of messages.
+const MBOX_ENDINGS: [&str; 3] = [".mbox", ".mbx", ".mboxrd"];
+
+/// Gives messages of one stream to the sink.
+pub(super) struct Taker<'a, 'b> {
+    reader: &'a mut Reader<'b>,
+    origin: String,
+    levels: Vec<String>,
+    pub(super) modified: Option<i64>,
+    pub(super) is_mbox: bool,
+    /// Date and flags that the file's name tells; then the header's do not count.
+    pub(super) given: Option<(Option<DateTime>, FlagSet)>,
+    /// Whether a message had labels.
+    takeout: bool,
+    count: u64,
+    filing: Filing,
+    skip: Option<&'static str>,
+}
+
+impl<'a, 'b> Taker<'a, 'b> {
+    pub(super) fn new(reader: &'a mut Reader<'b>, origin: String, levels: Vec<String>) -> Self {
+        Taker {
+            reader,
+            origin,
+            levels,
+            modified: None,
+            is_mbox: false,
+            given: None,
+            takeout: false,
+            count: 0,
+            filing: Filing::default(),
+            skip: None,
+        }
+    }
+
+    pub(super) fn read_mbox<R: Read>(&mut self, window: &mut Window<R>) -> Result<(), Fault> {
+        let done = mbox::read(window, self);
+        self.named(done)
+    }
+
+    pub(super) fn read_one<R: Read>(&mut self, window: &mut Window<R>) -> Result<(), Fault> {
+        mbox::read_one(window, self)
+    }
+
+    /// An error of the stream, with the message that it came at.
+    fn named(&self, done: Result<(), Fault>) -> Result<(), Fault> {
+        done.map_err(|fault| match fault {
+            Fault::Read(error) => {
+                Fault::Read(io::Error::new(error.kind(), format!("at message {}: {error}", self.count)))
+            }
+            stop => stop,
+        })
+    }
+
+    fn filing(&mut self, head: &head::Head, line: Option<DateTime>) -> Filing {
+        let mut flags = head.flags.clone();
+        let mut places = vec![self.levels.clone()];
+        if self.is_mbox && (self.takeout || head.labels.is_some()) {
+            self.takeout = true;
+            let labels = takeout::labels(head.labels.as_deref().unwrap_or_default());
+            (places, flags) = (labels.places, labels.flags);
+        }
+        let mut date = line.or(head.date).or(self.modified.map(DateTime::utc));
+        if let Some((given, given_flags)) = &self.given {
+            (date, flags) = (given.or(date), given_flags.clone());
+        }
+        if self.reader.wishes.seen {
+            flags.system = flags.system.union(SystemFlags::SEEN);
+        }
+        let origin = if self.is_mbox {
+            format!("{}, message {}", self.origin, self.count)
+        } else {
+            self.origin.clone()
+        };
+        let date = date.map(|date| (date.unix, date.offset_minutes));
+        Filing { places, flags: Vec::new(), date, origin }.with_flags(&flags)
+    }
+}
+
+impl Receiver<Fault> for Taker<'_, '_> {
+    fn head(&mut self, date: Option<DateTime>, header: &[u8]) -> Result<(), Fault> {
+        self.count += 1;
+        let head = head::read(header);
+        self.skip = match &head {
+            head if head.expunged && self.is_mbox => {
+                Some("deleted in Thunderbird, which has not compacted it")
+            }
+            head if head.internal && self.is_mbox => Some("no mail, but what a server kept in the file"),
+            _ => None,
+        };
+        self.filing = self.filing(&head, date);
+        if self.skip.is_some() {
+            return Ok(());
+        }
+        if self.is_mbox {
+            self.reader.sink.write(&head::without_bookkeeping(header))?;
+        } else {
+            self.reader.sink.write(header)?;
+        }
+        Ok(())
+    }
+
+    fn body(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.skip.is_none() {
+            self.reader.sink.write(bytes)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Fault> {
+        let filing = std::mem::take(&mut self.filing);
+        self.reader.report.found += 1;
+        match self.skip.take() {
+            Some(why) => self.reader.skipped(&filing.origin, why),
+            None => self.reader.sink.file(filing)?,
+        }
+        self.reader.collect_refused();
+        self.reader.tell();
+        Ok(())
+    }
+}
+
+pub(super) fn is_eml(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eml"))
+}
+
+fn level(name: &OsStr) -> String {
+    folder_name::decode(name.as_bytes()).text
+}
+
+/// `Mail/Work.sbd/Projects` is `Mail/Work/Projects`; `Old.mbox/mbox`, as Apple Mail exports it, is `Old`.
+pub(super) fn mbox_levels(path: &Path) -> Vec<String> {
+    let mut names: Vec<&OsStr> = path.iter().collect();
+    if names.last().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"mbox")) {
+        names.pop();
+    }
+    let bare = |name: &&OsStr| {
+        let bytes = name.as_bytes();
+        let endings = MBOX_ENDINGS.iter().chain(&[".sbd"]);
+        let ending = endings.filter(|ending| {
+            bytes.len() > ending.len()
+                && bytes[bytes.len() - ending.len()..].eq_ignore_ascii_case(ending.as_bytes())
+        });
+        let length = ending.map(|ending| ending.len()).next().unwrap_or(0);
+        level(OsStr::from_bytes(&bytes[..bytes.len() - length]))
+    };
+    names.iter().map(bare).collect()
+}
+
+/// The folder of a message; one that was named alone has none, and is for the inbox.
+pub(super) fn eml_levels(path: &Path) -> Vec<String> {
+    path.parent().into_iter().flat_map(Path::iter).map(level).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_are_names_of_mailboxes() {
+        for (path, wanted) in [
+            ("Sent.mbox", "Sent"),
+            ("Work.sbd/Projects", "Work/Projects"),
+            ("Mail/Old.MBOX/mbox", "Mail/Old"),
+            ("mbox", ""),
+            (".mbox", ".mbox"),
+            ("Entw&APw-rfe", "Entwürfe"),
+            ("a.b.mbx", "a.b"),
+            ("100%.mbox", "100=25"),
+        ] {
+            assert_eq!(mbox_levels(Path::new(path)).join("/"), wanted, "{path}");
+        }
+        assert_eq!(eml_levels(Path::new("a/b/c.eml")), ["a", "b"]);
+        assert!(eml_levels(Path::new("c.eml")).is_empty());
+    }
+}
