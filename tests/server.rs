@@ -15,6 +15,8 @@ mod hostile;
 mod import;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/old_mail.rs"]
+mod old_mail;
 #[path = "server/tls.rs"]
 mod tls;
 #[path = "server/transcript.rs"]

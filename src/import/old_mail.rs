@@ -380,7 +380,7 @@ impl Reader<'_> {
         let mut window = Window::new(source);
         window.ensure(LOOK)?;
         let start = window.bytes();
-        if mbox::is_mbox(start) {
+        if mbox::is_mbox(start) && !is_eml(origin.path) {
             self.looked(format!("{}: an mbox", origin.name));
             let mut taker = Taker::new(self, origin.name.clone(), mbox_levels(origin.path));
             (taker.modified, taker.is_mbox) = (origin.modified, true);
