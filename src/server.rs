@@ -10,6 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_channel::Receiver;
 use async_signal::{Signal, Signals};
 use futures_lite::StreamExt;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
@@ -34,8 +36,11 @@ const TICK: Duration = Duration::from_secs(5);
 /// How often the host's names and addresses and the certificate's end are looked at: a Pi gets its address,
 /// and the time, a little after its services have started.
 const EACH_MINUTE: Duration = Duration::from_secs(60);
-/// How often the store is swept, the first time after this since the start.
-const DAILY: Duration = Duration::from_secs(86_400);
+/// How often the time that the store has been in use is noted.
+const HOURLY: Duration = Duration::from_secs(3600);
+/// Connections, volumes, inotify and what else is open at a time: the usual soft limit of 1,024 is too little for
+/// `imap::seats::CONNECTIONS`.
+const OPEN_FILES: u64 = 4_096;
 
 /// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -110,16 +115,32 @@ impl Listeners {
     }
 }
 
-/// Where IPv6 is off, `[::]` means IPv4.
+/// Connections that may wait to be accepted: a house whose phones all come back at once.
+const BACKLOG: i32 = 256;
+
+/// Where IPv6 is off, `[::]` means IPv4; else both, whatever the system's default is.
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    match TcpListener::bind(address) {
+    match listen_at(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() && is_off(&error) => {
             tracing::info!(%address, "IPv6 is off: listening on IPv4 only");
             let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
-            TcpListener::bind(address).map_err(|error| Error::Listen { address, error })
+            listen_at(address).map_err(|error| Error::Listen { address, error })
         }
         other => other.map_err(|error| Error::Listen { address, error }),
     }
+}
+
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        net::sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // The connections of the run before linger a while, and must not keep this one from starting.
+    net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, &address)?;
+    net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// Whether this is what a system without IPv6 says.
@@ -230,6 +251,7 @@ pub fn run(
     ready: impl FnOnce(&[String], Option<&SetupLink>),
 ) -> Result<(), Error> {
     let Given { remembered, listeners, ends: Ends(mut signals), log } = given;
+    allow_open_files();
     let store = open_store(&config.data, remembered)?;
     let names = listeners.names();
     let parts = start(config, store.clone(), names.clone(), log)?;
@@ -270,6 +292,18 @@ pub fn run(
     store.close()?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Raises the soft limit, as far as the hard one lets it.
+fn allow_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(OPEN_FILES, |maximum| maximum.min(OPEN_FILES));
+    if limit.current.is_some_and(|current| current < wanted) {
+        limit.current = Some(wanted);
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, "the limit of open files could not be raised");
+        }
+    }
 }
 
 fn start(
@@ -347,7 +381,7 @@ fn listen(
 
 /// What has to be done now and then.
 async fn upkeep(context: Context) {
-    let (mut looked, mut daily) = (Instant::now(), Instant::now());
+    let (mut looked, mut noted) = (Instant::now(), Instant::now());
     loop {
         Timer::after(TICK).await;
         context.hasher.release_if_idle();
@@ -364,11 +398,11 @@ async fn upkeep(context: Context) {
                 tracing::debug!(%error, "the day's sample of the store's size");
             }
         }
-        if daily.elapsed() >= DAILY {
-            let elapsed = daily.elapsed().as_secs();
-            daily = Instant::now();
+        if noted.elapsed() >= HOURLY {
+            let elapsed = noted.elapsed().as_secs();
+            noted = Instant::now();
             let store = context.store.clone();
-            if let Err(error) = smol::unblock(move || storage::daily(&store, elapsed)).await {
+            if let Err(error) = smol::unblock(move || storage::upkeep(&store, elapsed)).await {
                 tracing::error!(%error, "the daily upkeep of the store failed");
             }
         }

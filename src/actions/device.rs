@@ -98,3 +98,36 @@ pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<
     context.dismiss(account.id, &|device| device == Some(id), "This device's password was revoked");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::Hasher;
+    use crate::store::{Options, Store, accounts};
+    use crate::tls::Certificates;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_kept_of_passwords() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(folder.path())).unwrap();
+        let certificates = Arc::new(Certificates::open(&store).unwrap());
+        let context =
+            Context { store: store.clone(), hasher: Arc::new(Hasher::new()), certificates, running: None };
+        account::add(&context, "anna", Some("correct horse")).unwrap();
+        let (one, two) = (add(&context, None, "phone").unwrap(), add(&context, None, "tablet").unwrap());
+        assert_ne!(one.password, two.password);
+        let snapshot = store.snapshot().unwrap();
+        let anna = accounts::by_name(&snapshot, "anna").unwrap().unwrap();
+        let devices = devices::list(&snapshot, anna.id).unwrap();
+        // A verifier for each device from the start, with the account's one salt.
+        for (device, added) in devices.iter().zip([&one, &two]) {
+            assert_eq!(device.scram, scram::verifier(&added.password, &anna.salt));
+            let key = DevicePassword::parse(&added.password).unwrap().key();
+            assert_eq!(devices::by_key(&snapshot, &key).unwrap().as_ref(), Some(device));
+            assert!(!format!("{device:?}").contains(&added.password));
+        }
+        // None for the account's own password: it can be guessed, and argon2 is what slows that down.
+        assert!(anna.password_hash.unwrap().starts_with("$argon2id$"));
+    }
+}

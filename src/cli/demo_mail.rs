@@ -17,8 +17,15 @@ pub(super) struct Sample {
     pub(super) message: Vec<u8>,
 }
 
-/// A red square of 16 pixels, as PNG.
-const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAAGUlEQVR4nGP4z8BAEiJN9aiGUQ1DSgPJGgBo5v8BBgwOPAAAAABJRU5ErkJggg==";
+/// A tulip of 32 pixels, as PNG in base64.
+const TULIP: &str = "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAMAAABEpIrGAAAAD1BMVEX6+vXIHjIojDzwyDz///8+\r\n\
+     pGsWAAAAVElEQVR42mNgoCtgxCDR5BkZkUis8kBhOIlDAQKMWAUMhOQJK2AgJI9Qgi/KmZiY8KeJ\r\n\
+     AVUAlUGlsKhAJrGqQBA4VMAwTndAAD4/MOH3KCF5cgIKAIqsAVlbZKtdAAAAAElFTkSuQmCC\r\n";
+/// And a bulb of garlic.
+const GARLIC: &str = "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAMAAABEpIrGAAAAD1BMVEX6+vXIHjIojDzwyDz///8+\r\n\
+     pGsWAAAAWElEQVR42tXSOw7AMAgD0Ahz/zPng9QolYuHLsSrH0MCrdWLmd0PMACSGgsAn7VHOBn1\r\n\
+     A5yIOb4BEfADOEh/gLdQAASgGvj/TP2Tehdym/oegkTSo8tqlg5tigTdu3+5pAAAAABJRU5ErkJg\r\n\
+     gg==\r\n";
 
 /// All of them, the newest received at `now`.
 pub(super) fn all(now: i64) -> Vec<Sample> {
@@ -99,10 +106,13 @@ fn html(at: i64) -> Vec<u8> {
          --alt\r\nContent-Type: multipart/related; boundary=\"rel\"; type=\"text/html\"\r\n\r\n\
          --rel\r\nContent-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
          <html><body><h1>November</h1><p>Tulips, garlic and broad beans =E2=80=93 <b>now</b>.</p>=\r\n\
-         <img src=3D\"cid:tulip@garden.example\" alt=3D\"a tulip\" width=3D\"64\"></body></html>\r\n\
+         <img src=3D\"cid:tulip@garden.example\" alt=3D\"a tulip\" width=3D\"64\">=\r\n\
+         <img src=3D\"cid:garlic@garden.example\" alt=3D\"garlic\" width=3D\"64\"></body></html>\r\n\
          --rel\r\nContent-Type: image/png; name=\"tulip.png\"\r\nContent-ID: <tulip@garden.example>\r\n\
          Content-Disposition: inline; filename=\"tulip.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
-         {PICTURE}\r\n--rel--\r\n--alt--\r\n",
+         {TULIP}--rel\r\nContent-Type: image/png; name=\"garlic.png\"\r\nContent-ID: <garlic@garden.example>\r\n\
+         Content-Disposition: inline; filename=\"garlic.png\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+         {GARLIC}--rel--\r\n--alt--\r\n",
     ));
     message.into_bytes()
 }

@@ -163,6 +163,9 @@ fn everything(folder: &Path, pid: Option<u32>) {
 #[test]
 fn every_command_with_a_server_and_without() {
     let mut server = Server::start(&["keeper"]);
+    // The owner and the group may speak to the server; nobody else gets into the folder at all.
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!((mode(&server.data()), mode(&server.data().join("postern.sock"))), (0o700, 0o660));
     everything(server.folder(), Some(server.pid()));
     assert_eq!(server.stop(), Some(0));
     assert!(!server.data().join("postern.sock").exists(), "the socket goes with the server");

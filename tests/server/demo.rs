@@ -16,7 +16,7 @@ struct Demo {
 impl Demo {
     fn start(temporary: &Path) -> Demo {
         let mut child = Command::new(binary())
-            .args(["demo", "--imaps-port", "0", "--imap-port", "0"])
+            .args(["demo", "--imaps-port", "0", "--imap-port", "0", "--admin-port", "0"])
             .env("TMPDIR", temporary)
             .current_dir(temporary)
             .stdin(Stdio::null())
@@ -94,7 +94,7 @@ fn whenever_it_is_interrupted_nothing_is_left() {
     let temporary = tempfile::tempdir().unwrap();
     for (wait, how) in [(5, rustix::process::Signal::INT), (60, rustix::process::Signal::HUP)] {
         let mut child = Command::new(binary())
-            .args(["demo", "--imaps-port", "0", "--imap-port", "0"])
+            .args(["demo", "--imaps-port", "0", "--imap-port", "0", "--admin-port", "0"])
             .env("TMPDIR", temporary.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -110,4 +110,50 @@ fn whenever_it_is_interrupted_nothing_is_left() {
         assert_eq!(child.wait().unwrap().code(), Some(0));
         assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
     }
+}
+
+/// Runs a program; none where it is not installed.
+fn program(name: &str, arguments: &[&str]) -> Option<String> {
+    let Ok(output) = Command::new(name).args(arguments).output() else {
+        println!("skipped: {name} is not installed");
+        return None;
+    };
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn ordinary_clients_fetch_all_of_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let demo = Demo::start(temporary.path());
+    let data = demo.word(" data=");
+    let authority = temporary.path().join("ca.pem");
+    let pem = Command::new(binary()).args(["cert", "ca", "--data", data]).output().unwrap().stdout;
+    std::fs::write(&authority, pem).unwrap();
+    let authority = authority.to_str().unwrap();
+    let port = |address: &str| address.rsplit(':').next().unwrap().to_owned();
+    let (imaps, imap) = (port(demo.word("ready imaps=")), port(demo.word(" imap=")));
+
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/server/demo.py");
+    if let Some(said) = program("python3", &[script, &imaps, authority]) {
+        assert_eq!(said, "messages 10\n");
+    }
+    let curl = |url: String, more: &[&str]| {
+        let login = ["-sS", "--max-time", "60", "--user", "demo:postern-demo", "--cacert", authority];
+        program("curl", &[&login[..], more, &[&url]].concat())
+    };
+    let Some(found) = curl(format!("imaps://localhost:{imaps}/INBOX?ALL"), &[]) else { return };
+    assert_eq!(found.trim(), "* SEARCH 1 2 3 4 5 6 7 8");
+    for number in 1..=8 {
+        let Some(message) = curl(format!("imaps://localhost:{imaps}/INBOX;MAILINDEX={number}"), &[]) else {
+            return;
+        };
+        assert!(message.starts_with("Message-ID: "), "{number}: {}", message.len());
+    }
+    let Some(large) = curl(format!("imap://localhost:{imap}/INBOX;UID=7"), &["--ssl-reqd"]) else { return };
+    assert!(large.len() > 14_000_000 && large.ends_with("--big--\r\n"));
+    // The line that it prints for whoever looks from a shell.
+    let printed = demo.said.lines().find(|line| line.trim_start().starts_with("curl ")).unwrap();
+    let Some(found) = program("sh", &["-c", &format!("{printed} -sS")]) else { return };
+    assert!(found.starts_with("* SEARCH 1 2"), "{found}");
 }

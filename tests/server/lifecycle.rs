@@ -1,12 +1,12 @@
 //! How a server ends, whom it shows the door, what it logs, and what it does when the disk is full.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::command_line::run;
-use crate::harness::{Client, PASSWORD, Server};
+use crate::harness::{Client, PASSWORD, Server, binary};
 use crate::tls::Trusting;
 
 fn signal(pid: u32, signal: rustix::process::Signal) {
@@ -267,4 +267,28 @@ fn a_full_disk_refuses_new_mail_with_the_reason_and_goes_on_reading() {
     let told = client.ok("SELECT INBOX");
     assert!(told.contains(&exists), "{exists}: {told:?}");
     assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_small_soft_limit_of_open_files_is_raised() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -S -n 100 && exec \"$0\" \"$@\""])
+        .arg(binary())
+        .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .args(["--data", "data"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("ready "), "{line}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers[0], numbers[1].min(4_096), "{line}");
 }
