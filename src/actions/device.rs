@@ -36,6 +36,33 @@ pub struct Added {
     pub password: String,
 }
 
+/// A device that was revoked and goes on trying to log in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Whose it was.
+    pub account: String,
+    /// What its owner called it.
+    pub name: String,
+    /// When it last tried, in seconds since 1970, to the hour.
+    pub tried: i64,
+}
+
+/// The revoked devices that have tried to log in since.
+///
+/// # Errors
+/// Of reading.
+pub fn trying(context: &Context) -> Result<Vec<Revoked>, Failure> {
+    let snapshot = context.store.snapshot()?;
+    let mut found = Vec::new();
+    for device in crate::store::revoked::list(&snapshot)? {
+        let account = crate::store::accounts::get(&snapshot, device.account)?;
+        if let (Some(account), Some(tried)) = (account, device.tried) {
+            found.push(Revoked { account: account.name, name: device.name, tried });
+        }
+    }
+    Ok(found)
+}
+
 /// Adds a device with a password of its own.
 ///
 /// # Errors

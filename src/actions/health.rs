@@ -8,6 +8,9 @@ const LOW_DISK: u64 = 1_000_000_000;
 /// A certificate that expires within this should have been renewed by itself, in seconds.
 const RENEWED_BEFORE: i64 = 14 * 86_400;
 
+/// A revoked device that tried longer ago than this has stopped, in seconds.
+const TRIED_LATELY: i64 = 2 * 86_400;
+
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -39,6 +42,7 @@ pub struct Concern {
 pub fn concerns(info: &Info, now: i64) -> Vec<Concern> {
     let mut found = storage(info);
     found.extend(sources(info));
+    found.extend(revoked(info, now));
     found.extend(certificate(info, now));
     found.extend(beginnings(info));
     found.sort_by_key(|concern| std::cmp::Reverse(concern.severity));
@@ -88,6 +92,17 @@ fn sources(info: &Info) -> Vec<Concern> {
         })
     });
     problems.collect()
+}
+
+fn revoked(info: &Info, now: i64) -> Vec<Concern> {
+    let lately = info.revoked.iter().filter(|device| now.saturating_sub(device.tried) < TRIED_LATELY);
+    let concerns = lately.map(|device| {
+        let what = format!("“{}” of {} tries to log in with a password that was revoked", device.name, device.account);
+        let help = "Remove the account from that device, or add the device again to give it a new password. If it \
+                    was lost or stolen, whoever has it is kept out.";
+        concern(Severity::Warning, what, help, Some("/accounts"))
+    });
+    concerns.collect()
 }
 
 fn certificate(info: &Info, now: i64) -> Option<Concern> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, account, certificate, source};
+use super::{Context, Failure, account, certificate, device, source};
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Info {
     pub accounts: Vec<account::Info>,
     /// The sources.
     pub sources: Vec<source::Info>,
+    /// Devices that were revoked and tried to log in since.
+    pub revoked: Vec<device::Revoked>,
     /// The certificate.
     pub certificate: certificate::Info,
     /// The store's figures.
@@ -79,6 +81,7 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
         }),
         accounts: account::list(context)?,
         sources: source::list(context)?,
+        revoked: device::trying(context)?,
         certificate: certificate::info(context),
         storage: Storage {
             content: figures.live,

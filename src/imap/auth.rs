@@ -16,6 +16,7 @@ use crate::protocol::framing::Event;
 use crate::protocol::response::{self, code::Code};
 use crate::store::accounts::{self, Account};
 use crate::store::devices::{self, Device};
+use crate::store::revoked::{self, Revoked};
 
 /// A client has so long for its answer to a challenge.
 const CHALLENGE: Duration = Duration::from_secs(60);
@@ -149,16 +150,15 @@ async fn verify(
     let key =
         std::str::from_utf8(password).ok().and_then(DevicePassword::parse).map(|password| password.key());
     let wanted = name.to_owned();
-    let (account, device) = session
+    let (account, device, revoked) = session
         .shared
         .pool
         .read(move |snapshot| {
             let account = accounts::by_name(snapshot, &wanted)?;
-            let device = match key {
-                Some(key) => devices::by_key(snapshot, &key)?,
-                None => None,
-            };
-            Ok::<_, crate::store::Error>((account, device))
+            let Some(key) = key else { return Ok((account, None, None)) };
+            let device = devices::by_key(snapshot, &key)?;
+            let revoked = if device.is_none() { revoked::by_key(snapshot, &key)? } else { None };
+            Ok::<_, crate::store::Error>((account, device, revoked))
         })
         .await?;
     let account = account.filter(|account| !account.disabled);
@@ -170,6 +170,12 @@ async fn verify(
     let address = session.io.peer().ip();
     let delay = session.shared.throttle.delay(session.shared.started.elapsed(), address, name);
     smol::Timer::after(delay).await;
+    if let Some(revoked) = revoked {
+        // A phone that was forgotten tries every few minutes: no hash is spent on it.
+        session.shared.throttle.failed(session.shared.started.elapsed(), address, name);
+        note_revoked(session, &revoked).await;
+        return Ok(None);
+    }
     let right = own_password(session, account.as_ref(), password).await;
     let now = session.shared.started.elapsed();
     if right {
@@ -207,6 +213,19 @@ async fn own_password(session: &Session, account: Option<&Account>, password: &[
         session.shared.recent.note(session.shared.started.elapsed(), account.id, stored, password);
     }
     right
+}
+
+/// Notes that a revoked device goes on trying: its owner is told which one it is.
+async fn note_revoked(session: &Session, revoked: &Revoked) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    tracing::warn!(peer = %session.io.peer().ip(), device = revoked.name, "a device that was revoked tries to log in");
+    if !revoked::is_due(revoked.tried, now) {
+        return;
+    }
+    let key = revoked.key_hash;
+    if let Err(refusal) = session.shared.pool.write(move |tx| revoked::note_try(tx, &key)).await {
+        tracing::debug!(text = %refusal.text, "a revoked device's try could not be written down");
+    }
 }
 
 /// Notes a device's use, at most hourly.

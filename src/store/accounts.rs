@@ -182,6 +182,7 @@ pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
     for device in devices::list(tx, id)? {
         devices::revoke(tx, id, device.id)?;
     }
+    super::revoked::forget(tx, id)?;
     sources::forget_all(tx, id)?;
     let mut numbers = bin::Numbering::new(tx, id)?;
     for mailbox in mailboxes::list(tx, id)? {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::accounts;
 use super::codec::{Reader, Writer, all_of, decode, decode_key, pair};
 use super::error::Error;
+use super::revoked;
 use super::rows::{News, Rows, Transaction};
 use super::schema::Table;
 use super::settings::{self, Counter};
@@ -154,7 +155,7 @@ pub fn list(rows: &dyn Rows, account: AccountId) -> Result<Vec<Device>, Error> {
     Ok(devices)
 }
 
-/// Takes a device's password away.
+/// Takes a device's password away; who goes on trying it is remembered ([`super::revoked`]).
 ///
 /// # Errors
 /// [`Error::NotFound`].
@@ -162,6 +163,7 @@ pub fn revoke(tx: &mut dyn Transaction, account: AccountId, id: DeviceId) -> Res
     let device = get(tx, account, id)?.ok_or(Error::NotFound("device"))?;
     tx.delete(Table::DeviceKeys, &device.key_hash);
     tx.delete(Table::Credentials, &pair(account.0, id.0));
+    revoked::remember(tx, &device)?;
     publish(tx, account)
 }
 

@@ -38,6 +38,7 @@ mod options;
 mod overlay;
 mod pins;
 pub mod record;
+pub mod revoked;
 pub mod rows;
 pub mod schema;
 pub mod settings;

@@ -171,6 +171,10 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/accounts/anna"));
     await press("Revoke Anna's phone");
     assert.match(await text(), /cannot log in any more/);
+    assert.throws(() => execFileSync("curl", ["-sk", "--user", `anna:${secret}`, `imaps://127.0.0.1:${imaps}/`], { encoding: "utf8" }));
+    await page.goto(at("/"));
+    assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/);
+    await shot("overview-revoked");
     await page.goto(at("/sources"));
     await page.getByRole("button", { name: /Stop watching/ }).click();
     assert.match(await text(), /not watched any more/);
