@@ -17,6 +17,8 @@ use crate::store::{Error, Snapshot};
 
 /// A longer string is in no message that anyone looks for.
 const LONGEST_NEEDLE: usize = 8 * 1024;
+/// So much of a part's header is searched: one that is longer was made to fill memory.
+const LONGEST_HEADER: u64 = 256 * 1024;
 /// Content is read in pieces of this size.
 const PIECE: u64 = 64 * 1024;
 
@@ -49,7 +51,10 @@ enum Node {
     Header(String, Needle),
     Id(String, bool),
     Body(Needle),
-    Text(Needle),
+    Text {
+        header: Needle,
+        body: Needle,
+    },
 }
 
 /// How much of a message is read.
@@ -152,17 +157,22 @@ impl Compiler<'_> {
             }
             Key::EmailId(id) => Node::Id(id.clone(), false),
             Key::ThreadId(id) => Node::Id(id.clone(), true),
-            Key::Header { name, value } => Node::Header(name.clone(), self.needle(value)?),
-            Key::Body(value) => Node::Body(self.needle(value)?),
-            Key::Text(value) => Node::Text(self.needle(value)?),
+            Key::Header { name, value } => {
+                Node::Header(name.clone(), Needle::new(&one_space(&self.text(value)?)))
+            }
+            Key::Body(value) => Node::Body(Needle::new(&self.text(value)?)),
+            Key::Text(value) => {
+                let text = self.text(value)?;
+                Node::Text { header: Needle::new(&one_space(&text)), body: Needle::new(&text) }
+            }
         })
     }
 
-    fn needle(&self, value: &[u8]) -> Result<Needle, Refusal> {
+    fn text(&self, value: &[u8]) -> Result<String, Refusal> {
         if value.len() > LONGEST_NEEDLE {
             return Err(Refusal::no(Code::Limit, "A search string is too long"));
         }
-        decode_charset(value, self.charset).map(|text| Needle::new(&text)).ok_or_else(bad_charset)
+        decode_charset(value, self.charset).ok_or_else(bad_charset)
     }
 }
 
@@ -206,9 +216,10 @@ impl Node {
             Node::SentDate(test, day) => compare(*test, message.sent()?, *day),
             Node::Header(name, needle) => message.header_has(name, needle)?,
             Node::Id(id, thread) => message.id(*thread)? == *id,
-            Node::Text(needle) if message.any_header_has(needle)? => true,
+            Node::Text { header, .. } if message.any_header_has(header)? => true,
             _ if level < Level::Content => return Ok(None),
-            Node::Body(needle) | Node::Text(needle) => message.body_has(needle)?,
+            Node::Body(needle) => message.body_has(needle)?,
+            Node::Text { header, body } => message.body_has(body)? || message.part_headers_have(header)?,
         }))
     }
 }
@@ -277,32 +288,56 @@ impl<'a> Message<'a> {
         Ok(if thread { ids.thread(&row) } else { ids.email(&row) }.to_string())
     }
 
-    /// Its text parts, the headers of messages in it, and the names of its attachments.
+    /// Its text parts, those of messages in it too, and no header field (RFC 9051 §6.4.4, BODY).
     fn body_has(&mut self, needle: &Needle) -> Result<bool, Error> {
         if needle.is_empty() {
             return Ok(true);
         }
         let root = self.digest()?.root.clone();
-        self.part_has(&root, needle)
+        self.any_part(&root, &mut |message, part| match part.content {
+            // Delivery reports are text, and so is a message that came encoded.
+            PartContent::Leaf if matches!(part.media_type.as_str(), "text" | "message") => {
+                message.text_has(part, needle)
+            }
+            _ => Ok(false),
+        })
     }
 
-    fn part_has(&self, part: &Part, needle: &Needle) -> Result<bool, Error> {
+    /// The MIME header fields of its parts and the headers of messages in it (RFC 9051 §6.4.4, TEXT), and the
+    /// names of attachments, which MIME encodes in ways of its own.
+    fn part_headers_have(&mut self, needle: &Needle) -> Result<bool, Error> {
+        let root = self.digest()?.root.clone();
+        let own = root.header.clone();
+        self.any_part(&root, &mut |message, part| {
+            if file_name(part).is_some_and(|name| value_has(&name, needle)) {
+                return Ok(true);
+            }
+            if part.header == own || part.header.is_empty() {
+                return Ok(false);
+            }
+            let mut header = Vec::new();
+            let end = part.header.end.min(part.header.start + LONGEST_HEADER);
+            message.snapshot.read(message.record.email, part.header.start..end, &mut header)?;
+            Ok(header_text_has(&header, needle))
+        })
+    }
+
+    /// Whether one of the parts has something.
+    fn any_part(&self, part: &Part, has: &mut PartTest<'_, 'a>) -> Result<bool, Error> {
+        if has(self, part)? {
+            return Ok(true);
+        }
         match &part.content {
+            PartContent::Leaf => Ok(false),
+            PartContent::Message(inner) => self.any_part(&inner.1, has),
             PartContent::Multipart(parts) => {
                 for part in parts {
-                    if self.part_has(part, needle)? {
+                    if self.any_part(part, has)? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
-            PartContent::Message(inner) => {
-                let mut header = Vec::new();
-                self.snapshot.read(self.record.email, inner.1.header.clone(), &mut header)?;
-                Ok(header_text_has(&header, needle) || self.part_has(&inner.1, needle)?)
-            }
-            PartContent::Leaf if part.is_type("text") => self.text_has(part, needle),
-            PartContent::Leaf => Ok(file_name(part).is_some_and(|name| value_has(&name, needle))),
         }
     }
 
@@ -322,14 +357,30 @@ impl<'a> Message<'a> {
     }
 }
 
+type PartTest<'t, 'a> = dyn FnMut(&Message<'a>, &Part) -> Result<bool, Error> + 't;
+
 fn value_has(value: &[u8], needle: &Needle) -> bool {
-    needle.is_empty() || needle.is_in(&encoded_word::decode(&header::unfold(value)))
+    needle.is_empty() || needle.is_in(&one_space(&encoded_word::decode(&header::unfold(value))))
+}
+
+/// White space in header fields is one space, in what is searched as in what is searched for: where a line was
+/// folded, with a tab for one, is nothing that anybody knows.
+fn one_space(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' ' | '\t' if out.ends_with(' ') => {}
+            ' ' | '\t' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn header_text_has(bytes: &[u8], needle: &Needle) -> bool {
     header::fields(bytes).any(|field| {
         let name = String::from_utf8_lossy(field.name).into_owned();
-        let value = encoded_word::decode(&header::unfold(field.value));
+        let value = one_space(&encoded_word::decode(&header::unfold(field.value)));
         needle.is_in(&format!("{name}: {value}"))
     })
 }
