@@ -125,11 +125,15 @@ fn missed(
         Since::Known(found) => (found.expunged, found.added.union(&found.changed)),
         Since::BelowFloor => (scope.difference(&uids.to_set()), changed_since(rows, mailbox.id, since)?),
     };
-    // What the client says it knows by number and UID need not be told again (RFC 7162 §3.2.5.2).
     let matched = matched_below(uids, known.matched.as_ref());
+    Ok(Resync { vanished: vanished(&gone, &scope, matched), changed: changed.intersection(&scope) })
+}
+
+/// What is gone of what the client can have known, without what it says it knows by number and UID (RFC 7162
+/// §3.2.5.2).
+fn vanished(gone: &UidSet, scope: &UidSet, matched: u32) -> UidSet {
     let unmatched: UidSet = matched.checked_add(1).map(|from| from..=u32::MAX).into_iter().collect();
-    let vanished = gone.intersection(&scope).intersection(&unmatched);
-    Ok(Resync { vanished, changed: changed.intersection(&scope) })
+    gone.intersection(scope).intersection(&unmatched)
 }
 
 /// The highest UID up to which the client's pairs of number and UID agree with the mailbox.
@@ -209,4 +213,39 @@ async fn tell(
     } else {
         Done::with(Code::ReadWrite, "SELECT completed")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Uid;
+
+    fn set(ranges: &[std::ops::RangeInclusive<u32>]) -> UidSet {
+        ranges.iter().cloned().collect()
+    }
+
+    #[test]
+    fn sequence_match_of_the_rfc() {
+        // RFC 7162 §3.2.5.2: the fourth message has UID 8, the twelfth UID 25.
+        let uids: UidList = (1..=11_u32).map(|n| n * 2).chain([25, 30]).filter_map(Uid::new).collect();
+        let matched = |numbers: &[u32], wanted: &[u32]| {
+            let pairs = (numbers.iter().copied().collect(), wanted.iter().copied().collect());
+            matched_below(&uids, Some(&pairs))
+        };
+        assert_eq!(matched(&[4, 12], &[8, 24]), 8);
+        assert_eq!(matched(&[4, 12], &[8, 25]), 25);
+        assert_eq!(matched(&[4], &[9]), 0);
+        assert_eq!(matched(&[99], &[8]), 0);
+        assert_eq!(matched_below(&uids, None), 0);
+    }
+
+    #[test]
+    fn only_what_the_client_can_have_known_vanishes() {
+        let gone = set(&[1..=1, 3..=3, 5..=7, 40..=40]);
+        let scope = set(&[1..=20]);
+        assert_eq!(vanished(&gone, &scope, 0).to_string(), "1,3,5:7");
+        assert_eq!(vanished(&gone, &scope, 5).to_string(), "6:7");
+        assert!(vanished(&gone, &scope, u32::MAX).is_empty());
+        assert!(vanished(&gone, &UidSet::new(), 0).is_empty());
+    }
 }
