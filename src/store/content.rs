@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use super::compression;
 use super::database::CHECKSUM;
 use super::emails::EmailRow;
 use super::error::Error;
@@ -27,8 +28,6 @@ pub const FRAME: usize = 128 << 10;
 pub const PIECE: usize = 16_320 - CHECKSUM;
 /// A digest that says to be larger is damaged: the digester bounds what it keeps.
 const DIGEST_MAX: usize = 16 << 20;
-/// Fast, and within a few percent of what higher levels reach on mail.
-pub(super) const LEVEL: i32 = 3;
 
 const VERSION: u8 = 1;
 const COMPRESSED: u8 = 1;
@@ -51,15 +50,15 @@ pub fn piece_key(content: EmailId, n: u32) -> [u8; 12] {
 
 /// Bytes, compressed if that pays.
 pub(super) fn squeeze(bytes: &[u8]) -> (bool, Vec<u8>) {
-    match zstd::bulk::compress(bytes, LEVEL) {
+    match compression::compress(bytes) {
         Ok(small) if small.len() < bytes.len() => (true, small),
         _ => (false, bytes.to_vec()),
     }
 }
 
 /// A frame of the rest, and what the head says of it.
-pub(super) fn frame(compressor: &mut zstd::bulk::Compressor<'_>, raw: &[u8]) -> (u32, Vec<u8>) {
-    match compressor.compress(raw) {
+pub(super) fn frame(raw: &[u8]) -> (u32, Vec<u8>) {
+    match compression::compress(raw) {
         Ok(small) if small.len() < raw.len() => (small.len() as u32, small),
         _ => (raw.len() as u32 | AS_IT_IS, raw.to_vec()),
     }
@@ -114,7 +113,7 @@ fn number(bytes: &mut &[u8]) -> Option<u32> {
 }
 
 fn inflate(compressed: bool, bytes: &[u8], length: usize) -> Option<Vec<u8>> {
-    let raw = if compressed { zstd::bulk::decompress(bytes, length).ok()? } else { bytes.to_vec() };
+    let raw = if compressed { compression::decompress(bytes, length).ok()? } else { bytes.to_vec() };
     (raw.len() == length).then_some(raw)
 }
 

@@ -3,7 +3,7 @@
 //! after compression goes to the writer in slices, under an id that nothing names yet.
 
 use super::Store;
-use super::content::{self, FRAME, HEAD_MAX, LEVEL, PIECE};
+use super::content::{self, FRAME, HEAD_MAX, PIECE};
 use super::emails::{self, EmailRow};
 use super::error::Error;
 use super::pins::Pin;
@@ -96,28 +96,20 @@ impl HeadSplit {
 
 /// Compresses frames and cuts them into pieces.
 struct Packer {
-    compressor: Option<zstd::bulk::Compressor<'static>>,
     frames: Vec<u32>,
     tail: Vec<u8>,
     pieces: Vec<Vec<u8>>,
 }
 
 impl Packer {
-    fn frame(&mut self, raw: &[u8]) -> Result<(), Error> {
-        let compressor = match &mut self.compressor {
-            Some(compressor) => compressor,
-            // Its tables take more memory than a small message: made when the first frame is there.
-            none => none
-                .insert(zstd::bulk::Compressor::new(LEVEL).map_err(|error| Error::io("compressing", error))?),
-        };
-        let (entry, bytes) = content::frame(compressor, raw);
+    fn frame(&mut self, raw: &[u8]) {
+        let (entry, bytes) = content::frame(raw);
         self.frames.push(entry);
         self.tail.extend_from_slice(&bytes);
         while self.tail.len() >= PIECE {
             let rest = self.tail.split_off(PIECE);
             self.pieces.push(std::mem::replace(&mut self.tail, rest));
         }
-        Ok(())
     }
 }
 
@@ -140,7 +132,7 @@ impl Incoming {
             digester: Digester::new(),
             head: HeadSplit::default(),
             rest: Vec::new(),
-            packer: Packer { compressor: None, frames: Vec::new(), tail: Vec::new(), pieces: Vec::new() },
+            packer: Packer { frames: Vec::new(), tail: Vec::new(), pieces: Vec::new() },
             spilled: None,
         }
     }
@@ -197,7 +189,7 @@ impl Incoming {
             self.rest.extend_from_slice(now);
             rest = later;
             if self.rest.len() == FRAME {
-                self.packer.frame(&self.rest)?;
+                self.packer.frame(&self.rest);
                 self.rest.clear();
                 self.spill()?;
             }
@@ -252,7 +244,7 @@ impl Incoming {
     pub fn finish(mut self) -> Result<Prepared, Error> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
-            self.packer.frame(&rest)?;
+            self.packer.frame(&rest);
         }
         let tail = std::mem::take(&mut self.packer.tail);
         if !tail.is_empty() {

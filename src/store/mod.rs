@@ -16,6 +16,7 @@ pub mod certificates;
 pub mod changes;
 mod checkpoint;
 mod codec;
+mod compression;
 pub mod content;
 mod database;
 pub mod devices;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::budget::locked;
+use super::compression;
 use super::error::Error;
 use super::journal::{FileNumber, Journal, Row};
 use super::overlay::{Job, Layer, Placement};
@@ -167,6 +168,9 @@ impl Engine {
         let patience = self.shared.options.checkpoint_idle;
         let shared = Arc::clone(&self.shared);
         while let Some(mut items) = shared.queue.take(patience) {
+            if items.is_empty() {
+                compression::release();
+            }
             if items.is_empty() && self.operations > 0 {
                 // An idle checkpoint that fails has made the store read-only, and said so.
                 let _ = self.checkpoint();
