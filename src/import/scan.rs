@@ -610,3 +610,105 @@ fn read_keywords(folder: &Path) -> Keywords {
 fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::AccountId;
+    use crate::store::{Options, accounts, mailboxes, sources};
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        store: Store,
+        account: AccountId,
+        scanner: Scanner,
+    }
+
+    fn bench(after: impl FnOnce(&Path) -> After) -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("Maildir");
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir_all(root.join(sub)).unwrap();
+        }
+        let store = Store::open(Options::new(folder.path().join("data"))).unwrap();
+        let (path, after) = (root, after(folder.path()));
+        let (account, source) = store
+            .write(move |tx| {
+                let account = accounts::create(tx, "anna", None)?;
+                let id = sources::add(tx, account, &path, None, after)?;
+                Ok((account, sources::get(tx, id)?.unwrap()))
+            })
+            .unwrap();
+        let status = SourceStatus::new(source.id, account, source.path.clone());
+        let scanner = Scanner::new(store.clone(), source, Arc::default(), Arc::new(Mutex::new(status)));
+        Bench { folder, store, account, scanner }
+    }
+
+    impl Bench {
+        fn put(&self, n: u32) {
+            let path = self.folder.path().join(format!("Maildir/cur/{}.{n}:2,S", 1_700_000_000 + n));
+            fs::write(&path, format!("Subject: {n}\n\nHello.\n")).unwrap();
+            let old = SystemTime::now() - Duration::from_secs(60);
+            fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        }
+
+        fn look(&mut self, thorough: bool) {
+            let found = self.scanner.discover().unwrap();
+            self.scanner.look(found, thorough).unwrap();
+        }
+
+        fn count(&self) -> u32 {
+            let inbox =
+                mailboxes::by_name(&self.store.snapshot().unwrap(), self.account, &MailboxName::inbox());
+            inbox.unwrap().unwrap().messages
+        }
+
+        /// As if nothing had come or gone since 2020.
+        fn settle(&self) {
+            for sub in SUBS {
+                let folder = fs::File::open(self.folder.path().join("Maildir").join(sub)).unwrap();
+                folder.set_modified(UNIX_EPOCH + Duration::from_secs(1_600_000_000)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn more_files_than_are_held_come_even_if_none_can_be_taken_away() {
+        // The folder to move to is a file.
+        let mut bench = bench(|folder| {
+            fs::write(folder.join("file"), "").unwrap();
+            After::Move(folder.join("file"))
+        });
+        bench.scanner.max_names = 10;
+        (0..95).for_each(|n| bench.put(n));
+        for _ in 0..2 {
+            bench.look(true);
+            assert_eq!(bench.count(), 95);
+            let status = bench.scanner.status();
+            assert_eq!((status.imported, status.removed, status.unreadable.count), (95, 0, 95));
+            assert!(status.problem.as_ref().unwrap().what.starts_with("95 files"));
+        }
+    }
+
+    #[test]
+    fn a_folder_in_which_nothing_changed_is_not_read() {
+        let mut bench = bench(|_| After::Keep);
+        bench.scanner.max_names = 7;
+        (0..20).for_each(|n| bench.put(n));
+        bench.settle();
+        bench.look(true);
+        assert_eq!(bench.count(), 20);
+        // One that comes without changing the directory's time is not seen, for the directory is not read;
+        // a thorough look believes no time.
+        bench.put(20);
+        bench.settle();
+        bench.look(false);
+        assert_eq!(bench.count(), 20);
+        bench.look(true);
+        assert_eq!(bench.count(), 21);
+        // One that changes it is seen.
+        bench.put(21);
+        bench.look(false);
+        assert_eq!(bench.count(), 22);
+    }
+}

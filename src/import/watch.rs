@@ -334,3 +334,161 @@ fn merge(into: &mut BTreeMap<PathBuf, Wanted>, more: BTreeMap<PathBuf, Wanted>) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sources::After;
+    use crate::store::{Options, accounts, mailboxes};
+    use std::fs;
+    use std::path::Path;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        store: Store,
+        watcher: Option<Watcher>,
+    }
+
+    /// How many messages the first account's mailbox has.
+    fn count(store: &Store, mailbox: &str) -> u32 {
+        let snapshot = store.snapshot().unwrap();
+        let account = accounts::list(&snapshot).unwrap().remove(0).id;
+        let mailboxes = mailboxes::list(&snapshot, account).unwrap();
+        mailboxes.iter().find(|known| known.name.as_str() == mailbox).map_or(0, |known| known.messages)
+    }
+
+    fn wait(what: &str, mut so: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !so() {
+            assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    impl Bench {
+        fn new(after: After) -> Bench {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(Options::new(folder.path().join("data"))).unwrap();
+            let path = folder.path().join("Maildir");
+            store
+                .write(move |tx| {
+                    let account = accounts::create(tx, "anna", None)?;
+                    sources::add(tx, account, &path, None, after)
+                })
+                .unwrap();
+            Bench { folder, store, watcher: None }
+        }
+
+        fn maildir(&self) -> PathBuf {
+            self.folder.path().join("Maildir")
+        }
+
+        fn start(&mut self, options: WatchOptions) {
+            self.watcher = Some(Watcher::start(self.store.clone(), options));
+        }
+
+        fn status(&self) -> SourceStatus {
+            self.watcher.as_ref().unwrap().status().remove(0)
+        }
+    }
+
+    fn maildir(path: &Path) {
+        for sub in ["cur", "new", "tmp"] {
+            fs::create_dir_all(path.join(sub)).unwrap();
+        }
+    }
+
+    fn put(path: &Path, text: &str) {
+        fs::write(path, format!("Subject: {text}\n\n{text}\n")).unwrap();
+    }
+
+    const QUICK: WatchOptions = WatchOptions {
+        poll: Duration::from_millis(50),
+        look: Duration::from_secs(3600),
+        thorough: Duration::from_secs(3600),
+    };
+
+    #[test]
+    fn a_root_that_goes_and_comes_back_loses_and_doubles_nothing() {
+        let mut bench = Bench::new(After::Keep);
+        let root = bench.maildir();
+        maildir(&root);
+        put(&root.join("new/1700000000.a"), "one");
+        bench.start(QUICK);
+        wait("the first", || count(&bench.store, "INBOX") == 1);
+        // Unmounted: nothing is there, then an empty folder.
+        let aside = bench.folder.path().join("aside");
+        fs::rename(&root, &aside).unwrap();
+        wait("it is said", || bench.status().mode == Mode::Unavailable);
+        assert!(bench.status().problem.unwrap().what.contains("No such file"));
+        fs::create_dir(&root).unwrap();
+        wait("it is said", || {
+            bench.status().problem.is_some_and(|problem| problem.what.contains("no Maildir"))
+        });
+        // Mounted again, with mail that came meanwhile.
+        fs::remove_dir(&root).unwrap();
+        put(&aside.join("new/1700000001.b"), "two");
+        fs::rename(&aside, &root).unwrap();
+        wait("it is back", || bench.status().mode == Mode::Watching);
+        wait("the second", || count(&bench.store, "INBOX") == 2);
+        assert_eq!(bench.status().problem, None);
+        // And watched as before.
+        put(&root.join("cur/1700000002.c:2,S"), "three");
+        wait("the third", || count(&bench.store, "INBOX") == 3);
+        wait("it is counted", || bench.status().imported == 3);
+    }
+
+    #[test]
+    fn where_inotify_is_silent_looks_find_the_mail() {
+        let mut bench = Bench::new(After::Delete);
+        let root = bench.maildir();
+        maildir(&root);
+        bench.start(WatchOptions { look: Duration::from_millis(50), ..QUICK });
+        wait("a look", || bench.status().last_look.is_some());
+        // An event that never comes: as on NFS. The directory is a new one, which no watch is on.
+        let other = bench.folder.path().join("other");
+        fs::create_dir(&other).unwrap();
+        put(&other.join("1700000000.a"), "one");
+        fs::remove_dir(root.join("new")).unwrap();
+        fs::rename(&other, root.join("new")).unwrap();
+        wait("it came", || count(&bench.store, "INBOX") == 1);
+        wait("it went", || !root.join("new/1700000000.a").exists());
+    }
+
+    #[test]
+    fn a_flood_of_events_is_no_loss() {
+        let mut bench = Bench::new(After::Keep);
+        let root = bench.maildir();
+        maildir(&root);
+        bench.start(QUICK);
+        wait("a look", || bench.status().last_look.is_some());
+        // More than the channel holds, in one go.
+        for n in 0..6_000 {
+            put(&root.join(format!("tmp/{n}")), &n.to_string());
+        }
+        for n in 0..6_000 {
+            fs::rename(root.join(format!("tmp/{n}")), root.join(format!("new/{}.{n}", 1_700_000_000 + n)))
+                .unwrap();
+        }
+        wait("all of them", || count(&bench.store, "INBOX") == 6_000);
+    }
+
+    #[test]
+    fn a_watcher_that_is_told_to_stop_stops_in_the_middle() {
+        let mut bench = Bench::new(After::Keep);
+        let root = bench.maildir();
+        maildir(&root);
+        for n in 0..2_000 {
+            put(&root.join(format!("cur/{}.{n}:2,", 1_700_000_000 + n)), &n.to_string());
+        }
+        bench.start(QUICK);
+        wait("some", || count(&bench.store, "INBOX") > 0);
+        let start = Instant::now();
+        bench.watcher.take();
+        assert!(start.elapsed() < Duration::from_secs(2));
+        let so_far = count(&bench.store, "INBOX");
+        bench.start(QUICK);
+        wait("all", || count(&bench.store, "INBOX") == 2_000);
+        wait("no more than was left", || bench.status().imported == u64::from(2_000 - so_far));
+    }
+}
