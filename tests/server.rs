@@ -11,10 +11,14 @@ mod demo;
 mod harness;
 #[path = "server/hostile.rs"]
 mod hostile;
+#[path = "server/idling.rs"]
+mod idling;
 #[path = "server/import.rs"]
 mod import;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
+#[path = "server/logins.rs"]
+mod logins;
 #[path = "server/old_mail.rs"]
 mod old_mail;
 #[path = "server/tls.rs"]
