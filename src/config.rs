@@ -110,6 +110,12 @@ pub enum Error {
 }
 
 impl Config {
+    /// The socket that takes deliveries and nothing else: beside the control socket.
+    #[must_use]
+    pub fn delivery_socket(&self) -> PathBuf {
+        self.socket.with_file_name("deliver.sock")
+    }
+
     /// Reads the file, if there is one, and puts what the command line says before it.
     ///
     /// # Errors

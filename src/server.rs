@@ -262,6 +262,11 @@ pub fn run(
         .map_err(|error| Error::Folder { path: config.socket.clone(), error })?;
     let serving = control::server::serve(control, parts.context.clone(), Arc::clone(&parts.executor));
     let control_task = parts.executor.spawn(serving);
+    let deliveries = config.delivery_socket();
+    let delivery = control::delivery::bind(&deliveries)
+        .map_err(|error| Error::Folder { path: deliveries.clone(), error })?;
+    let serving = control::delivery::serve(delivery, parts.context.clone(), Arc::clone(&parts.executor));
+    let delivery_task = parts.executor.spawn(serving);
     let upkeep = parts.executor.spawn(upkeep(parts.context.clone()));
     let workers = (1..THREADS)
         .map(|n| {
@@ -277,7 +282,7 @@ pub fn run(
         let signal = signals.next().await;
         tracing::info!(?signal, "shutting down");
         drop((trigger, stop_admin));
-        drop((control_task, upkeep));
+        drop((control_task, delivery_task, upkeep));
         let deadline = Instant::now() + GOODBYE;
         while !parts.executor.is_empty() && Instant::now() < deadline {
             Timer::after(Duration::from_millis(20)).await;
@@ -287,6 +292,7 @@ pub fn run(
         let _ = worker.join();
     }
     let _ = std::fs::remove_file(&config.socket);
+    let _ = std::fs::remove_file(&deliveries);
     parts.watcher.stop();
     drop(parts);
     store.close()?;

@@ -7,6 +7,8 @@ mod command_line;
 mod demo;
 // Other test binaries use what this one does not.
 #[allow(dead_code)]
+#[path = "server/deliver.rs"]
+mod deliver;
 #[path = "server/harness.rs"]
 mod harness;
 #[path = "server/hostile.rs"]

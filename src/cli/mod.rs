@@ -2,6 +2,7 @@
 
 mod account;
 mod cert;
+mod deliver;
 mod demo;
 mod demo_mail;
 mod device;
@@ -68,6 +69,8 @@ enum Command {
     Source(source::Command),
     /// Bring old mail in: Maildirs, mbox files, messages, Google Takeouts, archives of these
     Import(import::Arguments),
+    /// Deliver one message from stdin: for getmail, fetchmail, Postfix, maildrop; exit codes of sysexits.h
+    Deliver(deliver::Arguments),
     /// The certificate that devices see
     #[command(subcommand)]
     Cert(cert::Command),
@@ -158,7 +161,10 @@ impl Global {
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return explain(&error),
+    };
     let global = &arguments.global;
     let done = match arguments.command {
         Command::Serve(command) => serve::run(global, command),
@@ -167,6 +173,7 @@ pub fn run() -> ExitCode {
         Command::Device(command) => device::run(global, command),
         Command::Source(command) => source::run(global, command),
         Command::Import(command) => import::run(global, command),
+        Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
         Command::SetupLink => setup_link::run(global),
@@ -177,6 +184,18 @@ pub fn run() -> ExitCode {
             output::complain(&failure);
             ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
         }
+    }
+}
+
+/// Says what is wrong with the arguments, or what was asked about them. Who calls `deliver` expects a code of
+/// sysexits.h even then.
+fn explain(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let delivers = std::env::args_os().any(|argument| argument == "deliver");
+    match (error.use_stderr(), delivers) {
+        (false, _) => ExitCode::SUCCESS,
+        (true, true) => ExitCode::from(deliver::USAGE),
+        (true, false) => ExitCode::from(2),
     }
 }
 

@@ -3,6 +3,7 @@
 //! One request a connection: a line of JSON each way. Who may connect is what the socket's mode says.
 
 pub mod client;
+pub mod delivery;
 mod frame;
 pub mod message;
 pub mod server;

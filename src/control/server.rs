@@ -30,13 +30,17 @@ const TRANSFERS: usize = 2;
 /// # Errors
 /// If it cannot be made.
 pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    bind_with(path, MODE)
+}
+
+pub(super) fn bind_with(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let reachable = socket::reach(path)?;
     let listener = UnixListener::bind(&reachable.path)?;
-    std::fs::set_permissions(&reachable.path, std::fs::Permissions::from_mode(MODE))?;
+    std::fs::set_permissions(&reachable.path, std::fs::Permissions::from_mode(mode))?;
     Ok(listener)
 }
 
@@ -104,10 +108,13 @@ async fn answer(
 }
 
 async fn serve_transfer(stream: UnixStream, context: Context, request: Request) -> io::Result<()> {
-    // The same socket for a thread that may block, and out of the reactor's hands.
-    let blocking = std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?);
-    drop(stream);
-    smol::unblock(move || transfer::serve(&blocking, &context, request)).await
+    let stream = blocking(stream)?;
+    smol::unblock(move || transfer::serve(&stream, &context, request)).await
+}
+
+/// The same socket for a thread that may block, and out of the reactor's hands.
+pub(super) fn blocking(stream: UnixStream) -> io::Result<std::os::unix::net::UnixStream> {
+    Ok(std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?))
 }
 
 async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {

@@ -1,0 +1,151 @@
+//! One message from a mail transfer agent or a fetching program.
+//!
+//! Such a program keeps the message until it is told that it is safe, and bounces it if it is told that it
+//! will never be. So whatever may be another way in an hour is [`Fault::Later`], and only what is wrong with
+//! the message or its address itself is anything else.
+
+use super::{Context, Failure, account};
+use crate::import::read::MAX_FILE;
+use crate::import::target::Target;
+use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
+use crate::store::messages::{self, NewMessage};
+use crate::store::{Error, Incoming, Store};
+
+/// The longest line that may be a `From ` line.
+const LONGEST_LINE: usize = 1_000;
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The order makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no message, or it can never be taken.
+    #[error("{0}")]
+    Data(String),
+    /// There is no such account.
+    #[error("{0}")]
+    NoUser(String),
+    /// The mailbox cannot be made.
+    #[error("{0}")]
+    CannotCreate(String),
+    /// It may work later.
+    #[error("{0}")]
+    Later(String),
+}
+
+impl Fault {
+    /// The exit code by sysexits.h.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Fault::Usage(_) => 64,
+            Fault::Data(_) => 65,
+            Fault::NoUser(_) => 67,
+            Fault::CannotCreate(_) => 73,
+            Fault::Later(_) => 75,
+        }
+    }
+
+    /// What a code means that came from elsewhere.
+    #[must_use]
+    pub fn of(code: u8, reason: String) -> Self {
+        match code {
+            64 => Fault::Usage(reason),
+            65 => Fault::Data(reason),
+            67 => Fault::NoUser(reason),
+            73 => Fault::CannotCreate(reason),
+            _ => Fault::Later(reason),
+        }
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unknown { .. } => Fault::NoUser(failure.to_string()),
+            Failure::Invalid(reason) => Fault::Usage(reason),
+            other => Fault::Later(other.to_string()),
+        }
+    }
+}
+
+/// A message that is coming.
+pub struct Delivery {
+    store: Store,
+    account: AccountId,
+    mailbox: MailboxName,
+    incoming: Incoming,
+    /// The first line, until it is known whether it is one.
+    line: Option<Vec<u8>>,
+    bytes: u64,
+}
+
+/// Opens the way in for a message.
+///
+/// # Errors
+/// If there is no such account, or no mailbox can have this name.
+pub fn begin(context: &Context, account: Option<&str>, mailbox: Option<&str>) -> Result<Delivery, Fault> {
+    let account = account::find_or_only(context, account)?;
+    let mailbox = mailbox.map_or_else(|| Ok(MailboxName::inbox()), MailboxName::new);
+    let mailbox = mailbox.map_err(|error| Fault::Usage(error.to_string()))?;
+    let store = context.store.clone();
+    let incoming = store.incoming(MAX_FILE);
+    Ok(Delivery { store, account: account.id, mailbox, incoming, line: Some(Vec::new()), bytes: 0 })
+}
+
+impl Delivery {
+    /// More of it. A line `From sender date` before it, as agents put there, is left out.
+    ///
+    /// # Errors
+    /// If it is too large, or the store takes nothing.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(line) = &mut self.line else { return self.take(bytes) };
+        let end = bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let (now, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+        line.extend_from_slice(now);
+        if end.is_some() || line.len() > LONGEST_LINE {
+            self.first_line()?;
+            return self.take(rest);
+        }
+        Ok(())
+    }
+
+    fn first_line(&mut self) -> Result<(), Fault> {
+        let Some(line) = self.line.take() else { return Ok(()) };
+        let is_from = line.starts_with(b"From ") || line.starts_with(b">From ");
+        if is_from && line.ends_with(b"\n") { Ok(()) } else { self.take(&line) }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.bytes += bytes.len() as u64;
+        self.incoming.write(bytes).map_err(|error| match error {
+            Error::Limit(reason) => Fault::Data(reason.to_owned()),
+            other => Fault::Later(other.to_string()),
+        })
+    }
+
+    /// It is whole: stores it. Once this returns, it is durable.
+    ///
+    /// # Errors
+    /// If it is empty, the mailbox cannot be made, or the store takes nothing.
+    pub fn finish(mut self) -> Result<(), Fault> {
+        self.first_line()?;
+        if self.bytes == 0 {
+            return Err(Fault::Data("there is no message".to_owned()));
+        }
+        let prepared = self.incoming.finish().map_err(|error| Fault::Later(error.to_string()))?;
+        let (account, target) = (self.account, Target::Named(self.mailbox));
+        let stored = self.store.write(move |tx| {
+            let (mailbox, name) = target.resolve(tx, account)?;
+            let email = prepared.file(tx, account, &name)?;
+            let (size, internal_date) = (prepared.size(), DateTime::utc(tx.now()));
+            let message = NewMessage { email, size, internal_date, flags: FlagSet::default() };
+            messages::append(tx, account, mailbox, &[message])
+        });
+        stored.map(|_| ()).map_err(|error| match error {
+            Error::Limit(_) | Error::Refused(_) => Fault::CannotCreate(error.to_string()),
+            other => Fault::Later(other.to_string()),
+        })
+    }
+}
