@@ -7,8 +7,9 @@
 //! | `main` → [`cli`] | everything below | command line: one file a command |
 //! | [`server`] | front doors, `store`, `tls`, `config` | the one place that wires things |
 //! | front doors: [`imap`], [`admin`], [`control`] | `protocol` (imap only), `actions` (the others), `store`, `credential`, `mail`, `model` | never each other, never `config` |
-//! | [`actions`] | `import`, `tls`, `store`, `credential`, `mail`, `model` | what a person can do |
+//! | [`actions`] | `import`, `export`, `tls`, `store`, `credential`, `mail`, `model` | what a person can do |
 //! | [`import`] | `store`, `mail`, `model` | Maildir; the watcher |
+//! | [`export`] | `mail`, `model` | mail as files: Maildir++, mbox, single messages |
 //! | [`tls`] | `store`, `model` | certificates |
 //! | [`protocol`] | `mail`, `model` | pure: IMAP bytes ↔ types |
 //! | [`store`] | `mail`, `model` | redb, synchronous |
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credential;
+pub mod export;
 pub mod imap;
 pub mod import;
 pub mod mail;

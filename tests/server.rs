@@ -9,6 +9,8 @@ mod demo;
 #[allow(dead_code)]
 #[path = "server/deliver.rs"]
 mod deliver;
+#[path = "server/export.rs"]
+mod export;
 #[path = "server/harness.rs"]
 mod harness;
 #[path = "server/hostile.rs"]

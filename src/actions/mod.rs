@@ -6,6 +6,7 @@ pub mod administrator;
 pub mod certificate;
 pub mod deliver;
 pub mod device;
+pub mod export;
 pub mod forecast;
 pub mod health;
 pub mod import;

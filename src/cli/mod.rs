@@ -6,6 +6,7 @@ mod deliver;
 mod demo;
 mod demo_mail;
 mod device;
+mod export;
 mod import;
 mod output;
 mod owner;
@@ -69,6 +70,8 @@ enum Command {
     Source(source::Command),
     /// Bring old mail in: Maildirs, mbox files, messages, Google Takeouts, archives of these
     Import(import::Arguments),
+    /// Write mail as a Maildir++, mbox files or single messages
+    Export(export::Arguments),
     /// Deliver one message from stdin: for getmail, fetchmail, Postfix, maildrop; exit codes of sysexits.h
     Deliver(deliver::Arguments),
     /// The certificate that devices see
@@ -173,6 +176,7 @@ pub fn run() -> ExitCode {
         Command::Device(command) => device::run(global, command),
         Command::Source(command) => source::run(global, command),
         Command::Import(command) => import::run(global, command),
+        Command::Export(command) => export::run(global, command),
         Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),

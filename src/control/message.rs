@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{account, administrator, certificate, device, source, status, storage};
+use crate::actions::{account, administrator, certificate, device, export, source, status, storage};
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
@@ -40,6 +40,8 @@ pub enum Request {
     },
     /// Takes messages in, which follow as frames (`transfer`).
     Import { account: Option<String>, mailbox: Option<String> },
+    /// Takes mail out, which follows as frames (`transfer`).
+    Export(export::Choice),
     /// Everything at a glance.
     Status,
     /// The certificate.

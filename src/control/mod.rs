@@ -55,7 +55,7 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
         Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
-        Request::Import { .. } => {
+        Request::Import { .. } | Request::Export(_) => {
             return Err(Failure::Invalid("this needs a connection that stays open".to_owned()));
         }
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{self, Error};
 use super::frame::{self, Kind};
 use super::message::{Answer, LONGEST, Refusal, Reply, Request};
+use crate::actions::export::{self, Meta, Outlet, Plan, Summary};
 use crate::actions::import::{Filing, Intake, Outcome, Refused, Sink, Stop};
 use crate::actions::{Context, Failure, import};
 
@@ -28,7 +29,7 @@ const REASON: Duration = Duration::from_secs(5);
 /// Whether a request is followed by frames.
 #[must_use]
 pub fn is_transfer(request: &Request) -> bool {
-    matches!(request, Request::Import { .. })
+    matches!(request, Request::Import { .. } | Request::Export(_))
 }
 
 /// What the server says while it takes messages.
@@ -59,6 +60,13 @@ pub fn serve(stream: &UnixStream, context: &Context, request: Request) -> io::Re
                 Err(failure) => refuse(stream, &failure),
             }
         }
+        Request::Export(choice) => match export::plan(context, choice) {
+            Ok(plan) => {
+                reply(stream, &Reply::Ok(Answer::Ready))?;
+                serve_export(stream, &plan)
+            }
+            Err(failure) => refuse(stream, &failure),
+        },
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
@@ -261,4 +269,63 @@ impl Sink for Sender {
 /// See [`Error`].
 pub fn connect(path: &std::path::Path) -> Result<UnixStream, Error> {
     client::connect(path)
+}
+
+/// Writes what is taken out as frames.
+struct Frames<'a> {
+    out: BufWriter<&'a UnixStream>,
+}
+
+impl Outlet for Frames<'_> {
+    fn mailbox(&mut self, name: &str) -> io::Result<()> {
+        frame::write_json(&mut self.out, Kind::Mailbox, &name)
+    }
+
+    fn message(&mut self, meta: &Meta) -> io::Result<()> {
+        frame::write_json(&mut self.out, Kind::Message, meta)
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        frame::write_data(&mut self.out, bytes)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        frame::write(&mut self.out, Kind::File, b"")
+    }
+
+    fn broken(&mut self) -> io::Result<()> {
+        frame::write(&mut self.out, Kind::Discard, b"")
+    }
+}
+
+fn serve_export(stream: &UnixStream, plan: &Plan) -> io::Result<()> {
+    let mut frames = Frames { out: BufWriter::with_capacity(BUFFER, stream) };
+    match plan.run(&mut frames) {
+        Ok(summary) => frame::write_json(&mut frames.out, Kind::End, &summary)?,
+        Err(export::Stop::Outlet(error)) => return Err(error),
+        Err(stop) => frame::write_json(&mut frames.out, Kind::Failed, &stop.to_string())?,
+    }
+    frames.out.flush()
+}
+
+/// Gives what an export sends to an outlet.
+///
+/// # Errors
+/// What the server says, or why it cannot be written, in words.
+pub fn receive(input: &mut dyn Read, outlet: &mut dyn Outlet) -> Result<Summary, String> {
+    let mut content = Vec::new();
+    loop {
+        let kind = frame::read(input, &mut content).map_err(|error| error.to_string())?;
+        let done = match kind {
+            Some(Kind::Data) => outlet.data(&content),
+            Some(Kind::Mailbox) => frame::json::<String>(&content).and_then(|name| outlet.mailbox(&name)),
+            Some(Kind::Message) => frame::json::<Meta>(&content).and_then(|meta| outlet.message(&meta)),
+            Some(Kind::File) => outlet.end(),
+            Some(Kind::Discard) => outlet.broken(),
+            Some(Kind::End) => return frame::json(&content).map_err(|error| error.to_string()),
+            Some(Kind::Failed) => return Err(frame::json(&content).map_err(|error| error.to_string())?),
+            None => return Err("the server went away before all was sent".to_owned()),
+        };
+        done.map_err(|error| error.to_string())?;
+    }
 }

@@ -1,0 +1,156 @@
+//! `postern export`: mail as files that other programs read.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::{Failure, Global, output, transfer};
+use crate::actions::export::{Choice, Summary};
+use crate::control::message::Request;
+use crate::control::transfer::receive;
+use crate::export::{self, Format, Meta, Outlet};
+use crate::model::CivilDate;
+
+/// How often the progress is drawn.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Its arguments.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// An empty folder, or one that is made
+    folder: PathBuf,
+    /// Whose mail; needed where there are several accounts
+    #[arg(long)]
+    account: Option<String>,
+    /// Only this mailbox and those below it
+    #[arg(long)]
+    mailbox: Option<String>,
+    /// Only what arrived on this day or later
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    since: Option<i64>,
+    /// Only what arrived before this day
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    before: Option<i64>,
+    /// What to write
+    #[arg(long, value_enum, default_value = "maildir")]
+    format: FormatArgument,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormatArgument {
+    /// Maildir++ with flags and keywords, as Dovecot and others read it
+    Maildir,
+    /// A file a mailbox (mboxrd), with flags
+    Mbox,
+    /// A file a message; flags are lost
+    Eml,
+}
+
+fn day(text: &str) -> Result<i64, String> {
+    let mut parts = text.splitn(3, '-');
+    let date = (|| {
+        let year = parts.next()?.parse().ok()?;
+        let month = parts.next()?.parse().ok()?;
+        CivilDate::new(year, month, parts.next()?.parse().ok()?)
+    })();
+    date.map(CivilDate::days_since_epoch).ok_or_else(|| "it must be a day as 2024-12-31".to_owned())
+}
+
+/// Does it.
+pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { folder, account, mailbox, since, before, format } = arguments;
+    let format = match format {
+        FormatArgument::Maildir => Format::Maildir,
+        FormatArgument::Mbox => Format::Mbox,
+        FormatArgument::Eml => Format::Eml,
+    };
+    let request = Request::Export(Choice { account, mailbox, since, before });
+    let connection = transfer::open(global, &request)?;
+    let at = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
+    let (mut input, ending) = connection.split();
+    let inner = export::open(format, &folder).map_err(at)?;
+    let terminal = std::io::stderr().is_terminal() && !global.json;
+    let mut outlet = Shown { inner, terminal, messages: 0, bytes: 0, shown: Instant::now() };
+    let received = receive(&mut input, &mut outlet);
+    outlet.clear();
+    drop((outlet, input));
+    let summary = received.map_err(|reason| Failure::new(format!("{}: {reason}", folder.display())))?;
+    ending.wait()?;
+    global.output().value(&summary, |summary| describe(summary, &folder))?;
+    match summary.damaged_count {
+        0 => Ok(()),
+        n => Err(Failure::new(format!("{n} messages are damaged; run `postern check`"))),
+    }
+}
+
+fn describe(summary: &Summary, folder: &std::path::Path) -> String {
+    let mut text: String = summary.damaged.iter().map(|which| format!("damaged: {which}\n")).collect();
+    text.push_str(&format!(
+        "{} messages ({}) of {} mailboxes written to {}\n",
+        summary.messages,
+        output::bytes(summary.bytes),
+        summary.mailboxes,
+        folder.display()
+    ));
+    text
+}
+
+/// Counts what passes, on a terminal.
+struct Shown {
+    inner: Box<dyn Outlet>,
+    terminal: bool,
+    messages: u64,
+    bytes: u64,
+    shown: Instant,
+}
+
+impl Shown {
+    fn clear(&self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+        }
+    }
+}
+
+impl Outlet for Shown {
+    fn mailbox(&mut self, name: &str) -> std::io::Result<()> {
+        self.inner.mailbox(name)
+    }
+
+    fn message(&mut self, meta: &Meta) -> std::io::Result<()> {
+        self.inner.message(meta)
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.bytes += bytes.len() as u64;
+        self.inner.data(bytes)
+    }
+
+    fn end(&mut self) -> std::io::Result<()> {
+        self.messages += 1;
+        if self.terminal && self.shown.elapsed() >= INTERVAL {
+            self.shown = Instant::now();
+            let mut err = std::io::stderr().lock();
+            let _ = write!(err, "\r\x1b[2K{} messages  {}", self.messages, output::bytes(self.bytes));
+            let _ = err.flush();
+        }
+        self.inner.end()
+    }
+
+    fn broken(&mut self) -> std::io::Result<()> {
+        self.inner.broken()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days() {
+        assert_eq!(day("1970-01-02"), Ok(1));
+        for text in ["", "1970", "1970-02-30", "1970-1-1x", "yesterday"] {
+            assert!(day(text).is_err(), "{text}");
+        }
+    }
+}
