@@ -7,7 +7,7 @@ use base64::Engine;
 use crate::credential::{DevicePassword, sasl_plain};
 use crate::imap::connection::Input;
 use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session, User};
+use crate::imap::session::{Done, Session, State, User};
 use crate::model::{AccountId, DeviceId};
 use crate::protocol::command::Tag;
 use crate::protocol::command::authenticate::Authenticate;
@@ -111,13 +111,14 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
         .seats
         .log_in(peer.ip(), account.id, device_id)
         .map_err(|full| Refusal::no(Code::Limit, full.to_string()))?;
-    if let Some(device) = device {
-        touch(session, account.id, device).await;
-    }
+    let noted = match device {
+        Some(device) => touch(session, account.id, device).await,
+        None => false,
+    };
     tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
     let bell = session.shared.hub.join(account.id, device_id);
     still_welcome(session, &account, device_id).await?;
-    session.log_in(User { account: account.id, name: account.name, device: device_id, bell, seat });
+    session.log_in(User { account: account.id, name: account.name, device: device_id, noted, bell, seat });
     Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))
 }
 
@@ -234,13 +235,37 @@ async fn note_revoked(session: &Session, revoked: &Revoked) {
     }
 }
 
-/// Notes a device's use, at most hourly.
-async fn touch(session: &Session, account: AccountId, device: Device) {
+/// Notes what a client says of itself after its login, as seldom as its login: several programs of one phone
+/// (Mail and its settings) share a device's password, and take turns.
+pub async fn introduce(session: &mut Session) {
+    let client = session.client.clone();
+    let (account, id) = match &mut session.state {
+        State::Authenticated(user) | State::Selected(user, _) if !client.is_empty() && user.noted => {
+            user.noted = false;
+            (user.account, user.device)
+        }
+        _ => return,
+    };
+    let Some(id) = id else { return };
+    let noted = session.shared.pool.write(move |tx| match devices::get(tx, account, id)? {
+        Some(device) if device.client != client => {
+            let last = device.last_used.unwrap_or_else(|| tx.now());
+            devices::touch(tx, account, id, last, &client, &device.address)
+        }
+        _ => Ok(()),
+    });
+    if let Err(refusal) = noted.await {
+        tracing::warn!(text = %refusal.text, "a device's program could not be noted");
+    }
+}
+
+/// Notes a device's use, at most hourly; gives whether it did.
+async fn touch(session: &Session, account: AccountId, device: Device) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     let address = session.io.peer().ip().to_canonical().to_string();
     let recent = device.last_used.is_some_and(|last| (last..last.saturating_add(TOUCH)).contains(&now));
     if recent && device.address == address {
-        return;
+        return false;
     }
     let client = if session.client.is_empty() { device.client.clone() } else { session.client.clone() };
     let id: DeviceId = device.id;
@@ -249,4 +274,5 @@ async fn touch(session: &Session, account: AccountId, device: Device) {
     if let Err(refusal) = noted {
         tracing::warn!(text = %refusal.text, "a device's last use could not be noted");
     }
+    true
 }

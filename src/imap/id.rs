@@ -1,5 +1,6 @@
 //! ID (RFC 2971).
 
+use crate::imap::auth;
 use crate::imap::session::{Done, Session};
 use crate::protocol::command::id::Parameters;
 use crate::protocol::response;
@@ -9,7 +10,7 @@ const NAME_KEPT: usize = 120;
 
 /// Notes what the client says of itself, for the device list, and names this server. The version is told to
 /// those who have logged in only.
-pub fn run(session: &mut Session, parameters: &Parameters) -> Done {
+pub async fn run(session: &mut Session, parameters: &Parameters) -> Done {
     let value = |key: &str| {
         let found = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(key));
         found.and_then(|(_, value)| value.clone()).unwrap_or_default()
@@ -17,6 +18,8 @@ pub fn run(session: &mut Session, parameters: &Parameters) -> Done {
     let words = [value("name"), value("version"), value("os"), value("os-version")];
     let name: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
     session.client = name.join(" ").chars().filter(|c| !c.is_control()).take(NAME_KEPT).collect();
+    // Most clients say who they are when they have logged in already.
+    auth::introduce(session).await;
     let logged_in = session.user().is_ok();
     let version = if logged_in { Some(env!("CARGO_PKG_VERSION")) } else { None };
     let mut answer = vec![("name", "Postern")];

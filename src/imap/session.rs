@@ -42,6 +42,8 @@ pub struct User {
     pub name: String,
     /// The device whose password was used.
     pub device: Option<DeviceId>,
+    /// This login was noted as the device's last use; what the client says of itself may be noted with it.
+    pub noted: bool,
     /// Rings when something changes.
     pub bell: Arc<Bell>,
     /// Its place among all sessions.
@@ -436,7 +438,7 @@ impl Session {
 
     async fn dispatch(&mut self, tag: &Tag, command: Command) -> Result<Done, Refusal> {
         match (command, &self.state) {
-            (Command::Any(any), _) => self.any(any),
+            (Command::Any(any), _) => self.any(any).await,
             (Command::NonAuth(command), State::NotAuthenticated(_)) => match command {
                 NonAuth::StartTls => auth::start_tls(self, tag).await,
                 NonAuth::Authenticate(command) => auth::authenticate(self, command).await,
@@ -450,7 +452,7 @@ impl Session {
         }
     }
 
-    fn any(&mut self, command: Any) -> Result<Done, Refusal> {
+    async fn any(&mut self, command: Any) -> Result<Done, Refusal> {
         match command {
             Any::Capability => {
                 let capabilities = self.capabilities();
@@ -458,7 +460,7 @@ impl Session {
                 Ok(Done::ok("CAPABILITY completed"))
             }
             Any::Noop => Ok(Done::ok("NOOP completed")),
-            Any::Id(parameters) => Ok(id::run(self, &parameters)),
+            Any::Id(parameters) => Ok(id::run(self, &parameters).await),
             Any::Logout => {
                 self.bye(None, "See you soon");
                 Ok(Done::ok("LOGOUT completed"))

@@ -292,3 +292,37 @@ fn a_small_soft_limit_of_open_files_is_raised() {
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     assert_eq!(numbers[0], numbers[1].min(4_096), "{line}");
 }
+
+#[test]
+fn a_device_is_listed_with_its_last_use_program_and_address() {
+    let server = Server::start(&["anna"]);
+    let listed = || {
+        let (done, text) = server.command(&["device", "list", "--json"], "");
+        assert!(done, "{text}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let (before, after) = (device(&server, "anna", "tablet"), device(&server, "anna", "phone"));
+    // Either way round (RFC 2971 §3.1): before the login, and after it.
+    let mut tablet = server.connect();
+    tablet.ok("ID (\"name\" \"K-9 Mail\" \"version\" \"6.8\")");
+    tablet.ok(&format!("LOGIN anna {before}"));
+    let mut phone = login(&server, "anna", &after);
+    phone.ok("SELECT INBOX");
+    phone.ok("ID (\"name\" \"iPhone Mail\" \"os\" \"iOS\")");
+    let devices = listed();
+    assert_eq!(
+        (&devices[0]["client"], &devices[1]["client"]),
+        (&"K-9 Mail 6.8".into(), &"iPhone Mail iOS".into())
+    );
+    for one in devices.as_array().unwrap() {
+        assert_eq!(one["address"], "127.0.0.1");
+        assert!(one["last_used"].as_i64() >= one["created"].as_i64(), "{one}");
+    }
+    // Another program of the same phone within the hour costs no write, and takes nothing over.
+    let mut other = login(&server, "anna", &after);
+    other.ok("ID (\"name\" \"accountsd\")");
+    assert_eq!(listed(), devices);
+    // Nor is a session with the account's own password a device.
+    server.login("anna").ok("ID (\"name\" \"mutt\")");
+    assert_eq!(listed(), devices);
+}
