@@ -13,7 +13,7 @@ use crate::mail::digest::{Digest, PartContent};
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};
 use crate::mail::transfer::Encoding;
-use crate::model::{AccountId, DateTime, MailboxId, ModSeq, UidList, UidSet};
+use crate::model::{AccountId, DateTime, MailboxId, ModSeq, SeqNum, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
@@ -104,7 +104,7 @@ pub struct Run {
     plan: Plan,
     scope: Scope,
     todo: Box<dyn Iterator<Item = UidSet> + Send>,
-    batch: VecDeque<Record>,
+    batch: VecDeque<(SeqNum, Record)>,
     current: Option<Current>,
     ids: Option<ObjectIds>,
     highest: ModSeq,
@@ -208,15 +208,20 @@ impl Run {
     fn begin(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<bool, Error> {
         while self.batch.is_empty() {
             let Some(wanted) = self.todo.next() else { return Ok(false) };
-            let batch = &mut self.batch;
+            let (batch, mut found) = (&mut self.batch, 0);
+            // Both come in the order of UIDs: to look up each number would cost half a chunk of the list.
+            let mut numbers = self.scope.numbers.select_uids(&wanted).peekable();
             messages::select(snapshot, self.scope.mailbox, &wanted, &mut |record| {
-                batch.push_back(*record);
+                found += 1;
+                while numbers.next_if(|(_, uid)| *uid < record.uid).is_some() {}
+                if let Some((number, _)) = numbers.next_if(|(_, uid)| *uid == record.uid) {
+                    batch.push_back((number, *record));
+                }
                 Ok(ControlFlow::Continue(()))
             })?;
-            self.missed |= (self.batch.len() as u64) < wanted.len();
+            self.missed |= found < wanted.len();
         }
-        let Some(record) = self.batch.pop_front() else { return Ok(true) };
-        let Some(number) = self.scope.numbers.seq(record.uid) else { return Ok(true) };
+        let Some((number, record)) = self.batch.pop_front() else { return Ok(true) };
         let mut writer = Writer::new(out, self.scope.dialect);
         let first = Response::new(&mut writer, number).leave();
         self.current =

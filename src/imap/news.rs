@@ -75,7 +75,9 @@ async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Resu
     if !update.added.is_empty() {
         tell_new(session, &update.added)?;
     }
-    tell_changed(session, &update.changed).await
+    tell_changed(session, &update.changed).await?;
+    session.view_mut()?.forget_own();
+    Ok(())
 }
 
 /// Takes pending messages out of the client's numbering and says so.

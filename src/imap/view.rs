@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, SequenceSet, Uid, UidList, UidSet};
 use crate::store::changes::{self, Since};
@@ -39,7 +40,7 @@ pub struct View {
     seen: ModSeq,
     told: ModSeq,
     sent: ModSeq,
-    own: VecDeque<(ModSeq, UidSet)>,
+    own: VecDeque<(ModSeq, Arc<UidSet>)>,
     /// How many keywords the client knows: FLAGS is sent again when there are more.
     pub keywords_told: usize,
     /// The result of the last SEARCH RETURN (SAVE): UIDs (RFC 5182 §2.1).
@@ -169,13 +170,22 @@ impl View {
         if self.own.len() == OWN_CHANGES {
             self.own.pop_front();
         }
-        self.own.push_back((modseq, uids));
+        self.own.push_back((modseq, Arc::new(uids)));
     }
 
     /// Whether a record's present state is this session's own answered change.
     #[must_use]
     pub fn is_own(&self, uid: Uid, modseq: ModSeq) -> bool {
-        self.own.iter().any(|(known, uids)| *known == modseq && uids.contains(uid.get()))
+        self.own_change(modseq).is_some_and(|uids| uids.contains(uid.get()))
+    }
+
+    /// Forgets own changes that were read past: they cannot come up again.
+    pub fn forget_own(&mut self) {
+        self.own.retain(|(modseq, _)| *modseq > self.seen);
+    }
+
+    fn own_change(&self, modseq: ModSeq) -> Option<&UidSet> {
+        self.own.iter().find(|(known, _)| *known == modseq).map(|(_, uids)| &**uids)
     }
 
     /// The sequence numbers and UIDs that a set of sequence numbers means. `None` if it names a number
@@ -205,7 +215,9 @@ impl View {
     /// # Errors
     /// Those of the store.
     pub fn read(&self, rows: &dyn Rows) -> Result<Update, Error> {
-        match changes::since(rows, self.account, self.mailbox, self.seen)? {
+        // To read every message that the session has just answered for would cost as much as the change.
+        let answered = |modseq| self.own_change(modseq);
+        match changes::since_but(rows, self.account, self.mailbox, self.seen, &answered)? {
             Since::Known(found) => {
                 Ok(self.known_only(found.expunged, &found.added, &found.changed, found.upto))
             }

@@ -1,5 +1,6 @@
 //! A mailbox's UIDs in order, compact: the map between sequence numbers and UIDs.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::{SeqNum, Uid, UidSet};
@@ -57,6 +58,13 @@ impl Chunk {
             next = if ended { None } else { Some(current + step) };
             Some(current)
         })
+    }
+}
+
+impl Chunk {
+    fn pairs(&self) -> impl Iterator<Item = (SeqNum, Uid)> + '_ {
+        let numbers = self.before + 1..;
+        numbers.zip(self.uids()).filter_map(|(number, uid)| Some((SeqNum::new(number)?, Uid::new(uid)?)))
     }
 }
 
@@ -174,21 +182,53 @@ impl UidList {
         self.starting_at(0)
     }
 
-    /// The pairs whose UID is in `uids`, ascending. Costs the chunks that it touches.
+    /// The pairs whose UID is in `uids`, ascending.
     pub fn select_uids<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
-        uids.ranges().iter().flat_map(move |range| {
-            let at = self.chunks.partition_point(|chunk| chunk.last < *range.start());
-            let start = self.chunks.get(at).map_or(self.len(), |chunk| chunk.before);
-            self.starting_at(start)
-                .skip_while(move |(_, uid)| uid.get() < *range.start())
-                .take_while(move |(_, uid)| uid.get() <= *range.end())
-        })
+        self.select(uids, |chunk| chunk.first..=chunk.last, |(_, uid)| uid.get())
     }
 
     /// The pairs whose sequence number is in `numbers`, ascending; numbers beyond the end name nothing.
     pub fn select_seqs<'a>(&'a self, numbers: &'a UidSet) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
-        numbers.ranges().iter().flat_map(move |range| {
-            self.starting_at(range.start() - 1).take_while(move |(number, _)| number.get() <= *range.end())
+        self.select(
+            numbers,
+            |chunk| chunk.before + 1..=chunk.before + chunk.count,
+            |(number, _)| number.get(),
+        )
+    }
+
+    /// The pairs whose key is in `set`. Costs the chunks that it touches, each of them once, however many
+    /// ranges the set has.
+    fn select<'a>(
+        &'a self,
+        set: &'a UidSet,
+        keys: impl Fn(&Chunk) -> RangeInclusive<u32> + 'a,
+        key: impl Fn((SeqNum, Uid)) -> u32 + Copy + 'a,
+    ) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
+        let (mut chunks, mut ranges) = (self.chunks.as_slice(), set.ranges());
+        let touched = std::iter::from_fn(move || {
+            loop {
+                let (chunk, range) = (chunks.first()?, ranges.first()?);
+                let held = keys(chunk);
+                if held.end() < range.start() {
+                    chunks = &chunks[chunks.partition_point(|chunk| keys(chunk).end() < range.start())..];
+                } else if range.end() < held.start() {
+                    ranges = &ranges[ranges.partition_point(|range| range.end() < held.start())..];
+                } else {
+                    chunks = &chunks[1..];
+                    return Some((chunk, ranges));
+                }
+            }
+        });
+        touched.flat_map(move |(chunk, mut ranges)| {
+            chunk.pairs().filter(move |pair| {
+                let key = key(*pair);
+                while let Some((range, rest)) = ranges.split_first()
+                    && *range.end() < key
+                {
+                    ranges = rest;
+                }
+                ranges.first().is_some_and(|range| *range.start() <= key)
+            })
         })
     }
 
@@ -202,13 +242,9 @@ impl UidList {
 
     fn starting_at(&self, index: u32) -> impl Iterator<Item = (SeqNum, Uid)> + '_ {
         let at = self.chunks.partition_point(|chunk| chunk.before + chunk.count <= index);
-        self.chunks[at..].iter().flat_map(move |chunk| {
-            let skip = index.saturating_sub(chunk.before);
-            (chunk.before + 1..)
-                .zip(chunk.uids())
-                .skip(skip as usize)
-                .filter_map(|(number, uid)| Some((SeqNum::new(number)?, Uid::new(uid)?)))
-        })
+        self.chunks[at..]
+            .iter()
+            .flat_map(move |chunk| chunk.pairs().skip(index.saturating_sub(chunk.before) as usize))
     }
 }
 
@@ -285,8 +321,20 @@ mod tests {
                 .map(|(_, uid)| uid.get())
                 .eq(model.iter().copied().filter(|u| some.contains(*u)))
         );
+        let scattered: UidSet =
+            (1..60_000_u32).filter(|_| random(&mut seed).is_multiple_of(9)).chain([90_000]).collect();
+        let known: UidSet = model.iter().copied().collect();
+        assert!(list.select_uids(&scattered).all(|(number, uid)| list.seq(uid) == Some(number)));
+        assert!(
+            list.select_uids(&scattered).map(|(_, uid)| uid.get()).eq(scattered.intersection(&known).iter())
+        );
         let numbers: UidSet = [3..=5, 900..=1100].into_iter().collect();
-        assert!(list.select_seqs(&numbers).all(|(n, _)| numbers.contains(n.get())));
+        assert!(list.select_seqs(&numbers).map(|(n, _)| n.get()).eq(numbers.iter()));
+        let last = model.len() as u32;
+        let numbers: UidSet =
+            (1..last).filter(|_| random(&mut seed).is_multiple_of(5)).chain([last, last + 7]).collect();
+        assert!(list.select_seqs(&numbers).all(|(n, uid)| list.uid(n) == Some(uid)));
+        assert!(list.select_seqs(&numbers).map(|(n, _)| n.get()).eq(numbers.iter().filter(|n| *n <= last)));
     }
 
     #[test]

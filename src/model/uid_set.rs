@@ -181,6 +181,17 @@ impl UidSet {
         if start > end {
             return;
         }
+        match self.ranges.last_mut() {
+            Some(last) if *last.end() >= start => {}
+            Some(last) if *last.end() + 1 == start => {
+                *last = *last.start()..=end;
+                return;
+            }
+            _ => {
+                self.ranges.push(start..=end);
+                return;
+            }
+        }
         // The ranges from `low` up to `high` overlap or touch the new one.
         let low = self.ranges.partition_point(|known| known.end().saturating_add(1) < start);
         let high = low + self.ranges[low..].partition_point(|known| *known.start() <= end.saturating_add(1));

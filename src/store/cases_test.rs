@@ -88,6 +88,34 @@ fn below_the_whole_rows_the_blocks_tell() {
     assert_eq!(changes.changed.len(), 280 - 10);
 }
 
+/// A session that has answered for its own changes hears only of what others changed too.
+#[test]
+fn answered_changes_are_left_out() {
+    let mut world = World::new(5, 1);
+    let (account, mailbox) = (world.account, world.mailboxes[0]);
+    let added =
+        world.memory.write(|tx| messages::append(tx, account, mailbox, &vec![new_message(); 300])).unwrap();
+    let mut flag = |uids: &UidSet, flags: SystemFlags| {
+        world
+            .memory
+            .write(|tx| {
+                messages::store_flags(tx, account, mailbox, uids, FlagChange::Add, &flags.into(), None)
+            })
+            .unwrap()
+    };
+    let own = flag(&UidSet::all(), SystemFlags::FLAGGED);
+    flag(&UidSet::from_iter([7..=9]), SystemFlags::SEEN);
+    let answered = |modseq| (Some(modseq) == own.modseq).then_some(&own.changed);
+    fn since<'a>(world: &World, after: ModSeq, answered: &dyn Fn(ModSeq) -> Option<&'a UidSet>) -> String {
+        let (account, mailbox) = (world.account, world.mailboxes[0]);
+        let found = changes::since_but(&world.memory, account, mailbox, after, answered).unwrap();
+        let Since::Known(changes) = found else { panic!() };
+        changes.changed.to_string()
+    }
+    assert_eq!(since(&world, added.modseq, &answered), "7:9");
+    assert_eq!(since(&world, added.modseq, &|_| None), "1:300");
+}
+
 #[test]
 fn expunged_uids_are_kept_up_to_a_limit() {
     let mut world = World::new(5, 1);

@@ -187,6 +187,21 @@ pub fn since(
     mailbox: MailboxId,
     after: ModSeq,
 ) -> Result<Since<Changes>, Error> {
+    since_but(rows, account, mailbox, after, &|_| None)
+}
+
+/// As [`since`], without the changes of flags that `answered` says of a modseq: a session's own. A message
+/// that was changed at another modseq too is named all the same; of what lies below the whole rows, all are.
+///
+/// # Errors
+/// As [`since`].
+pub fn since_but<'a>(
+    rows: &dyn Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+    after: ModSeq,
+    answered: &dyn Fn(ModSeq) -> Option<&'a UidSet>,
+) -> Result<Since<Changes>, Error> {
     let mailbox = mailboxes::existing(rows, account, mailbox)?;
     let upto = mailbox.highest_modseq;
     if after >= upto {
@@ -197,9 +212,12 @@ pub fn since(
     }
     let (mut added, mut changed, mut expunged) =
         (Gathered::default(), Gathered::default(), Gathered::default());
-    visit(rows, mailbox.id, after, &mut |_, change| {
+    visit(rows, mailbox.id, after, &mut |modseq, change| {
         added.add(&change.added);
-        changed.add(&change.changed);
+        match answered(modseq) {
+            Some(own) => changed.add(&change.changed.difference(own)),
+            None => changed.add(&change.changed),
+        }
         expunged.add(&change.expunged);
         Ok(ControlFlow::Continue(()))
     })?;

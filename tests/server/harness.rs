@@ -30,11 +30,17 @@ pub const PASSWORD: &str = "correct horse";
 impl Server {
     /// A server with these accounts.
     pub fn start(accounts: &[&str]) -> Server {
+        Server::start_filled(accounts, |_| {})
+    }
+
+    /// A server with these accounts on a data folder that was filled before its start.
+    pub fn start_filled(accounts: &[&str], fill: impl FnOnce(&Path)) -> Server {
         let folder = tempfile::Builder::new().prefix("postern-test-").tempdir().unwrap();
         for account in accounts {
             let output = postern(folder.path(), &["account", "add", account, "--password-stdin"], PASSWORD);
             assert!(output.0, "account add {account}: {}", output.1);
         }
+        fill(&folder.path().join("data"));
         let (child, imaps, imap) = launch(folder.path(), &["--data", "data"]);
         Server { child, folder, imaps, imap }
     }
