@@ -308,7 +308,11 @@ impl Digester {
             }
         }
         let mut frame = self.stack.pop()?;
-        let end = end.max(frame.part.body.start);
+        // What lies in it and is only a header keeps its line end.
+        let inner = frame.inner.as_ref().map(|inner| &inner.1);
+        let inner_end = inner.or(frame.children.last()).map_or(0, |part| part.body.end);
+        let stripped = stripped && inner_end <= end;
+        let end = end.max(frame.part.body.start).max(inner_end);
         frame.part.body.end = end;
         let feeds = self.feeds.saturating_sub(frame.feeds);
         // Its line ends; as other servers count, what stands after the last is no line.
@@ -556,6 +560,15 @@ mod tests {
         let encoded =
             "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3ViamVjdA==\r\n";
         assert!(matches!(digest(encoded).root.content, PartContent::Leaf));
+        let cut = "Content-Type: multipart/digest; boundary=d\n\n--d\n\nSubject: 1\nTo: a\n--d--\n";
+        let found = digest(cut).root;
+        let PartContent::Multipart(parts) = &found.content else { panic!() };
+        let PartContent::Message(inner) = &parts[0].content else { panic!() };
+        assert_eq!((&cut[49..66], parts[0].lines), ("Subject: 1\nTo: a\n", 2));
+        assert_eq!(
+            (parts[0].body.clone(), inner.1.header.clone(), inner.1.body.clone()),
+            (49..66, 49..66, 66..66)
+        );
         let empty = "Content-Type: message/rfc822\r\n\r\n";
         assert!(matches!(digest(empty).root.content, PartContent::Message(_)));
     }
