@@ -15,8 +15,9 @@ use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
 
 /// Bytes normalised and hashed at a time.
 const CHUNK: usize = 16 << 10;
-/// Pieces of content that one job deletes or copies: about 1 MiB.
-pub(super) const SLICE: u32 = 64;
+/// Pieces of content that one job puts, deletes or copies: about 512 KiB. A slice is in memory several times
+/// on its way: compressed, as rows, as a record, as pages.
+pub(super) const SLICE: u32 = 32;
 
 /// What happens to line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,7 +225,7 @@ impl Incoming {
                 Some(volume) => volume,
                 None => content.room()?,
             };
-            Ok((volume, put_pieces(content, volume, email, first, &slice)))
+            Ok((volume, put_pieces(content, volume, email, first, slice)))
         })?;
         match &mut self.spilled {
             Some(spilled) => {
@@ -321,11 +322,12 @@ fn put_pieces(
     volume: u32,
     email: EmailId,
     first: u32,
-    pieces: &[Vec<u8>],
+    // Each is let go of once it is copied, so that a slice is never there twice.
+    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
 ) -> u64 {
     let mut bytes = 0;
     for (n, piece) in (first..).zip(pieces) {
-        let key = content::piece_key(email, n);
+        let (key, piece) = (content::piece_key(email, n), piece.as_ref());
         bytes += (key.len() + piece.len()) as u64;
         content.put_row(volume, VolumeTable::Content, &key, piece);
     }

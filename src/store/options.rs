@@ -67,7 +67,7 @@ impl Options {
             volume_cache: 1 << 20,
             open_volumes: 6,
             reserve: 64 << 20,
-            incoming_memory: 1 << 20,
+            incoming_memory: 512 << 10,
             live_emails: None,
             expect: None,
         }
