@@ -121,11 +121,16 @@ fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {
             format!("A message may have {limit} bytes, this one has {}", head.len),
         ));
     }
+    // RFC 3502 §4: an error, and the way to cancel an APPEND of several.
     if head.len == 0 {
         return Err(Refusal::no(Code::Cannot, "An empty message cannot be stored"));
     }
     Ok(())
 }
+
+/// What Python's imaplib puts into the literal instead of around it once UTF8=ACCEPT is enabled; no header
+/// begins so.
+const WRAPPED_INSIDE: &[u8] = b"UTF8 (";
 
 /// Streams a literal into the store.
 async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared, Refusal> {
@@ -138,6 +143,7 @@ async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared,
     if !head.non_sync {
         response::continuation(&mut session.writer(), "Go on");
     }
+    let (mut first, mut unwraps) = (true, false);
     loop {
         let mut piece = Vec::new();
         while piece.len() < PIECE && session.io.framer.left() > 0 {
@@ -151,6 +157,13 @@ async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared,
             }
         }
         let last = session.io.framer.left() == 0;
+        if std::mem::take(&mut first) && session.enabled.utf8 && !head.binary {
+            unwraps = piece.starts_with(WRAPPED_INSIDE);
+            piece.drain(..if unwraps { WRAPPED_INSIDE.len() } else { 0 });
+        }
+        if unwraps && last {
+            piece.pop_if(|byte| *byte == b')');
+        }
         let step = session.shared.pool.blocking(move || write(incoming, &piece, last)).await?;
         match step {
             Step::More(back) => incoming = *back,
