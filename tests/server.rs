@@ -19,6 +19,8 @@ mod hostile;
 mod idling;
 #[path = "server/import.rs"]
 mod import;
+#[path = "server/large.rs"]
+mod large;
 #[path = "server/lifecycle.rs"]
 mod lifecycle;
 #[path = "server/logins.rs"]
