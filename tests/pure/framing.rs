@@ -22,7 +22,7 @@ fn framed(packets: &[&[u8]]) -> Vec<String> {
             if framer.left() == 0 && !streamed.is_empty() {
                 seen.push(format!("streamed {:?}", String::from_utf8_lossy(&std::mem::take(&mut streamed))));
             }
-            let Some(event) = framer.next() else { break };
+            let Some(event) = framer.next_event() else { break };
             if let Event::Literal(head) = &event {
                 match way(&head.so_far, head.len) {
                     Way::Accept => assert!(framer.accept()),
