@@ -347,6 +347,7 @@ fn start(
         tls: Arc::new(move || acceptor.http_acceptor()),
         executor: Arc::clone(&executor),
         log,
+        spool: config.data.clone(),
     });
     Ok(Parts { context, watcher, imap, admin, executor })
 }

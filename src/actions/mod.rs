@@ -10,6 +10,7 @@ pub mod export;
 pub mod forecast;
 pub mod health;
 pub mod import;
+pub mod import_job;
 pub mod mailbox;
 pub mod source;
 pub mod status;

@@ -97,7 +97,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Browsers say where a form comes from; programs that say nothing have no cookie that could be misused.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site")
         && !matches!(site, "same-origin" | "none")

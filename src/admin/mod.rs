@@ -8,6 +8,7 @@ mod assets;
 mod certificate;
 mod form;
 mod guard;
+mod import;
 pub mod log;
 mod login;
 mod overview;
@@ -18,14 +19,17 @@ mod setup;
 mod source;
 mod storage;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_rustls::TlsAcceptor;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
 
+use crate::actions::import_job::Imports;
 use crate::actions::{Context, Failure};
 use crate::credential::Throttle;
 
@@ -39,6 +43,8 @@ pub struct Options {
     pub executor: Arc<smol::Executor<'static>>,
     /// The last lines of the log.
     pub log: log::Recent,
+    /// The folder in which an upload lies until it was brought in.
+    pub spool: PathBuf,
 }
 
 /// The admin site: shared by its listeners.
@@ -53,6 +59,8 @@ struct Shared {
     tls: Arc<dyn Fn() -> TlsAcceptor + Send + Sync>,
     executor: Arc<smol::Executor<'static>>,
     log: log::Recent,
+    spool: PathBuf,
+    imports: Imports,
     sessions: sessions::Sessions,
     throttle: Throttle,
     started: Instant,
@@ -73,11 +81,14 @@ impl Admin {
     /// A site over a running server. It listens to nothing before [`Admin::serve`].
     #[must_use]
     pub fn new(options: Options) -> Self {
+        import::clear(&options.spool);
         let shared = Arc::new(Shared {
             context: options.context,
             tls: options.tls,
             executor: options.executor,
             log: options.log,
+            spool: options.spool,
+            imports: Imports::default(),
             sessions: sessions::Sessions::default(),
             throttle: Throttle::new(),
             started: Instant::now(),
@@ -95,12 +106,16 @@ impl Admin {
             .route("/accounts/{name}/devices/{id}/revoke", post(account::revoke_device))
             .route("/sources", get(source::list).post(source::add))
             .route("/sources/{id}/remove", post(source::remove))
+            .route("/import", get(import::show).post(import::start))
+            .route("/import/stop", post(import::stop))
             .route("/certificate", get(certificate::show))
             .route("/storage", get(storage::show))
             .route("/storage/reclaim", post(storage::reclaim))
             .route("/log", get(log::show))
             .fallback(page::not_found)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))
+            // It has limits of its own.
+            .route("/import/upload", post(import::upload).layer(DefaultBodyLimit::disable()))
             // What devices fetch, and what any page needs, asks for no password.
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))

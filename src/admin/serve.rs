@@ -30,8 +30,8 @@ const CONNECTIONS: usize = 48;
 const HEADER: Duration = Duration::from_secs(30);
 /// hyper's read buffer: headers are no longer.
 const BUFFER: usize = 32 * 1024;
-/// A connection is over after this, whatever it does: nothing here takes long.
-const LONGEST: Duration = Duration::from_secs(600);
+/// A connection is over after this, whatever it does: an upload of old mail takes long, all else does not.
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 /// What is read of a request that came without TLS.
 const PLAIN: usize = 4 * 1024;
 

@@ -151,6 +151,41 @@ async function walk(browser, width, scripts) {
     assert.match(await text(), /Work/);
     await shot("account");
 
+    // Old mail: from this machine, and uploaded; twice brings nothing twice.
+    const importEnds = async () => {
+      for (let n = 0; ; n += 1) {
+        await page.goto(at("/import"));
+        if (/messages were found|No mail was found/.test(await text())) return text();
+        assert.ok(n < 100, "the import does not end");
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    await page.goto(at("/import"));
+    await page.getByLabel("File or folder").fill("relative/path");
+    await press("Bring it in");
+    assert.match(await page.locator(".why").innerText(), /whole path/);
+    await page.getByLabel("File or folder").fill("/nowhere/at/all");
+    await press("Bring it in");
+    assert.match(await page.locator(".why").innerText(), /No such file/);
+    await shot("import-mistake");
+    const mbox = path.join(host.folder, "Old.mbox");
+    fs.writeFileSync(mbox, [1, 2, 3].map((n) => `From x@example.org Mon Jan  2 03:04:05 2006\nFrom: x@example.org\nSubject: old ${n}\nMessage-ID: <${n}@old>\n\nText ${n}\n\n`).join(""));
+    await page.getByLabel("File or folder").fill(mbox);
+    await press("Bring it in");
+    assert.match(await importEnds(), /3 messages were found: 3 brought in/);
+    await shot("import");
+    await page.locator("#file").setInputFiles(mbox);
+    await press("Upload it");
+    assert.match(await importEnds(), /3 messages were found: 0 brought in .*3 were there already/);
+    assert.match(await text(), /Old.mbox, for anna/);
+    assert.deepEqual(fs.readdirSync(path.join(host.folder, "data")).filter((name) => name.startsWith("upload-")), []);
+    await press("Upload it");
+    assert.match(await page.locator(".why").innerText(), /No file was chosen/);
+    fs.writeFileSync(path.join(host.folder, "empty.zip"), "no archive at all");
+    await page.locator("#file").setInputFiles(path.join(host.folder, "empty.zip"));
+    await press("Upload it");
+    assert.match(await importEnds(), /No mail was found/);
+
     await page.goto(at("/"));
     assert.match(await text(), /All is well/);
     await shot("overview");

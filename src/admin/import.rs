@@ -1,0 +1,394 @@
+//! Old mail: from a folder or file on this machine, or uploaded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::multipart::{Field as Part, Multipart};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use futures_lite::{AsyncWriteExt, FutureExt};
+use serde::Deserialize;
+use smol::Timer;
+
+use super::Shared;
+use super::form::{Empty, Field, Submitted};
+use super::guard::{self, LoggedIn};
+use super::page::{self, Frame};
+use crate::actions::import_job::{self, Order};
+use crate::actions::{account, words};
+
+/// The largest upload; larger mail is better brought in from a disk, with `postern import`.
+const LARGEST_UPLOAD: u64 = 4 << 30;
+/// Space that an upload leaves free beside itself and what is stored of it.
+const LEFT_FREE: u64 = 1 << 30;
+/// A browser that sends nothing for so long is gone.
+const STALL: Duration = Duration::from_secs(60);
+/// A field of the form that is no file.
+const LONGEST_FIELD: usize = 4_096;
+/// A file's name is cut after so many bytes.
+const LONGEST_NAME: usize = 200;
+/// The folders of uploads are named so.
+const SPOOLED: &str = "upload-";
+/// Names of what was skipped that the page shows.
+const SKIPPED: usize = 50;
+
+#[derive(Template)]
+#[template(path = "import.html")]
+struct Import {
+    frame: Frame,
+    accounts: Vec<String>,
+    form: Form,
+    running: Option<Running>,
+    ended: Option<Ended>,
+}
+
+#[derive(Default)]
+struct Form {
+    path: Field,
+    file: Field,
+    account: String,
+    mailbox: String,
+}
+
+/// An import under way.
+struct Running {
+    name: String,
+    account: String,
+    percent: u64,
+    found: u64,
+    stored: u64,
+    bytes: String,
+    of: String,
+    rate: String,
+    left: String,
+}
+
+/// An import that has ended.
+struct Ended {
+    name: String,
+    account: String,
+    good: bool,
+    text: String,
+    skipped: Vec<String>,
+    skipped_more: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Typed {
+    path: String,
+    account: String,
+    mailbox: String,
+    #[serde(default)]
+    seen: String,
+}
+
+/// The form, and how the last import stands.
+pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
+    shown(&shared, &session, StatusCode::OK, Form::default()).await
+}
+
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Form) -> Response {
+    let accounts = match shared.act(account::list).await {
+        Ok(accounts) => accounts.into_iter().map(|account| account.name).collect(),
+        Err(failure) => return page::failed(&failure),
+    };
+    let state = shared.imports.state();
+    let (mut running, mut ended) = (None, None);
+    match state {
+        Some(state) if state.ended.is_none() => running = Some(Running::new(&state)),
+        Some(state) => ended = Ended::new(state),
+        None => {}
+    }
+    page::show_as(status, &Import { frame: Frame::new("import", session), accounts, form, running, ended })
+}
+
+impl Running {
+    fn new(state: &import_job::State) -> Self {
+        let progress = &state.progress;
+        let (seconds, of) = (state.seconds.max(1), progress.of.max(progress.bytes).max(1));
+        let rate = progress.bytes / seconds;
+        Running {
+            name: state.name.clone(),
+            account: state.account.clone(),
+            percent: u64::try_from(u128::from(progress.bytes) * 100 / u128::from(of)).unwrap_or(100),
+            found: progress.found,
+            stored: progress.outcome.stored,
+            bytes: words::bytes(progress.bytes),
+            of: words::bytes(of),
+            rate: words::bytes(rate),
+            left: words::duration((of - progress.bytes.min(of)).checked_div(rate).unwrap_or(0)),
+        }
+    }
+}
+
+impl Ended {
+    fn new(state: import_job::State) -> Option<Self> {
+        let (name, account) = (state.name, state.account);
+        Some(match state.ended? {
+            Ok(info) => {
+                let skipped = info.skipped.iter().take(SKIPPED);
+                let skipped: Vec<_> = skipped.map(|one| format!("{}: {}", one.what, one.why)).collect();
+                let text = if info.found == 0 {
+                    format!("No mail was found. Looked at: {}", info.looked.join("; "))
+                } else {
+                    format!(
+                        "{} messages were found: {} brought in ({}), {} were there already, {} skipped.",
+                        info.found,
+                        info.stored,
+                        words::bytes(info.bytes),
+                        info.present,
+                        info.skipped_count
+                    )
+                };
+                Ended {
+                    name,
+                    account,
+                    good: info.failed == 0 && info.found > 0,
+                    text,
+                    skipped_more: info.skipped_count.saturating_sub(skipped.len() as u64),
+                    skipped,
+                }
+            }
+            Err(text) => Ended { name, account, good: false, text, skipped: Vec::new(), skipped_more: 0 },
+        })
+    }
+}
+
+/// Brings in what lies at a path of this machine.
+pub(super) async fn start(
+    State(shared): State<Arc<Shared>>,
+    Submitted { session, form: typed }: Submitted<Typed>,
+) -> Response {
+    let path = PathBuf::from(typed.path.trim());
+    let order = Order {
+        name: path.display().to_string(),
+        path,
+        account: typed.account.clone(),
+        mailbox: wanted(&typed.mailbox),
+        seen: !typed.seen.is_empty(),
+        temporary: None,
+    };
+    if !order.path.is_absolute() {
+        let wrong = Field::new(typed.path).wrong("Give the whole path, from / on.");
+        let form = Form { path: wrong, account: typed.account, mailbox: typed.mailbox, ..Form::default() };
+        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await;
+    }
+    let imports = shared.imports.clone();
+    match shared.act(move |context| imports.start(context, order)).await {
+        Ok(()) => Redirect::to("/import").into_response(),
+        Err(failure) => {
+            let wrong = Field::new(typed.path).wrong(failure);
+            let form =
+                Form { path: wrong, account: typed.account, mailbox: typed.mailbox, ..Form::default() };
+            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
+        }
+    }
+}
+
+/// Breaks the import off.
+pub(super) async fn stop(
+    State(shared): State<Arc<Shared>>,
+    Submitted { session, .. }: Submitted<Empty>,
+) -> Response {
+    shared.imports.stop();
+    page::done(
+        &shared,
+        &session,
+        "The import ends after the present message. What was stored stays.",
+        "/import",
+    )
+}
+
+fn wanted(mailbox: &str) -> Option<String> {
+    Some(mailbox.trim().to_owned()).filter(|mailbox| !mailbox.is_empty())
+}
+
+/// Takes a file from the browser, then brings in what is in it. It is streamed to the disk: an archive is read
+/// from its end.
+pub(super) async fn upload(
+    State(shared): State<Arc<Shared>>,
+    session: LoggedIn,
+    request: Request,
+) -> Response {
+    if !guard::is_same_origin(request.headers()) {
+        return page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.");
+    }
+    let length: Option<u64> =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let free = shared.context.store.statistics().free;
+    let refused = match length {
+        None => Some("The browser did not say how large the file is.".to_owned()),
+        Some(length) if length > LARGEST_UPLOAD => Some(format!(
+            "The file is larger than {}. Copy it to this machine and give its path above.",
+            words::bytes(LARGEST_UPLOAD)
+        )),
+        // Once as it comes, once as it is stored.
+        Some(length) if length.saturating_mul(2).saturating_add(LEFT_FREE) > free => {
+            Some(format!("There is not enough room for it: {} are free.", words::bytes(free)))
+        }
+        Some(_) if shared.imports.is_running() => Some("An import runs already.".to_owned()),
+        Some(_) => None,
+    };
+    if let Some(why) = refused {
+        let form = Form { file: Field::default().wrong(why), ..Form::default() };
+        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await;
+    }
+    let mut upload = Upload {
+        folder: Temporary(shared.spool.join(format!("{SPOOLED}{}", unique()))),
+        ..Upload::default()
+    };
+    let taken = match Multipart::from_request(request, &shared).await {
+        Ok(parts) => upload.take(parts, &session.known.csrf).await,
+        Err(error) => Err(error.body_text()),
+    };
+    let started = match taken {
+        Ok(()) => {
+            let (imports, order) = (shared.imports.clone(), upload.order());
+            shared
+                .act(move |context| imports.start(context, order))
+                .await
+                .map_err(|failure| failure.to_string())
+        }
+        Err(why) => Err(why),
+    };
+    match started {
+        Ok(()) => {
+            // The import removes it.
+            upload.folder.0 = PathBuf::new();
+            Redirect::to("/import").into_response()
+        }
+        Err(why) => {
+            let file = Field::default().wrong(why);
+            let form = Form { file, account: upload.account, mailbox: upload.mailbox, ..Form::default() };
+            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
+        }
+    }
+}
+
+/// Removes what uploads left behind that were cut off with the server.
+pub(super) fn clear(spool: &Path) {
+    let left = std::fs::read_dir(spool).into_iter().flatten().flatten();
+    for entry in left.filter(|entry| entry.file_name().to_string_lossy().starts_with(SPOOLED)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(folder = %entry.path().display(), %error, "an unfinished upload cannot be removed");
+        }
+    }
+}
+
+/// A folder that goes when this does.
+#[derive(Default)]
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.0.as_os_str().is_empty() {
+            // It may never have been made.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// What an upload's form said.
+#[derive(Default)]
+struct Upload {
+    folder: Temporary,
+    name: String,
+    account: String,
+    mailbox: String,
+    seen: bool,
+}
+
+impl Upload {
+    /// Takes the form's fields; the file is the last of them, and nothing is taken of it before the token was
+    /// right.
+    async fn take(&mut self, mut parts: Multipart, csrf: &str) -> Result<(), String> {
+        let mut signed = false;
+        loop {
+            let next = async { parts.next_field().await.map_err(|error| error.body_text()) };
+            let Some(mut part) = next.or(stalled()).await? else {
+                return Err("No file was chosen.".to_owned());
+            };
+            match part.name().unwrap_or_default() {
+                "csrf" => signed = text(&mut part).await? == csrf,
+                "account" => self.account = text(&mut part).await?,
+                "mailbox" => self.mailbox = text(&mut part).await?,
+                "seen" => self.seen = true,
+                "file" if !signed => return Err("Go back, reload the page and try again.".to_owned()),
+                "file" => {
+                    self.name = part.file_name().unwrap_or_default().to_owned();
+                    if self.name.is_empty() {
+                        return Err("No file was chosen.".to_owned());
+                    }
+                    return self.receive(part).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn receive(&self, mut part: Part<'_>) -> Result<(), String> {
+        let path = self.path();
+        let made = smol::unblock(move || create(&path)).await.map_err(|error| error.to_string())?;
+        let mut file = smol::Unblock::new(made);
+        loop {
+            let next = async { part.chunk().await.map_err(|error| error.body_text()) };
+            let Some(chunk) = next.or(stalled()).await? else { break };
+            file.write_all(&chunk).await.map_err(|error| error.to_string())?;
+        }
+        file.flush().await.map_err(|error| error.to_string())
+    }
+
+    /// Under its own name: what is in it goes to the mailbox of that name.
+    fn path(&self) -> PathBuf {
+        let name = self.name.rsplit(['/', '\\']).next().unwrap_or_default();
+        let name = &name[..name.floor_char_boundary(LONGEST_NAME)];
+        self.folder.0.join(if matches!(name, "" | "." | "..") { "mail" } else { name })
+    }
+
+    fn order(&self) -> Order {
+        Order {
+            path: self.path(),
+            name: self.name.clone(),
+            account: self.account.clone(),
+            mailbox: wanted(&self.mailbox),
+            seen: self.seen,
+            temporary: Some(self.folder.0.clone()),
+        }
+    }
+}
+
+/// The file, in a folder of its own.
+fn create(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+    }
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+async fn text(part: &mut Part<'_>) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    loop {
+        let next = async { part.chunk().await.map_err(|error| error.body_text()) };
+        let Some(chunk) = next.or(stalled()).await? else { break };
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > LONGEST_FIELD {
+            return Err("A field of the form is too long.".to_owned());
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| "A field of the form is no text.".to_owned())
+}
+
+async fn stalled<T>() -> Result<T, String> {
+    Timer::after(STALL).await;
+    Err("The upload stopped.".to_owned())
+}
+
+/// A name that nothing has.
+fn unique() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    format!("{}-{:x}", std::process::id(), now.map_or(0, |since| since.as_nanos()))
+}
