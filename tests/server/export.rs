@@ -1,6 +1,7 @@
 //! Mail taken out as files, read by Dovecot, and brought back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -146,6 +147,15 @@ fn dovecot_reads_the_maildir() {
     let folder = server.scratch("out").join("Maildir");
     assert!(export(&server, &[text(&folder)]).0);
     let base = server.scratch("dovecot");
+    // Dovecot reads no mail as root.
+    let user = if rustix::process::geteuid().is_root() {
+        fs::set_permissions(server.folder(), PermissionsExt::from_mode(0o755)).unwrap();
+        let given = Command::new("chown").args(["-R", "65534:65534", text(&folder), text(&base)]).status();
+        assert!(given.unwrap().success());
+        (65_534, 65_534)
+    } else {
+        (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    };
     let config = base.join("dovecot.conf");
     fs::write(
         &config,
@@ -155,8 +165,8 @@ fn dovecot_reads_the_maildir() {
              userdb {{\n  driver = static\n  args = uid={2} gid={3} home={0}\n}}\n",
             base.display(),
             folder.display(),
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
+            user.0,
+            user.1,
         ),
     )
     .unwrap();
