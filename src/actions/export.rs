@@ -54,6 +54,9 @@ pub struct Plan {
     choice: Choice,
 }
 
+/// Records, and what is told of each.
+type Batch = Vec<(Record, Meta)>;
+
 /// Why it ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
@@ -112,7 +115,7 @@ impl Plan {
     }
 
     /// The next records, those that are wanted of them, and the UID of the last one that was looked at.
-    fn batch(&self, mailbox: MailboxId, from: u32) -> Result<(Vec<(Record, Meta)>, Option<u32>), Error> {
+    fn batch(&self, mailbox: MailboxId, from: u32) -> Result<(Batch, Option<u32>), Error> {
         let snapshot = self.store.snapshot()?;
         let table = messages::keywords(&snapshot, mailbox)?;
         let (mut batch, mut last, mut count) = (Vec::new(), None, 0);
