@@ -2,6 +2,7 @@
 
 use crate::imap::expunge::{SLICE, slices, writable};
 use crate::imap::fetch::named_uids;
+use crate::imap::flags;
 use crate::imap::news;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
@@ -31,19 +32,26 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
         Action::Replace => FlagChange::Replace,
     };
     let since = command.unchanged_since.map(ModSeq);
+    let may_be_new = !command.flags.keywords.is_empty() && command.action != Action::Remove;
     let mut modified = UidSet::new();
     for slice in slices(&uids, SLICE) {
         let (named, flags) = (slice.clone(), command.flags.clone());
         let seen = session.view()?.seen();
-        let (stored, untold) = session
+        let (stored, untold, keywords) = session
             .shared
             .pool
             .write(move |tx| {
                 let untold = changes::since(tx, account, mailbox, seen)?;
                 let stored = messages::store_flags(tx, account, mailbox, &named, change, &flags, since)?;
-                Ok((stored, untold))
+                let keywords = may_be_new.then(|| messages::keywords(tx, mailbox)).transpose()?;
+                Ok((stored, untold, keywords))
             })
             .await?;
+        // Of a keyword that the mailbox did not have the client hears even from .SILENT: it is no message's flag
+        // that is told, but the list of those that there are (RFC 9051 §7.3.5).
+        if let Some(keywords) = keywords {
+            flags::tell_keywords(session, &keywords)?;
+        }
         modified = modified.union(&stored.modified);
         if let Some(modseq) = stored.modseq {
             let own = if command.silent { only_own(&stored.changed, untold) } else { stored.changed.clone() };
@@ -100,7 +108,7 @@ async fn answer(session: &mut Session, uids: UidSet, uid: bool, silent: bool) ->
         })
         .await?;
     if !silent {
-        crate::imap::flags::tell_keywords(session, &keywords)?;
+        flags::tell_keywords(session, &keywords)?;
     }
     for record in &records {
         if silent {
