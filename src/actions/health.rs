@@ -91,7 +91,14 @@ fn sources(info: &Info) -> Vec<Concern> {
             page: Some("/sources"),
         })
     });
-    problems.collect()
+    let silent = info.sources.iter().filter_map(|source| {
+        let seconds = u64::try_from(source.silent?).ok()?;
+        let what = format!("{} has brought no mail for {}", source.path.display(), words::duration(seconds));
+        let help =
+            "It usually does more often: check that the program that fills it still runs and can log in.";
+        Some(concern(Severity::Warning, what, help, Some("/sources")))
+    });
+    problems.chain(silent).collect()
 }
 
 fn revoked(info: &Info, now: i64) -> Vec<Concern> {

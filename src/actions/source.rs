@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, account};
+use super::{Context, Failure, account, words};
 use crate::import::check::check_access;
 use crate::import::status::SourceStatus;
 use crate::model::SourceId;
+use crate::store::arrivals;
 use crate::store::sources::{self, Source};
 use crate::store::{accounts, imported};
 
@@ -71,6 +72,10 @@ pub struct Info {
     pub mailbox: Option<String>,
     /// What happens to its files.
     pub after: After,
+    /// When mail last came from it, to half an hour, in seconds since 1970.
+    pub last_mail: Option<i64>,
+    /// For how many seconds it has been silent, if that is much longer than its usual gap.
+    pub silent: Option<i64>,
     /// What the watcher knows, where a server runs.
     pub watch: Option<Watch>,
 }
@@ -143,18 +148,21 @@ pub fn list(context: &Context) -> Result<Vec<Info>, Failure> {
     for source in sources::list(&snapshot)? {
         let account = accounts::get(&snapshot, source.account)?.map(|account| account.name);
         let watch = watched.iter().find(|known| known.source == source.id).map(watch);
-        found.push(info(source, account.unwrap_or_default(), watch));
+        let arrivals = arrivals::list(&snapshot, source.id)?;
+        found.push(info(source, account.unwrap_or_default(), &arrivals, watch));
     }
     Ok(found)
 }
 
-fn info(source: Source, account: String, watch: Option<Watch>) -> Info {
+fn info(source: Source, account: String, arrivals: &[i64], watch: Option<Watch>) -> Info {
     Info {
         id: source.id.0,
         account,
         path: source.path,
         mailbox: source.mailbox,
         after: source.after.into(),
+        last_mail: watch.as_ref().and_then(|watch| watch.last_mail).or(arrivals.last().copied()),
+        silent: arrivals::silent_for(arrivals, words::now()),
         watch,
     }
 }

@@ -58,7 +58,7 @@ impl Row {
             state: watch.map_or("not running".to_owned(), |watch| {
                 if watch.busy { "importing".to_owned() } else { watch.mode.clone() }
             }),
-            last_mail: words::when(watch.and_then(|watch| watch.last_mail), now),
+            last_mail: words::when(source.last_mail, now),
             imported: watch.map_or(0, |watch| watch.imported),
             problem: watch.and_then(|watch| watch.problem.clone()),
             advice: watch.map(|watch| watch.advice.clone()).unwrap_or_default(),

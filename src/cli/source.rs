@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::{Failure, Global, output, perform};
 use crate::actions::source::{After, Info};
+use crate::actions::words;
 use crate::control::message::{Answer, Request};
 
 /// What can be done with sources.
@@ -117,8 +118,11 @@ pub(super) fn describe(source: &Info) -> String {
         watch.mode,
         watch.folders,
         watch.imported,
-        output::when(watch.last_mail)
+        output::when(source.last_mail)
     ));
+    if let Some(seconds) = source.silent.and_then(|seconds| u64::try_from(seconds).ok()) {
+        text.push_str(&format!("     silent for {}, longer than usual\n", words::duration(seconds)));
+    }
     if let Some(problem) = &watch.problem {
         text.push_str(&format!("     problem: {problem}\n"));
     }

@@ -6,6 +6,7 @@ use super::candidates::Candidate;
 use super::read::Identity;
 use super::target::Target;
 use crate::model::{AccountId, DateTime, EmailId, FlagSet, SourceId};
+use crate::store::arrivals;
 use crate::store::imported::{self, Imported};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Prepared, Transaction, keywords};
@@ -53,6 +54,7 @@ impl Job {
             imported::put(tx, self.source, &self.folder, &item.key, &item.row)?;
         }
         messages::append(tx, self.account, mailbox, &new)?;
+        arrivals::note(tx, self.source)?;
         Ok(emails)
     }
 }

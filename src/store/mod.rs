@@ -7,6 +7,7 @@
 //! `content`, lies in volumes kept open by `budget`, and is dropped by `sweep`.
 
 pub mod accounts;
+pub mod arrivals;
 pub mod bin;
 mod blocks;
 mod budget;

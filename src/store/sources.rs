@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::accounts;
+use super::arrivals;
 use super::codec::{Reader, Writer, decode, decode_key};
 use super::error::Error;
 use super::rows::{News, Rows, Transaction};
@@ -199,6 +200,7 @@ pub fn update(tx: &mut dyn Transaction, source: &Source) -> Result<(), Error> {
 pub fn remove(tx: &mut dyn Transaction, id: SourceId) -> Result<(), Error> {
     let source = get(tx, id)?.ok_or(Error::NotFound("source"))?;
     let removed = Some(tx.now());
+    arrivals::forget(tx, id);
     Source { removed, ..source }.save(tx);
     let mut removed: Vec<_> = every(tx)?.into_iter().filter(|source| source.removed.is_some()).collect();
     removed.sort_by_key(|source| (source.removed, source.id));
@@ -215,6 +217,7 @@ pub fn remove(tx: &mut dyn Transaction, id: SourceId) -> Result<(), Error> {
 /// [`Error::NotFound`].
 pub fn forget(tx: &mut dyn Transaction, id: SourceId) -> Result<(), Error> {
     let source = get_any(tx, id)?.ok_or(Error::NotFound("source"))?;
+    arrivals::forget(tx, id);
     tx.delete(Table::Sources, &id.0.to_be_bytes());
     publish(tx, source.account)
 }
