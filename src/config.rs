@@ -238,6 +238,25 @@ mod tests {
     }
 
     #[test]
+    fn the_packaged_file_is_understood_and_names_every_setting() {
+        let packaged = include_str!("../packaging/postern.toml");
+        let config = file(packaged).unwrap().with(Overrides::default());
+        assert_eq!(config.data, Path::new("/var/lib/postern"));
+        assert_eq!(config.admin, ["[::]:8443".parse().unwrap()]);
+        assert_eq!((config.message_limit, config.log_level), (MESSAGE_LIMIT, LogLevel::Info));
+        let settings = |text: &str| {
+            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            let mut names: Vec<_> =
+                lines.filter_map(|line| Some(line.split_once(" = ")?.0.to_owned())).collect();
+            names.sort_unstable();
+            names
+        };
+        let readme = include_str!("../README.md");
+        let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        assert_eq!(settings(packaged), settings(example));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, line, wanted) in [
             ("dta = '/a'", 1, "dta"),

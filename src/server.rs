@@ -1,6 +1,8 @@
 //! Wires the parts together: opens the store, starts listeners, watcher and control socket, and ends them in
 //! order.
 
+pub mod supervisor;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use crate::imap::{Imap, Kind, Options, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
 use crate::store::{self, Store};
 use crate::tls::{self, Certificates};
+use supervisor::Supervisor;
 
 /// Threads that run sessions. What takes long is on the blocking pool, so that two are enough.
 const THREADS: usize = 2;
@@ -189,6 +192,8 @@ pub struct Given {
     pub ends: Ends,
     /// The last lines of the log, for the admin site.
     pub log: admin::log::Recent,
+    /// Who is told how it goes.
+    pub supervisor: Supervisor,
 }
 
 /// A running server's parts.
@@ -250,7 +255,8 @@ pub fn run(
     given: Given,
     ready: impl FnOnce(&[String], Option<&SetupLink>),
 ) -> Result<(), Error> {
-    let Given { remembered, listeners, ends: Ends(mut signals), log } = given;
+    let Given { remembered, listeners, ends: Ends(mut signals), log, supervisor } = given;
+    let patience = supervisor.patience();
     allow_open_files();
     let store = open_store(&config.data, remembered)?;
     let names = listeners.names();
@@ -278,16 +284,21 @@ pub fn run(
         .collect::<io::Result<Vec<_>>>()?;
     tracing::info!(listeners = names.join(" "), data = %config.data.display(), "ready");
     ready(&names, setup_link(&parts.context).as_ref());
+    drop(patience);
+    supervisor.ready();
+    let lives = parts.executor.spawn(signs_of_life(supervisor.clone()));
     smol::block_on(parts.executor.run(async {
         let signal = signals.next().await;
         tracing::info!(?signal, "shutting down");
+        supervisor.stopping();
         drop((trigger, stop_admin));
-        drop((control_task, delivery_task, upkeep));
+        drop((control_task, delivery_task, upkeep, lives));
         let deadline = Instant::now() + GOODBYE;
         while !parts.executor.is_empty() && Instant::now() < deadline {
             Timer::after(Duration::from_millis(20)).await;
         }
     }));
+    let patience = supervisor.patience();
     for worker in workers {
         let _ = worker.join();
     }
@@ -296,6 +307,7 @@ pub fn run(
     parts.watcher.stop();
     drop(parts);
     store.close()?;
+    drop(patience);
     tracing::info!("stopped");
     Ok(())
 }
@@ -384,6 +396,15 @@ fn listen(
         parts.executor.spawn(async move { imap.serve(listener, kind, shutdown).await }).detach();
     }
     Ok(())
+}
+
+/// Tells the supervisor that the executor turns, if it wants to know.
+async fn signs_of_life(supervisor: Supervisor) {
+    let Some(pause) = supervisor.sign_of_life() else { return };
+    loop {
+        supervisor.alive();
+        Timer::after(pause).await;
+    }
 }
 
 /// What has to be done now and then.

@@ -12,6 +12,7 @@ use crate::actions::{Context, account};
 use crate::config::{Config, LogLevel, MESSAGE_LIMIT};
 use crate::credential::Hasher;
 use crate::model::{DateTime, FlagSet, MailboxName};
+use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Store, mailboxes};
@@ -64,7 +65,8 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
-    let given = Given { remembered: None, listeners, ends, log };
+    let supervisor = Supervisor::default();
+    let given = Given { remembered: None, listeners, ends, log, supervisor };
     server::run(&config, given, |names, link| {
         let _ = output::print(&greeting(&config, names, link));
     })?;

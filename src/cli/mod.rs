@@ -13,6 +13,7 @@ mod owner;
 mod perform;
 mod secret;
 mod serve;
+mod service;
 mod setup_link;
 mod source;
 mod status;
@@ -21,7 +22,7 @@ mod transfer;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, Config, Overrides};
 use output::Output;
@@ -161,6 +162,12 @@ impl Global {
     }
 }
 
+/// The command line as it is defined, for what is made from it: the manual and the shells' completions.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -239,7 +246,6 @@ mod tests {
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
-        use clap::CommandFactory;
         Arguments::command().debug_assert();
     }
 }

@@ -12,6 +12,7 @@ use super::{Failure, Global, output, owner};
 use crate::actions::administrator::SetupLink;
 use crate::admin::log::Recent;
 use crate::config::{Config, LogLevel};
+use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners};
 
 /// What `serve` takes.
@@ -36,7 +37,8 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let remembered = server::remembered(&config)?;
     owner::become_owner(&config.data)?;
     let ends = Ends::on(&[Signal::Term, Signal::Int])?;
-    let given = Given { remembered, listeners, ends, log };
+    let supervisor = Supervisor::from_environment();
+    let given = Given { remembered, listeners, ends, log, supervisor };
     server::run(&config, given, |names, link| announce(&config, names, link))?;
     Ok(())
 }

@@ -1,12 +1,14 @@
 //! `postern source …`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::service::Service;
 use super::{Failure, Global, output, perform};
 use crate::actions::source::{After, Info};
 use crate::actions::words;
 use crate::control::message::{Answer, Request};
+use crate::store::sources;
 
 /// What can be done with sources.
 #[derive(Debug, clap::Subcommand)]
@@ -66,8 +68,10 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
                 other => other,
             };
             let path = std::path::absolute(path)?;
+            let stored = sources::After::from(after.clone());
             let request = Request::SourceAdd { path: path.clone(), account, mailbox, after };
-            match perform::perform(global, request)? {
+            let service = Service::of(&global.config()?);
+            match add(global, service, request, &path, &stored)? {
                 Answer::SourceAdded(added) => output.value(&added, |added| {
                     let known = match added.known {
                         0 => String::new(),
@@ -84,18 +88,52 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
                 other => Err(perform::unexpected(&other)),
             }
         }
-        Command::List => match perform::perform(global, Request::SourceList)? {
-            Answer::Sources(sources) => {
-                output.value(&sources, |sources| sources.iter().map(describe).collect::<String>())
-            }
-            other => Err(perform::unexpected(&other)),
-        },
+        Command::List => {
+            output.value(&list(global)?, |sources| sources.iter().map(describe).collect::<String>())
+        }
         Command::Remove { source, forget } => {
             let number = source.parse::<u32>().is_ok();
             let named = if number { source } else { std::path::absolute(source)?.display().to_string() };
+            let service = Service::of(&global.config()?);
+            let before = if service.is_some() { list(global)? } else { Vec::new() };
             perform::perform(global, Request::SourceRemove { source: named.clone(), forget })?;
+            if let Some(service) = service {
+                let left = list(global)?;
+                let gone = before.iter().map(|source| &source.path);
+                let gone = gone.filter(|path| left.iter().all(|source| source.path != **path));
+                gone.for_each(|path| service.close(path));
+            }
             output.done(&format!("source {named} removed"))
         }
+    }
+}
+
+/// Adds it; where the service's sandbox is in the way and this is root, opens it for this Maildir.
+fn add(
+    global: &Global,
+    service: Option<Service>,
+    request: Request,
+    path: &Path,
+    after: &sources::After,
+) -> Result<Answer, Failure> {
+    let Some(service) = service else { return perform::perform(global, request) };
+    if !service.runs() {
+        // Tested without the sandbox, then: the service must see it when it starts.
+        service.open(path, after)?;
+        return perform::perform(global, request);
+    }
+    match perform::perform(global, request.clone()) {
+        Err(Failure::Reason { advice, .. }) if !advice.is_empty() && service.open(path, after)? => {
+            perform::perform(global, request)
+        }
+        other => other,
+    }
+}
+
+fn list(global: &Global) -> Result<Vec<Info>, Failure> {
+    match perform::perform(global, Request::SourceList)? {
+        Answer::Sources(sources) => Ok(sources),
+        other => Err(perform::unexpected(&other)),
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use super::layout::{self, Layout};
+use super::sandbox;
 use crate::store::sources::After;
 
 /// What lies in a path that may be added.
@@ -45,11 +46,18 @@ pub fn check_access(path: &Path, after: &After) -> Result<Summary, AccessProblem
     if !path.is_absolute() {
         return Err(problem(path, "the path must be absolute"));
     }
+    if let Some(drop_in) = sandbox::missing(path, after) {
+        let mut advice = drop_in.advice();
+        // systemd makes what lies above it in the service's view: there nobody stands in the way.
+        advice.extend(allow(&user(), path, !matches!(after, After::Keep), &[]));
+        let needs = "is not open to the service, which sees no home folders and writes only to its own";
+        return Err(AccessProblem { path: path.to_owned(), needs: needs.to_owned(), advice });
+    }
     let writes = !matches!(after, After::Keep);
     let advise = |needs: &str, blocked: &Path| AccessProblem {
         path: blocked.to_owned(),
         needs: format!("{} may not {needs} it", user()),
-        advice: advice(&user(), path, writes, &blocked_parents(path)),
+        advice: allow(&user(), path, writes, &blocked_parents(path)),
     };
     if let Some(parent) = blocked_parents(path).first() {
         return Err(advise("enter", parent));
@@ -140,13 +148,13 @@ fn check_target(source: &Path, target: &Path) -> Result<(), AccessProblem> {
     Err(AccessProblem {
         path: nearest.to_owned(),
         needs: format!("{} may not write to it", user()),
-        advice: advice(&user(), nearest, true, &blocked_parents(nearest)),
+        advice: allow(&user(), nearest, true, &blocked_parents(nearest)),
     })
 }
 
 /// The lines that let `user` in: through the parents that block, then the tree as it is, then whatever is
 /// made in it later.
-fn advice(user: &str, tree: &Path, writes: bool, parents: &[PathBuf]) -> Vec<String> {
+fn allow(user: &str, tree: &Path, writes: bool, parents: &[PathBuf]) -> Vec<String> {
     let rights = if writes { "rwX" } else { "rX" };
     let mut lines: Vec<_> =
         parents.iter().map(|parent| format!("setfacl -m u:{user}:x {}", quote(parent))).collect();
@@ -193,7 +201,10 @@ pub(super) fn quote(path: &Path) -> String {
 
 /// The advice for a folder that cannot be read any more, for the status.
 pub(super) fn advice_for(root: &Path, after: &After) -> Vec<String> {
-    advice(&user(), root, !matches!(after, After::Keep), &blocked_parents(root))
+    if let Some(drop_in) = sandbox::missing(root, after) {
+        return drop_in.advice();
+    }
+    allow(&user(), root, !matches!(after, After::Keep), &blocked_parents(root))
 }
 
 #[cfg(test)]
@@ -240,7 +251,7 @@ mod tests {
 
     #[test]
     fn advice_is_for_a_shell() {
-        let lines = advice("postern", Path::new("/home/al ice/Mail"), true, &["/home/al ice".into()]);
+        let lines = allow("postern", Path::new("/home/al ice/Mail"), true, &["/home/al ice".into()]);
         assert_eq!(
             lines,
             [

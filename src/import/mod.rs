@@ -18,6 +18,7 @@ mod notes;
 pub mod old_mail;
 pub mod read;
 pub mod roles;
+pub mod sandbox;
 pub mod scan;
 pub mod sink;
 pub mod status;

@@ -3,6 +3,7 @@
 
 mod authority;
 mod config;
+mod interfaces;
 mod leaf;
 mod names;
 

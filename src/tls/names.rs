@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::interfaces;
+
 /// More names or addresses than this do not go into a certificate.
 const MOST: usize = 100;
 
@@ -36,8 +38,8 @@ impl Names {
     pub fn of_this_host() -> Self {
         let name = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
         let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-        let found = if_addrs::get_if_addrs().unwrap_or_default();
-        let addresses = found.into_iter().map(|interface| interface.ip()).filter(is_reachable);
+        let found = interfaces::addresses();
+        let addresses = found.into_iter().filter(is_reachable);
         Self::of(&name, &hosts, addresses.collect())
     }
 

@@ -1,0 +1,80 @@
+//! The packaged service, as root has it: its sandbox is opened for the Maildirs that are watched
+//! (`import::sandbox`).
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+
+use super::Failure;
+use crate::config::{self, Config};
+use crate::import::sandbox::{self, DropIn};
+use crate::store::sources::After;
+
+/// Where packages put units.
+const UNITS: [&str; 2] = ["/usr/lib/systemd/system/postern.service", "/lib/systemd/system/postern.service"];
+/// The unit.
+const UNIT: &str = "postern.service";
+
+/// It is installed, this is root, and the configuration is the packaged one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Service(());
+
+impl Service {
+    /// The service that runs with this configuration.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        let packaged = config.file.as_deref() == Some(Path::new(config::PACKAGED));
+        let installed = UNITS.iter().any(|unit| Path::new(unit).exists());
+        (packaged && installed && geteuid().is_root() && Path::new("/run/systemd/system").exists())
+            .then_some(Service(()))
+    }
+
+    /// Whether it runs.
+    pub(super) fn runs(self) -> bool {
+        systemctl(&["--quiet", "is-active", UNIT]).is_ok()
+    }
+
+    /// Opens it for a source and restarts it, if it runs. Says whether there was anything to do.
+    pub(super) fn open(self, path: &Path, after: &After) -> Result<bool, Failure> {
+        let Some(DropIn { file, text }) = DropIn::for_source(path, after) else { return Ok(false) };
+        if !path.is_dir() || fs::read_to_string(&file).is_ok_and(|there| there == text) {
+            return Ok(false);
+        }
+        let writing = |error: io::Error| Failure::new(format!("{}: {error}", file.display()));
+        fs::create_dir_all(sandbox::FOLDER).map_err(writing)?;
+        fs::write(&file, text).map_err(writing)?;
+        tell(&format!("{} opens {} to the service", file.display(), path.display()));
+        systemctl(&["daemon-reload"])?;
+        systemctl(&["try-restart", UNIT])?;
+        Ok(true)
+    }
+
+    /// Takes back what [`open`](Self::open) did. The service loses sight of the Maildir when it starts again.
+    pub(super) fn close(self, path: &Path) {
+        let file = sandbox::file(path);
+        if fs::remove_file(&file).is_ok() {
+            tell(&format!("{} was removed", file.display()));
+            let _ = fs::remove_dir(sandbox::FOLDER);
+            if let Err(failure) = systemctl(&["daemon-reload"]) {
+                tell(&failure.to_string());
+            }
+        }
+    }
+}
+
+/// On stderr: what scripts read is the answer alone.
+fn tell(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn systemctl(arguments: &[&str]) -> Result<(), Failure> {
+    let done = Command::new("systemctl").args(arguments).stdin(Stdio::null()).output()?;
+    if done.status.success() {
+        return Ok(());
+    }
+    let why = String::from_utf8_lossy(&done.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    Err(Failure::new(format!("systemctl {}: {why}", arguments.join(" "))))
+}

@@ -1,0 +1,179 @@
+//! The packaged service sees no home folders, and may write nowhere but in its own. What a source needs beyond
+//! that is a drop-in file for its unit, one a Maildir, which names just that Maildir: systemd.exec(5),
+//! `BindPaths=` and `ReadWritePaths=`.
+
+use std::path::{Path, PathBuf};
+
+use super::check::quote;
+use crate::store::sources::After;
+
+/// Where the unit's drop-ins lie.
+pub const FOLDER: &str = "/etc/systemd/system/postern.service.d";
+/// What `ProtectHome=` hides.
+const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
+
+/// A file that opens a Maildir to the service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DropIn {
+    /// Where it belongs.
+    pub file: PathBuf,
+    /// What belongs into it.
+    pub text: String,
+}
+
+impl DropIn {
+    /// What the packaged service needs for a source; nothing for most that lie outside of homes.
+    #[must_use]
+    pub fn for_source(path: &Path, after: &After) -> Option<Self> {
+        // A unit's file has no way to write these.
+        let unwritable = |path: &Path| path.to_string_lossy().contains(char::is_control);
+        if unwritable(path) || matches!(after, After::Move(target) if unwritable(target)) {
+            return None;
+        }
+        let writes = !matches!(after, After::Keep);
+        let mut lines = line(path, writes);
+        if let After::Move(target) = after
+            && !target.starts_with(path)
+        {
+            lines.push_str(&line(target, true));
+        }
+        (!lines.is_empty()).then(|| DropIn { file: file(path), text: format!("[Service]\n{lines}") })
+    }
+
+    /// Lines for a root shell that put it there.
+    pub(super) fn advice(&self) -> Vec<String> {
+        let text = self.text.replace('\\', r"\\").replace('%', "%%").replace('\n', r"\n");
+        let text = quote(Path::new(&text));
+        vec![
+            format!("mkdir -p {FOLDER}"),
+            format!("printf {text} > {}", quote(&self.file)),
+            "systemctl daemon-reload".to_owned(),
+            "systemctl restart postern".to_owned(),
+        ]
+    }
+}
+
+/// The file of a Maildir: its path as a name.
+#[must_use]
+pub fn file(path: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let mut name = String::from("source");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => name.push(char::from(*byte)),
+            other => name.push_str(&format!("_{other:02x}")),
+        }
+    }
+    Path::new(FOLDER).join(name + ".conf")
+}
+
+/// What keeps this process from a source, if it is the service and its sandbox is what does.
+pub(super) fn missing(path: &Path, after: &After) -> Option<DropIn> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if !is_sandboxed(&mounts) {
+        return None;
+    }
+    let writes = !matches!(after, After::Keep);
+    let hidden = is_hidden(path) && path.symlink_metadata().is_err();
+    if hidden || (writes && is_read_only(path)) { DropIn::for_source(path, after) } else { None }
+}
+
+/// `ProtectHome=tmpfs` puts an empty file system over the homes.
+fn is_sandboxed(mountinfo: &str) -> bool {
+    mountinfo.lines().any(|line| {
+        let point = line.split(' ').nth(4);
+        let kind = line.split_once(" - ").and_then(|(_, rest)| rest.split(' ').next());
+        point == Some("/home") && kind == Some("tmpfs")
+    })
+}
+
+fn is_hidden(path: &Path) -> bool {
+    HIDDEN.iter().any(|hidden| path.starts_with(hidden))
+}
+
+fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::StatVfsMountFlags;
+    rustix::fs::statvfs(path).is_ok_and(|about| about.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// A missing Maildir must not keep the service from starting: hence the minus.
+fn line(path: &Path, writes: bool) -> String {
+    let setting = match (is_hidden(path), writes) {
+        (true, true) => "BindPaths",
+        (true, false) => "BindReadOnlyPaths",
+        (false, true) => "ReadWritePaths",
+        (false, false) => return String::new(),
+    };
+    format!("{setting}={}\n", for_unit(path))
+}
+
+/// A path in a unit's list of paths: systemd.syntax(7), and `:` separates source and destination.
+fn for_unit(path: &Path) -> String {
+    let mut text = String::from("-");
+    for c in path.to_string_lossy().chars() {
+        match c {
+            '%' => text.push_str("%%"),
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str(r"\\\\"),
+            ':' => text.push_str(r"\\:"),
+            other => text.push(other),
+        }
+    }
+    if text.chars().any(|c| c.is_whitespace() || "\"\\'".contains(c)) { format!("\"{text}\"") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(path: &str, after: &After) -> Option<String> {
+        DropIn::for_source(Path::new(path), after).map(|found| found.text)
+    }
+
+    #[test]
+    fn a_maildir_is_opened_as_far_as_it_must_be() {
+        let maildir = "/home/anna/Maildir";
+        let service = |lines: &str| Some(format!("[Service]\n{lines}"));
+        assert_eq!(text(maildir, &After::Keep), service("BindReadOnlyPaths=-/home/anna/Maildir\n"));
+        assert_eq!(text(maildir, &After::Delete), service("BindPaths=-/home/anna/Maildir\n"));
+        let elsewhere = After::Move("/home/anna/done".into());
+        let both = "BindPaths=-/home/anna/Maildir\nBindPaths=-/home/anna/done\n";
+        assert_eq!(text(maildir, &elsewhere), service(both));
+        let inside = After::Move("/home/anna/Maildir/.Done".into());
+        assert_eq!(text(maildir, &inside), service("BindPaths=-/home/anna/Maildir\n"));
+        assert_eq!(text("/srv/mail", &After::Keep), None);
+        assert_eq!(text("/srv/mail", &After::Delete), service("ReadWritePaths=-/srv/mail\n"));
+        assert_eq!(text("/homes/anna", &After::Keep), None);
+        assert_eq!(text("/home/a\nExecStart=/x", &After::Keep), None);
+        let odd = text("/home/al ice/50%", &After::Keep);
+        assert_eq!(odd, service("BindReadOnlyPaths=\"-/home/al ice/50%%\"\n"));
+    }
+
+    #[test]
+    fn each_maildir_has_a_file_of_its_own() {
+        let name = |path: &str| file(Path::new(path)).file_name().unwrap().to_string_lossy().into_owned();
+        assert_eq!(name("/home/anna/Maildir"), "source-home-anna-Maildir.conf");
+        assert_eq!(name("/home/anna-Maildir"), "source-home-anna_2dMaildir.conf");
+        assert_eq!(name("/home/al ice/ü"), "source-home-al_20ice-_c3_bc.conf");
+    }
+
+    #[test]
+    fn advice_writes_the_file_with_a_shell() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut drop_in = DropIn::for_source(Path::new("/home/al 'ice/50%:"), &After::Keep).unwrap();
+        drop_in.file = folder.path().join("out");
+        let line = &drop_in.advice()[1];
+        let status = std::process::Command::new("sh").arg("-c").arg(line).status().unwrap();
+        assert!(status.success(), "{line}");
+        assert_eq!(std::fs::read_to_string(&drop_in.file).unwrap(), drop_in.text);
+    }
+
+    #[test]
+    fn the_sandbox_shows_in_the_mounts() {
+        let line = "742 701 0:58 / /home ro,nosuid,nodev,noexec - tmpfs tmpfs ro,size=0k,mode=755\n";
+        assert!(is_sandboxed(line));
+        assert!(!is_sandboxed("28 1 254:2 / /home rw,relatime shared:2 - ext4 /dev/vda2 rw\n"));
+        assert!(!is_sandboxed("28 1 0:9 / /tmp rw - tmpfs tmpfs rw\n"));
+    }
+}
