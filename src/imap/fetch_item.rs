@@ -235,6 +235,11 @@ impl Run {
         let mut response = Response::resume(&mut writer, current.first);
         let mut empty = current.first;
         if self.scope.newly_seen.contains(current.record.uid.get()) {
+            // RFC 7162 §3.2.4: UID and MODSEQ in every FETCH that tells of a change.
+            if self.plan.condstore && !self.plan.items.contains(&Item::Uid) {
+                response.uid(current.record.uid);
+                empty = false;
+            }
             if !self.plan.items.contains(&Item::Flags) {
                 response.flags(self.scope.flags(&current.record));
                 empty = false;
