@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
 use crate::credential::{DevicePassword, scram};
+use crate::store::accounts::Account;
 use crate::store::devices::{self, Device};
 
 /// A device, as it is shown.
@@ -82,17 +83,21 @@ pub fn add(context: &Context, account: Option<&str>, name: &str) -> Result<Added
 /// # Errors
 /// If there is no such account.
 pub fn list(context: &Context, account: Option<&str>) -> Result<Vec<Info>, Failure> {
-    let owners = match account {
-        Some(name) => vec![account::find(context, name)?],
-        None => crate::store::accounts::list(&context.store.snapshot()?)?,
-    };
     let snapshot = context.store.snapshot()?;
     let mut found = Vec::new();
-    for owner in owners {
+    for owner in owners(context, account)? {
         let devices = devices::list(&snapshot, owner.id)?;
         found.extend(devices.into_iter().map(|device| info(&owner.name, device)));
     }
     Ok(found)
+}
+
+/// The account that is named, or all.
+fn owners(context: &Context, account: Option<&str>) -> Result<Vec<Account>, Failure> {
+    match account {
+        Some(name) => Ok(vec![account::find(context, name)?]),
+        None => Ok(crate::store::accounts::list(&context.store.snapshot()?)?),
+    }
 }
 
 fn info(account: &str, device: Device) -> Info {
@@ -107,22 +112,30 @@ fn info(account: &str, device: Device) -> Info {
     }
 }
 
-/// Revokes a device by its number or its name: it cannot log in any more, and its sessions end.
+/// Revokes a device by its number or its name: it cannot log in any more, and its sessions end. A number is
+/// one device's over all accounts; a name is its account's.
 ///
 /// # Errors
 /// If there is none, or several have that name.
 pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<(), Failure> {
-    let account = account::find_or_only(context, account)?;
-    let known = devices::list(&context.store.snapshot()?, account.id)?;
-    let named: Vec<&Device> =
-        known.iter().filter(|known| known.id.0.to_string() == device || known.name == device).collect();
-    let id = match named.as_slice() {
-        [one] => one.id,
-        [] => return Err(Failure::Unknown { what: "device", name: device.to_owned() }),
-        _ => return Err(Failure::Invalid("several devices have this name: give the number".to_owned())),
+    let snapshot = context.store.snapshot()?;
+    let mut known = Vec::new();
+    for owner in owners(context, account)? {
+        known.extend(devices::list(&snapshot, owner.id)?);
+    }
+    let numbered = known.iter().find(|known| known.id.0.to_string() == device);
+    let named: Vec<&Device> = known.iter().filter(|known| known.name == device).collect();
+    let found = match (numbered, named.as_slice()) {
+        (Some(one), []) => one,
+        (None, [one]) => one,
+        (None, []) => return Err(Failure::Unknown { what: "device", name: device.to_owned() }),
+        // A device may be called by its own number, or by another's.
+        (Some(one), [named]) if named.id == one.id => one,
+        _ => return Err(Failure::Invalid("several devices are called so: give the number".to_owned())),
     };
-    context.store.write(move |tx| devices::revoke(tx, account.id, id))?;
-    context.dismiss(account.id, &|device| device == Some(id), "This device's password was revoked");
+    let (account, id) = (found.account, found.id);
+    context.store.write(move |tx| devices::revoke(tx, account, id))?;
+    context.dismiss(account, &|device| device == Some(id), "This device's password was revoked");
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub(super) enum Command {
     Revoke {
         /// Its number or its name
         device: String,
-        /// Whose it is; needed where there are several accounts
+        /// Whose it is; needed where devices of several accounts have this name
         #[arg(long)]
         account: Option<String>,
     },

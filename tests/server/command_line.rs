@@ -105,6 +105,16 @@ fn wrong_usage_is_2_and_a_failure_1_with_a_line() {
     at(&["source", "add", "/nowhere", "--after", "keep"], "").failed("/nowhere: there is no such folder");
     at(&["account", "add", "ben", "--no-password"], "").done();
     at(&["device", "add", "phone"], "").failed("several accounts");
+    for owner in ["anna", "ben"] {
+        at(&["device", "add", "phone", "--account", owner], "").done();
+    }
+    at(&["device", "revoke", "phone"], "").failed("several devices are called so");
+    // A number is one device's over all accounts.
+    let listed = at(&["device", "list", "--account", "ben", "--json"], "").json();
+    at(&["device", "revoke", &listed[0]["id"].to_string()], "").done();
+    assert_eq!(at(&["device", "list", "--account", "ben", "--json"], "").json(), serde_json::json!([]));
+    at(&["device", "revoke", "phone"], "").done();
+    assert_eq!(at(&["device", "list", "--json"], "").json(), serde_json::json!([]));
     at(&["--version"], "").done();
     for help in [&["--help"][..], &["account", "add", "--help"], &["cert", "--help"]] {
         at(help, "").done();
