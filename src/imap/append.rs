@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::imap::connection::Input;
-use crate::imap::mailbox::name_of;
+use crate::imap::mailbox::{name_of, tell_old_name};
 use crate::imap::news::Expunges;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::model::{AccountId, DateTime, MailboxId, MailboxName};
+use crate::model::{AccountId, DateTime, MailboxId, MailboxName, SpecialUse};
 use crate::protocol::command::Tag;
 use crate::protocol::command::append::{self, Message};
 use crate::protocol::framing::{Event, LiteralHead};
-use crate::protocol::response::{self, code::Code};
+use crate::protocol::response::{self, code::Code, list::Attributes};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Incoming, Prepared, mailboxes};
 
@@ -31,6 +31,7 @@ struct Target {
     account: AccountId,
     mailbox: MailboxId,
     name: MailboxName,
+    special_use: Option<SpecialUse>,
 }
 
 /// Takes the whole command from its first literal on, and answers it.
@@ -98,7 +99,10 @@ async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead)
             _ => return Err(Refusal::bad("Something follows the message")),
         }
     }
-    store(session, target, taken).await
+    let (name, special_use) = (target.name.clone(), target.special_use);
+    let done = store(session, target, taken).await?;
+    tell_old_name(session, &first.mailbox, &name, Attributes { special_use, ..Attributes::default() });
+    Ok(done)
 }
 
 /// State, mailbox and quota are looked at before the client sends anything.
@@ -110,7 +114,7 @@ async fn target(session: &mut Session, head: &append::Head) -> Result<Target, Re
         session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
     let found =
         found.ok_or_else(|| Refusal::no(Code::TryCreate, "There is no such mailbox; create it first"))?;
-    Ok(Target { account, mailbox: found.id, name })
+    Ok(Target { account, mailbox: found.id, name, special_use: found.special_use })
 }
 
 fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {

@@ -99,7 +99,7 @@ fn refuse_inbox_in_inbox(name: &MailboxName) -> Result<(), Refusal> {
 }
 
 /// LIST with OLDNAME, where the name is not the one that the client gave.
-fn tell_old_name(session: &mut Session, given: &MailboxArg, name: &MailboxName, attributes: Attributes) {
+pub fn tell_old_name(session: &mut Session, given: &MailboxArg, name: &MailboxName, attributes: Attributes) {
     if let Some(old_name) = old_name(session, given, name) {
         let attributes = Attributes { old_name: Some(old_name), ..attributes };
         response::list::list(&mut session.writer(), &attributes, name.as_str());
