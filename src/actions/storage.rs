@@ -16,11 +16,15 @@ pub struct Reclaimed {
     pub volumes: u64,
 }
 
-/// Drops what nothing names, and empties volumes that are mostly holes.
+/// The bin may hold one part in so many of the disk (STORE.md): on a full one that is what mail needs most.
+const BIN_SHARE: u64 = 10;
+
+/// Cuts the bin down to its share, drops what nothing names, and empties volumes that are mostly holes.
 ///
 /// # Errors
 /// Of reading and writing.
 pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
+    fit_bin(&context.store, context.store.disk_size() / BIN_SHARE)?;
     let swept = context.store.sweep()?;
     let emptied = context.store.reclaim()?;
     Ok(Reclaimed { contents: swept.dropped + swept.orphans, bytes: swept.freed, volumes: emptied.volumes })
@@ -46,7 +50,7 @@ pub fn upkeep(store: &Store, elapsed: u64) -> Result<bool, Error> {
     Ok(is_due)
 }
 
-/// Drops what has lain in the bin for its time, forgets files of removed sources, and sweeps.
+/// Drops what has lain in the bin for its time or is more than its share of the disk, forgets files of removed sources, and sweeps.
 fn daily(store: &Store) -> Result<(), Error> {
     let owners: Vec<_> = bin::accounts(&store.snapshot()?)?;
     for account in owners {
@@ -55,8 +59,23 @@ fn daily(store: &Store) -> Result<(), Error> {
             bin::expire(tx, account, now, bin::MAX_AGE)
         })? {}
     }
+    fit_bin(store, store.disk_size() / BIN_SHARE)?;
     while store.write(|tx| imported::sweep(tx))? {}
     store.sweep().map(drop)
+}
+
+/// Drops the oldest of the bin, whoever's it is, until it holds no more than `limit` bytes.
+fn fit_bin(store: &Store, limit: u64) -> Result<(), Error> {
+    let snapshot = store.snapshot()?;
+    let (Some(upto), owners) = (bin::surplus(&snapshot, limit)?, bin::accounts(&snapshot)?) else {
+        return Ok(());
+    };
+    drop(snapshot);
+    tracing::info!(limit, "the bin holds more than its share of the disk: its oldest messages are dropped");
+    for account in owners {
+        while store.write(move |tx| bin::expire(tx, account, upto, 0))? {}
+    }
+    Ok(())
 }
 
 /// Whether there is any account: a new server has none.
@@ -70,7 +89,9 @@ pub fn is_new(store: &Store) -> Result<bool, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Options;
+    use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
+    use crate::store::messages::{self, NewMessage};
+    use crate::store::{Options, mailboxes};
 
     #[test]
     fn days_of_running_add_up_over_restarts() {
@@ -84,5 +105,49 @@ mod tests {
         let store = open();
         let done: Vec<bool> = (0..13).map(|_| upkeep(&store, 3600).unwrap()).collect();
         assert_eq!(done.iter().position(|done| *done), Some(11), "when 24 hours are full");
+    }
+
+    /// A message of 1,000 bytes that is filed, and expunged an hour of running after the last.
+    fn expunge_one(store: &Store, account: AccountId, n: u8) {
+        let mut incoming = store.incoming(2_000);
+        incoming.write(&[b'a' + n; 1_000]).unwrap();
+        let prepared = incoming.finish().unwrap();
+        store
+            .write(move |tx| {
+                bin::advance(tx, 3_600)?;
+                let inbox = mailboxes::by_name(tx, account, &MailboxName::inbox())?.unwrap();
+                let email = prepared.file(tx, account, &inbox.name)?;
+                let new = NewMessage {
+                    email,
+                    size: prepared.size(),
+                    internal_date: DateTime::utc(0),
+                    flags: FlagSet::default(),
+                };
+                let added = messages::append(tx, account, inbox.id, &[new])?;
+                messages::expunge(tx, account, inbox.id, &added.uids, false).map(drop)
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn the_bin_keeps_the_newest_of_its_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let live = Some(super::super::live_emails as crate::store::LiveEmails);
+        let store = Store::open(Options { live_emails: live, ..Options::new(folder.path()) }).unwrap();
+        assert!(store.disk_size() >= store.statistics().free);
+        let anna = store.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+        let ben = store.write(|tx| accounts::create(tx, "ben", None)).unwrap();
+        for n in 0..10 {
+            expunge_one(&store, if n % 2 == 0 { anna } else { ben }, n);
+        }
+        let held = |account| bin::size(&store.snapshot().unwrap(), account).unwrap();
+        fit_bin(&store, 10_000).unwrap();
+        assert_eq!((held(anna), held(ben)), (5_000, 5_000), "what fits stays");
+        // Six of the ten go, the oldest of both.
+        fit_bin(&store, 4_999).unwrap();
+        assert_eq!((held(anna), held(ben)), (2_000, 2_000));
+        assert_eq!(store.sweep().unwrap().dropped, 6, "and their content");
+        fit_bin(&store, 0).unwrap();
+        assert_eq!((held(anna), held(ben)), (0, 0));
     }
 }

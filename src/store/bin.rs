@@ -3,6 +3,7 @@
 //! Time in the bin is counted by a clock of its own, which the caller advances by the time that the
 //! server has really run, so that no jump of the wall clock empties it.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::accounts;
@@ -23,6 +24,7 @@ const SLICE: usize = 512;
 /// The most that one call advances the bin's clock: a day.
 const ADVANCE_MAX: u64 = 86_400;
 
+const HOUR: i64 = 3_600;
 const CLOCK: &str = "binclock";
 
 /// An entry's place.
@@ -289,14 +291,29 @@ pub fn expire(tx: &mut dyn Transaction, account: AccountId, now: i64, max_age: i
     drop_entries(tx, account, &mut budget, |entry| removed || entry.clock.saturating_add(max_age) <= now)
 }
 
-/// Drops a slice of the oldest, whatever their age: the bin may hold a tenth of the disk. Says whether
-/// there is more.
+/// Up to when, by the bin's clock, entries must go for those of all accounts to hold no more than `limit`
+/// bytes; `None` if they do not. Whole hours go, the oldest first: some hundred sums, however many entries.
 ///
 /// # Errors
 /// Of reading.
-pub fn drop_oldest(tx: &mut dyn Transaction, account: AccountId) -> Result<bool, Error> {
-    let mut budget = SLICE;
-    drop_entries(tx, account, &mut budget, |_| true)
+pub fn surplus(rows: &dyn Rows, limit: u64) -> Result<Option<i64>, Error> {
+    let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
+    rows.scan(Table::Bin, &[], &[0xff; 17], &mut |key, value| {
+        let entry = entry(key, value)?;
+        let sum = hours.entry(entry.clock.div_euclid(HOUR)).or_default();
+        *sum = sum.saturating_add(entry.size());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let mut held = hours.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
+    let mut upto = None;
+    for (hour, size) in hours {
+        if held <= limit {
+            break;
+        }
+        held -= size.min(held);
+        upto = Some((hour + 1) * HOUR - 1);
+    }
+    Ok(upto)
 }
 
 /// Drops one entry, as when it was undeleted. Says whether there is more of it: call again then.

@@ -85,6 +85,13 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// Of the system.
     fn free_space(&self, path: &Path) -> io::Result<u64>;
+    /// How large the disk is that a folder lies on.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn total_space(&self, _path: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
     /// Locks a file against other processes.
     ///
     /// # Errors
@@ -176,6 +183,10 @@ impl Disk for RealDisk {
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         let space = rustix::fs::statvfs(path)?;
         Ok(space.f_bavail.saturating_mul(space.f_frsize))
+    }
+    fn total_space(&self, path: &Path) -> io::Result<u64> {
+        let space = rustix::fs::statvfs(path)?;
+        Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
     fn lock(&self, path: &Path) -> io::Result<Held> {
         use std::io::{Seek, Write};
@@ -335,6 +346,9 @@ impl Disk for Metered {
     }
     fn free_space(&self, path: &Path) -> io::Result<u64> {
         self.disk.free_space(path)
+    }
+    fn total_space(&self, path: &Path) -> io::Result<u64> {
+        self.disk.total_space(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Held> {
         self.disk.lock(path)

@@ -74,7 +74,7 @@ pub use writer::Pending;
 use crate::model::EmailId;
 use budget::{Budget, locked};
 use database::File;
-use env::{Held, Metered, Paths};
+use env::{Disk, Held, Metered, Paths};
 use pins::Pins;
 use writer::{Engine, Queue};
 
@@ -281,6 +281,13 @@ impl Store {
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
         self.inner.shared.id
+    }
+
+    /// How large the disk is that the data folder lies on; one that does not say is endless.
+    #[must_use]
+    pub fn disk_size(&self) -> u64 {
+        let shared = &self.inner.shared;
+        shared.disk.total_space(&shared.paths.data).unwrap_or(u64::MAX)
     }
 
     /// Ends in order: what waits is done, then a checkpoint. Snapshots that still live keep the data
