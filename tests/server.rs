@@ -3,6 +3,8 @@
 
 #[path = "server/command_line.rs"]
 mod command_line;
+#[path = "server/damage.rs"]
+mod damage;
 #[path = "server/demo.rs"]
 mod demo;
 // Other test binaries use what this one does not.

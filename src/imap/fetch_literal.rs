@@ -11,6 +11,9 @@ use crate::store::{Error, Snapshot};
 /// NUL cannot be in a literal (RFC 9051 §9, `CHAR8`); it goes out as this, so that no length changes.
 const FOR_NUL: u8 = 0x80;
 
+/// Of a longer range only the start is read before it is announced: its end is another frame to inflate.
+const PROBED: u64 = 128 * 1024;
+
 /// What the refusal of an unknown transfer encoding says; the session gives it its response code.
 pub const UNKNOWN_CTE: &str = "a part's transfer encoding is not known: fetch it with BODY instead";
 
@@ -31,15 +34,22 @@ struct Decoding {
 }
 
 impl Literal {
-    /// Bytes as they are. The first of them are read at once, so that damage is met before they are
-    /// announced.
+    /// Bytes as they are. Damage must be met before they are announced, since a literal is never padded: of a
+    /// short range both ends are read at once, which are all of most messages, and of a message that failed before
+    /// every byte. So a client that comes again after it was cut off hears NO, and gets past the message.
     ///
     /// # Errors
     /// Of reading.
     pub fn raw(snapshot: &Snapshot, email: EmailId, source: Range<u64>) -> Result<Self, Error> {
+        snapshot.check_suspect(email)?;
         let mut reading = Reading::default();
-        let first = source.start..source.end.min(source.start.saturating_add(1));
-        snapshot.read_on(email, &mut reading, first, &mut Vec::new())?;
+        let last = source.end.saturating_sub(1).max(source.start);
+        // What is read last is kept for what follows.
+        let ends = [last, source.start];
+        for at in &ends[usize::from(source.end - source.start > PROBED)..] {
+            let byte = *at..source.end.min(at.saturating_add(1));
+            snapshot.read_on(email, &mut reading, byte, &mut Vec::new())?;
+        }
         Ok(Literal { source, reading, decoding: None })
     }
 

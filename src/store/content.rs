@@ -263,8 +263,14 @@ pub(super) fn pieces(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<u32, Er
     u32::try_from(bytes.div_ceil(PIECE as u64)).map_err(|_| damaged(row))
 }
 
-/// Reads everything back and compares the hash.
+/// Reads all of a message and its digest, and compares its hash.
 pub(super) fn verify(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<(), Error> {
+    digest(volumes, row)?;
+    verify_bytes(volumes, row)
+}
+
+/// Reads everything back and compares the hash.
+pub(super) fn verify_bytes(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<(), Error> {
     let mut hasher = blake3::Hasher::new();
     let head = head(volumes, row)?;
     hasher.update(&head.header);
@@ -274,7 +280,6 @@ pub(super) fn verify(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<(), Err
         hasher.update(&raw);
         size += raw.len() as u64;
     }
-    digest(volumes, row)?;
     if size != row.size {
         return Err(damaged(row));
     }

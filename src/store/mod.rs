@@ -55,7 +55,7 @@ mod tests;
 pub mod volumes;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -104,6 +104,8 @@ struct Shared {
     reserved: Mutex<Range<u64>>,
     counters: Counters,
     sweeping: Mutex<()>,
+    /// Contents that were found damaged: read to their end before they are announced again.
+    suspects: Mutex<BTreeSet<EmailId>>,
     /// Released when the last of them is dropped.
     _lock: Held,
 }

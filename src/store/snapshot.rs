@@ -16,6 +16,9 @@ use super::volumes::VolumeTable;
 use crate::mail::digest::Digest;
 use crate::model::EmailId;
 
+/// So many damaged contents are remembered: of a disk that has lost more, others need not be.
+const SUSPECTS: usize = 10_000;
+
 /// Rows and content as of one commit. Let go of it soon.
 pub struct Snapshot {
     index: View,
@@ -108,6 +111,20 @@ impl Snapshot {
         self.with_row(email, |volumes, row| content::verify(volumes, row))
     }
 
+    /// Before a content is announced to anyone: one that was found damaged before is read to its end first, for
+    /// what was announced cannot be taken back. Once it is whole again it costs nothing more.
+    ///
+    /// # Errors
+    /// As [`Snapshot::verify`].
+    pub fn check_suspect(&self, email: EmailId) -> Result<(), Error> {
+        if !locked(&self.shared.suspects).contains(&email) {
+            return Ok(());
+        }
+        self.with_row(email, |volumes, row| content::verify_bytes(volumes, row))?;
+        locked(&self.shared.suspects).remove(&email);
+        Ok(())
+    }
+
     /// Keeps a content from being swept while the guard lives.
     #[must_use]
     pub fn pin(&self, email: EmailId) -> Pin {
@@ -128,24 +145,25 @@ impl Snapshot {
         };
         let fresh = Snapshot::new(Arc::clone(&self.shared))?;
         match emails::get(&fresh, email)? {
-            Some(moved) if moved != row => read(&fresh, &moved).map_err(|error| told(email, error)),
-            Some(_) => Err(told(email, error)),
+            Some(moved) if moved != row => read(&fresh, &moved).map_err(|error| self.told(email, error)),
+            Some(_) => Err(self.told(email, error)),
             None => Err(Error::NotFound("message content")),
         }
     }
-}
 
-fn told(email: EmailId, error: Error) -> Error {
-    match error {
-        Error::Damaged(what) => {
-            tracing::error!(%email, what, "content is damaged");
-            Error::DamagedEmail(email)
+    fn told(&self, email: EmailId, error: Error) -> Error {
+        match error {
+            Error::Damaged(what) => tracing::error!(%email, what, "content is damaged"),
+            Error::Io { ref error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
+                tracing::error!(%email, "the volume is missing");
+            }
+            other => return other,
         }
-        Error::Io { ref error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
-            tracing::error!(%email, "the volume is missing");
-            Error::DamagedEmail(email)
+        let mut suspects = locked(&self.shared.suspects);
+        if suspects.len() < SUSPECTS {
+            suspects.insert(email);
         }
-        other => other,
+        Error::DamagedEmail(email)
     }
 }
 

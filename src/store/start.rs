@@ -63,6 +63,7 @@ pub(super) fn start(options: Options) -> Result<(Arc<Shared>, Engine), Error> {
         reserved: Mutex::new(0..0),
         counters: Counters::default(),
         sweeping: Mutex::default(),
+        suspects: Mutex::default(),
         _lock: held,
         options,
         disk,
