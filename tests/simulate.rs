@@ -239,5 +239,5 @@ fn power_cuts() {
             return;
         }
     }
-    println!("{done} cuts, seeds 0.. and {base}.., {:?}", start.elapsed());
+    println!("\nfigure power cuts survived: {done}, seeds 0.. and {base}.., {:?}", start.elapsed());
 }

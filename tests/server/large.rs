@@ -85,7 +85,7 @@ fn a_large_message_needs_little_memory() {
     };
     let binary = checked("BINARY.PEEK[2]", &decoded);
     println!(
-        "KiB above, APPEND {appended:?}, FETCH {fetched:?}, a part of it {partial:?}, BINARY {binary:?}"
+        "figure 50 MB, KiB above what was resident: APPEND {appended:?}, FETCH {fetched:?}, a part of it {partial:?}, BINARY {binary:?}"
     );
     for (what, used) in [("APPEND", appended), ("FETCH", fetched), ("partial", partial), ("BINARY", binary)] {
         assert!(used.is_none_or(|used| used < MARK), "{what} of 50 MB needed {used:?} KiB");
