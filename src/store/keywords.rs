@@ -89,9 +89,9 @@ pub fn load(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> 
 /// What becomes of a keyword that finds no free bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenFull {
-    /// The operation fails: a client asked for this keyword.
+    /// The operation fails: this keyword is all that a client asked for.
     Fail,
-    /// It is left off: a message that is copied or moved is worth more than its keyword.
+    /// It is left off: a message that is added, copied or moved is worth more than its keyword.
     LeaveOff,
 }
 

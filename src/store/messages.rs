@@ -240,10 +240,11 @@ pub struct Appended {
     pub modseq: ModSeq,
 }
 
-/// Adds messages.
+/// Adds messages. A keyword that finds no free bit is left off: a client that files what it has sent cannot
+/// know that there is none, and its message is worth more.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Limit`] if a keyword finds no free bit, or there are no UIDs left.
+/// [`Error::NotFound`]; [`Error::Limit`] if there are no UIDs left.
 pub fn append(
     tx: &mut dyn Transaction,
     account: AccountId,
@@ -256,7 +257,7 @@ pub fn append(
     let mut records = Vec::with_capacity(new.len());
     for (uid, message) in allot(&mailbox, new.len())?.zip(new) {
         let named = &message.flags.keywords;
-        let bits = keywords::assign(tx, mailbox.id, &mut table, named, WhenFull::Fail)?;
+        let bits = keywords::assign(tx, mailbox.id, &mut table, named, WhenFull::LeaveOff)?;
         records.push(Record {
             uid,
             email: message.email,
