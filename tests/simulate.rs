@@ -234,7 +234,7 @@ fn power_cuts() {
         }
         done += 2 * CUTS_A_RUN;
         if start.elapsed() > PATIENCE {
-            println!("stopped for time after {done} cuts");
+            println!("\nfigure power cuts survived: {done} of {CUTS}, stopped for time");
             assert!(done >= CUTS / 4, "only {done} cuts in {PATIENCE:?}");
             return;
         }
