@@ -18,13 +18,25 @@ pub struct Reclaimed {
 
 /// The bin may hold one part in so many of the disk (STORE.md): on a full one that is what mail needs most.
 const BIN_SHARE: u64 = 10;
+/// Where less than this is free the bin holds nothing, in bytes: whoever deletes mail to make room must get it.
+/// Well above the store's reserve, below which no mail is taken any more.
+const SCARCE: u64 = 512 << 20;
+
+/// How much the bin may hold.
+const fn bin_limit(free: u64, disk: u64) -> u64 {
+    if free < SCARCE { 0 } else { disk / BIN_SHARE }
+}
+
+fn trim_bin(store: &Store) -> Result<(), Error> {
+    fit_bin(store, bin_limit(store.statistics().free, store.disk_size()))
+}
 
 /// Cuts the bin down to its share, drops what nothing names, and empties volumes that are mostly holes.
 ///
 /// # Errors
 /// Of reading and writing.
 pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
-    fit_bin(&context.store, context.store.disk_size() / BIN_SHARE)?;
+    trim_bin(&context.store)?;
     let swept = context.store.sweep()?;
     let emptied = context.store.reclaim()?;
     Ok(Reclaimed { contents: swept.dropped + swept.orphans, bytes: swept.freed, volumes: emptied.volumes })
@@ -34,7 +46,7 @@ pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
 const DAY: i64 = 86_400;
 
 /// The upkeep: lets the bin's clock go on by the `elapsed` seconds since the last time, and does the daily part
-/// whenever a day of running is full. A machine that is switched off every night comes to it as well.
+/// whenever a day of running is full, and each time while the disk is nearly full. A machine that is switched off every night comes to it as well.
 ///
 /// # Errors
 /// Of reading and writing.
@@ -44,7 +56,7 @@ pub fn upkeep(store: &Store, elapsed: u64) -> Result<bool, Error> {
         bin::advance(tx, elapsed)?;
         Ok(before / DAY != bin::clock(tx)? / DAY)
     })?;
-    if is_due {
+    if is_due || store.statistics().free < SCARCE {
         daily(store)?;
     }
     Ok(is_due)
@@ -59,7 +71,7 @@ fn daily(store: &Store) -> Result<(), Error> {
             bin::expire(tx, account, now, bin::MAX_AGE)
         })? {}
     }
-    fit_bin(store, store.disk_size() / BIN_SHARE)?;
+    trim_bin(store)?;
     while store.write(|tx| imported::sweep(tx))? {}
     store.sweep().map(drop)
 }
@@ -105,6 +117,12 @@ mod tests {
         let store = open();
         let done: Vec<bool> = (0..13).map(|_| upkeep(&store, 3600).unwrap()).collect();
         assert_eq!(done.iter().position(|done| *done), Some(11), "when 24 hours are full");
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_keeps_no_bin() {
+        assert_eq!(bin_limit(SCARCE, 32 << 30), (32 << 30) / 10);
+        assert_eq!(bin_limit(SCARCE - 1, 32 << 30), 0);
     }
 
     /// A message of 1,000 bytes that is filed, and expunged an hour of running after the last.
