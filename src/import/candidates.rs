@@ -184,7 +184,7 @@ impl Listing<'_> {
         if self.trusts_times && self.is_known(&name, &base, &identity)? {
             return Ok(None);
         }
-        let when = maildir::seconds(&name).unwrap_or_else(|| identity.modified());
+        let when = maildir::arrived(&name, Some(identity.modified())).unwrap_or_default();
         Ok(Some(Candidate { when, name, sub }))
     }
 

@@ -66,6 +66,15 @@ pub fn seconds(name: &[u8]) -> Option<i64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// When a message arrived: what its file's name says or the time of the file, whichever is earlier. Dovecot and
+/// mbsync name a file by the moment at which they made it and give it the time at which the message arrived,
+/// which may be years before; a copy of a Maildir keeps the names, and often not the times.
+#[must_use]
+pub fn arrived(name: &[u8], modified: Option<i64>) -> Option<i64> {
+    // A file system without times says 1970 or earlier.
+    seconds(name).into_iter().chain(modified.filter(|time| *time > 0)).min().or(modified)
+}
+
 /// The file's size, where the name tells it.
 #[must_use]
 pub fn told_size(name: &[u8]) -> Option<u64> {
@@ -185,6 +194,18 @@ mod tests {
         assert_eq!(told_size(b"1700000000.M5P7.host,S=1234,W=1260:2,FSab"), Some(1234));
         assert_eq!(told_size(b"1700000000.M5P7.host,W=1260:2,S"), None);
         assert_eq!(told_size(b"a,S=x"), None);
+    }
+
+    #[test]
+    fn arrival_is_the_earlier_time() {
+        let name = b"1700000000.M5P7.host";
+        assert_eq!(arrived(name, Some(1_000_000_000)), Some(1_000_000_000), "Dovecot and mbsync");
+        assert_eq!(arrived(name, Some(1_790_000_000)), Some(1_700_000_000), "copied without its time");
+        assert_eq!(arrived(name, Some(0)), Some(1_700_000_000));
+        assert_eq!(arrived(name, None), Some(1_700_000_000));
+        assert_eq!(arrived(b"message-7", Some(1_790_000_000)), Some(1_790_000_000));
+        assert_eq!(arrived(b"message-7", Some(0)), Some(0));
+        assert_eq!(arrived(b"message-7", None), None);
     }
 
     #[test]

@@ -307,7 +307,7 @@ impl Reader<'_> {
         modified: Option<i64>,
         origin: String,
     ) -> Result<(), Fault> {
-        let date = maildir::seconds(name).or(modified).map(DateTime::utc);
+        let date = maildir::arrived(name, modified).map(DateTime::utc);
         let mut window = Window::new(source);
         window.ensure(1)?;
         if window.bytes().is_empty() {

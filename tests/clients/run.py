@@ -1,7 +1,7 @@
 """Real clients against the real binary over IMAPS: run.py BINARY TOOLS [CLIENT…].
 
-A test is a generator in a file `client_*.py`: it is given an account of its own and yields the name of each stage that
-passed. Prints `ok CLIENT stage`, or `FAILED CLIENT why`, and exits 0 only if nothing failed."""
+A test is a generator in a file `client_*.py`, or `way_*.py` for README's pages on how mail gets here: it is given an
+account of its own and yields the name of each stage that passed. Prints `ok CLIENT stage`, or `FAILED CLIENT why`, and exits 0 only if nothing failed."""
 
 import importlib
 import os
@@ -18,9 +18,9 @@ LOG_LINES = 15
 
 
 def tests(wanted):
-    for file in sorted(HERE.glob("client_*.py")):
+    for file in sorted([*HERE.glob("client_*.py"), *HERE.glob("way_*.py")]):
         module = importlib.import_module(file.stem)
-        for name in vars(module):
+        for name in list(vars(module)):
             if name.startswith("test_") and (not wanted or name[5:] in wanted):
                 yield name[5:], getattr(module, name)
 
