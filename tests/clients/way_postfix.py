@@ -37,6 +37,7 @@ maximal_backoff_time = 2s
 """
 ADDED = re.compile(rb"(?:Return-Path|X-Original-To|Delivered-To|Received):.*\r\n(?:[ \t].*\r\n)*")
 BEFORE, DURING = 40, 60
+AT_A_TIME = 4  # processes of the pipe
 
 
 def text(message):
@@ -140,12 +141,15 @@ def test_way_postfix(account):
                 ways.wait(lambda: postfix.log().count("status=deferred") > deferred, "a deferral")
                 home.start()
             ways.wait(lambda: not postfix.waiting(), "the queue to empty", 40)
-            found = home.holds(BEFORE + DURING)
-            mail.same(first + second, found["INBOX"], text)
+            # What is killed between storing a message and saying so is given it again.
+            found = list(map(text, home.mine.inbox()))
+            assert set(found) == set(map(text, first + second)), "a message is lost, or none of these"
+            twice = len(found) - len(set(found))
+            assert twice <= 3 * AT_A_TIME, f"{twice} messages are there twice"
             log = postfix.log()
             assert "status=bounced" not in log and "dsn=5" not in log, log[-3000:]
         deferred = log.count("status=deferred")
-        yield f"{BEFORE + DURING} messages for a domain, as nobody; 3 times killed in between, {deferred} times deferred, each there once"
+        yield f"{BEFORE + DURING} messages for a domain, as nobody; 3 times killed in between, {deferred} times deferred, none lost, {twice} there twice"
 
         with Postfix(home, main, master).running() as postfix:
             home.stop()
@@ -158,5 +162,5 @@ def test_way_postfix(account):
                 pass
             home.start()
             ways.wait(lambda: not postfix.waiting(), "the queue to empty")
-            home.holds(BEFORE + DURING + 1)
+            home.holds(BEFORE + DURING + twice + 1)
         yield "while Postern is stopped mail waits; an address without an account is refused at the door"
