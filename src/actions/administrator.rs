@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, words};
+use super::{Context, Failure, certificate, words};
 use crate::credential::DevicePassword;
 use crate::store::{Error, Rows, settings};
 
@@ -52,11 +52,8 @@ fn links(context: &Context, code: &str) -> Vec<String> {
     let Some(address) = listener.and_then(|name| name.parse::<std::net::SocketAddr>().ok()) else {
         return Vec::new();
     };
-    let names = if address.ip().is_loopback() {
-        vec!["localhost".to_owned()]
-    } else {
-        context.certificates.describe().names
-    };
+    let names =
+        if address.ip().is_loopback() { vec!["localhost".to_owned()] } else { certificate::names(context) };
     let port = address.port();
     let host = |name: &String| match name.parse::<std::net::IpAddr>() {
         Ok(std::net::IpAddr::V6(v6)) => format!("[{v6}]"),
@@ -112,4 +109,38 @@ pub fn verify(context: &Context, password: &str) -> Result<bool, Failure> {
         Some(stored) => context.hasher.verify(password.as_bytes(), &stored),
         None => context.hasher.verify_nothing(password.as_bytes()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_sets_the_password_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::Store::open(crate::store::Options::new(folder.path())).unwrap();
+        let context = Context {
+            certificates: std::sync::Arc::new(crate::tls::Certificates::open(&store).unwrap()),
+            hasher: std::sync::Arc::new(crate::credential::Hasher::new()),
+            store,
+            running: None,
+        };
+        assert!(!is_set_up(&context).unwrap());
+        let (old, link) = (setup_link(&context).unwrap(), setup_link(&context).unwrap());
+        assert!(!is_code_right(&context, &old.code).unwrap(), "a newer link takes its place");
+        assert!(set_up(&context, &old.code, "correct horse").is_err());
+        assert!(set_up(&context, &link.code, "short").is_err());
+        assert!(
+            is_code_right(&context, &link.code).unwrap(),
+            "a password that is too short does not use it up"
+        );
+        set_up(&context, &link.code, "correct horse").unwrap();
+        assert!(set_up(&context, &link.code, "another horse").is_err(), "it is used up");
+        assert!(verify(&context, "correct horse").unwrap() && !verify(&context, "another horse").unwrap());
+        let value =
+            [DevicePassword::parse(&link.code).unwrap().key().to_vec(), 1_000_i64.to_le_bytes().to_vec()];
+        context.store.write(move |tx| settings::put(tx, CODE, &value.concat())).unwrap();
+        let right = |now| matches_code(&context.store.snapshot().unwrap(), &link.code, now).unwrap();
+        assert!(right(1_000 + CODE_LIFE - 1) && !right(1_000 + CODE_LIFE), "it lasts a week");
+    }
 }

@@ -43,3 +43,36 @@ pub fn renew(context: &Context) -> Result<Info, Failure> {
 pub fn authority(context: &Context) -> String {
     context.certificates.ca_pem()
 }
+
+/// The server's names and addresses, the likeliest to be found from another machine first.
+#[must_use]
+pub fn names(context: &Context) -> Vec<String> {
+    let mut names = context.certificates.describe().names;
+    names.sort_by_key(|name| rank(name));
+    names
+}
+
+/// Which names are found the likeliest from another machine of a home: `pi.local` by multicast DNS, then the
+/// addresses, then the bare name, which needs a router that knows it. `localhost` is for who sits at the machine.
+fn rank(name: &str) -> u8 {
+    match name.parse::<std::net::IpAddr>() {
+        Ok(address) if address.is_loopback() => 4,
+        Ok(address) if address.is_ipv4() => 1,
+        Ok(_) => 2,
+        Err(_) if name.ends_with(".local") => 0,
+        Err(_) if name == "localhost" => 4,
+        Err(_) => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_likeliest_name_is_first() {
+        let mut names = ["pi", "pi.local", "localhost", "127.0.0.1", "192.0.2.5", "::1", "2001:db8::5"];
+        names.sort_by_key(|name| rank(name));
+        assert_eq!(names, ["pi.local", "192.0.2.5", "2001:db8::5", "pi", "localhost", "127.0.0.1", "::1"]);
+    }
+}

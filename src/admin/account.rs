@@ -12,7 +12,7 @@ use super::Shared;
 use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{Context, Failure, account, device, mailbox, words};
+use crate::actions::{Context, Failure, account, certificate, device, mailbox, words};
 
 /// A device's name is no longer.
 const LONGEST_NAME: usize = 100;
@@ -267,7 +267,7 @@ pub(super) async fn add_device(
             let added = Added {
                 device: called,
                 password: added.password,
-                servers: shared.context.certificates.describe().names,
+                servers: certificate::names(&shared.context),
                 imaps: imaps_port(&shared),
             };
             one(&shared, &session, name, StatusCode::OK, |page| page.added = Some(added)).await
