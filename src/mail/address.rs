@@ -1,6 +1,7 @@
 //! Addresses (RFC 5322 §3.4), groups, and what programs write in their place.
 
 use super::digest::Address;
+use super::header;
 
 /// More addresses than any real message has.
 const MOST: usize = 5_000;
@@ -160,22 +161,7 @@ impl Parser<'_> {
     }
 
     fn until_quote(&mut self) -> Vec<u8> {
-        let mut out = Vec::new();
-        while let Some((byte, after)) = self.rest.split_first() {
-            self.rest = after;
-            match byte {
-                b'"' => break,
-                b'\\' => {
-                    if let Some((escaped, after)) = self.rest.split_first() {
-                        out.push(*escaped);
-                        self.rest = after;
-                    }
-                }
-                b'\r' | b'\n' => {}
-                _ => out.push(*byte),
-            }
-        }
-        out
+        header::quoted(&mut self.rest)
     }
 
     fn comment(&mut self) -> Vec<u8> {

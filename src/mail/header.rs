@@ -99,6 +99,27 @@ pub fn filter_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
     out
 }
 
+/// What stands in a quoted string, of which the opening quote is taken already: up to the closing one, which is
+/// taken too, or to the end where there is none (RFC 5322 §3.2.4).
+pub(super) fn quoted(rest: &mut &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some((byte, after)) = rest.split_first() {
+        *rest = after;
+        match byte {
+            b'"' => break,
+            b'\\' => {
+                if let Some((escaped, after)) = rest.split_first() {
+                    out.push(*escaped);
+                    *rest = after;
+                }
+            }
+            b'\r' | b'\n' => {}
+            _ => out.push(*byte),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Values with parameters: Content-Type and Content-Disposition (RFC 2045 §5.1, RFC 2183, RFC 2231).
 
 use super::digest::Params;
+use super::header;
 use super::text::decode_charset;
 
 /// More parameters than any real part has.
@@ -109,21 +110,7 @@ impl Scanner<'_> {
         if !self.take(b'"') {
             return self.until(b";").trim_ascii().to_vec();
         }
-        let mut out = Vec::new();
-        while let Some((byte, after)) = self.rest.split_first() {
-            self.rest = after;
-            match byte {
-                b'"' => break,
-                b'\\' => {
-                    if let Some((escaped, after)) = self.rest.split_first() {
-                        out.push(*escaped);
-                        self.rest = after;
-                    }
-                }
-                b'\r' | b'\n' => {}
-                _ => out.push(*byte),
-            }
-        }
+        let out = header::quoted(&mut self.rest);
         self.until(b";");
         out
     }
