@@ -11,7 +11,7 @@ mod throttle;
 pub use device_password::DevicePassword;
 pub use hasher::Hasher;
 pub use recent::RecentLogins;
-pub use throttle::Throttle;
+pub use throttle::{Throttle, network};
 
 /// What can go wrong with credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -95,8 +95,9 @@ fn add<K: Hash + Eq + Clone>(counts: &Mutex<HashMap<K, Count>>, key: K, now: Dur
     *count = Count { wrong: count.at(now) + 1.0, at: now };
 }
 
-/// An IPv6 host has a /64 to itself; IPv4 written as IPv6 is IPv4.
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one address: an IPv6 host has a /64 to itself; IPv4 written as IPv6 is IPv4.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

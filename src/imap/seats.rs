@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::credential::network;
 use crate::model::{AccountId, DeviceId};
 
 /// Connections in all, logged in or not: each costs about 20 KB, the machine has 512 MB.
@@ -127,17 +128,6 @@ impl Drop for Seat {
                 }
             }
         }
-    }
-}
-
-/// An IPv6 host has a /64 of addresses to itself; IPv4 written as IPv6 is IPv4.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-        v4 => v4,
     }
 }
 
