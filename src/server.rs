@@ -7,7 +7,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use async_signal::{Signal, Signals};
@@ -26,7 +26,7 @@ use crate::credential::Hasher;
 use crate::imap::idle::SIGN_OF_LIFE;
 use crate::imap::{Imap, Kind, Options, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
-use crate::store::{self, Store};
+use crate::store::{self, Store, unix_now};
 use crate::tls::{self, Certificates};
 use supervisor::Supervisor;
 
@@ -331,7 +331,7 @@ fn start(
     log: admin::log::Recent,
 ) -> Result<Parts, Error> {
     let certificates = Arc::new(Certificates::open(&store)?);
-    certificates.renew_if_needed(now())?;
+    certificates.renew_if_needed(unix_now())?;
     let hasher = Arc::new(Hasher::new());
     let executor = Arc::new(Executor::new());
     let acceptor = Arc::clone(&certificates);
@@ -416,13 +416,13 @@ async fn upkeep(context: Context) {
         if looked.elapsed() >= EACH_MINUTE {
             looked = Instant::now();
             let certificates = Arc::clone(&context.certificates);
-            match smol::unblock(move || certificates.renew_if_needed(now())).await {
+            match smol::unblock(move || certificates.renew_if_needed(unix_now())).await {
                 Ok(true) => tracing::info!("the certificate was renewed"),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),
             }
             let store = context.store.clone();
-            if let Err(error) = smol::unblock(move || forecast::sample(&store, now())).await {
+            if let Err(error) = smol::unblock(move || forecast::sample(&store, unix_now())).await {
                 tracing::debug!(%error, "the day's sample of the store's size");
             }
         }
@@ -435,11 +435,6 @@ async fn upkeep(context: Context) {
             }
         }
     }
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
 #[cfg(test)]

@@ -43,12 +43,7 @@ pub fn day(unix: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// Seconds since 1970, by this machine's clock.
-#[must_use]
-pub fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs().cast_signed())
-}
+pub use crate::store::unix_now as now;
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::model::{DateTime, FlagSet, MailboxName};
 use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Store, mailboxes};
+use crate::store::{Error, Store, mailboxes, unix_now};
 use crate::tls::Certificates;
 
 /// The account's name.
@@ -120,9 +120,7 @@ fn prepare(config: &Config) -> Result<(), Failure> {
         let context = Context { store: store.clone(), hasher, certificates, running: None };
         account::add(&context, NAME, Some(PASSWORD))?;
         let id = account::find(&context, NAME)?.id;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs() as i64);
-        for sample in demo_mail::all(now) {
+        for sample in demo_mail::all(unix_now()) {
             file(&store, id, sample)?;
         }
     }

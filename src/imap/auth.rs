@@ -1,6 +1,6 @@
 //! STARTTLS, AUTHENTICATE and LOGIN (RFC 9051 §6.2).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 
@@ -17,6 +17,7 @@ use crate::protocol::response::{self, code::Code};
 use crate::store::accounts::{self, Account};
 use crate::store::devices::{self, Device};
 use crate::store::revoked::{self, Revoked};
+use crate::store::unix_now;
 
 /// A client has so long for its answer to a challenge.
 const CHALLENGE: Duration = Duration::from_secs(60);
@@ -224,7 +225,7 @@ async fn own_password(session: &Session, account: Option<&Account>, password: &[
 
 /// Notes that a revoked device goes on trying: its owner is told which one it is.
 async fn note_revoked(session: &Session, revoked: &Revoked) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let now = unix_now();
     tracing::warn!(peer = %session.io.peer().ip(), device = revoked.name, "a device that was revoked tries to log in");
     if !revoked::is_due(revoked.tried, now) {
         return;
@@ -261,7 +262,7 @@ pub async fn introduce(session: &mut Session) {
 
 /// Notes a device's use, at most hourly; gives whether it did.
 async fn touch(session: &Session, account: AccountId, device: Device) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+    let now = unix_now();
     let address = session.io.peer().ip().to_canonical().to_string();
     let recent = device.last_used.is_some_and(|last| (last..last.saturating_add(TOUCH)).contains(&now));
     if recent && device.address == address {

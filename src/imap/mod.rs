@@ -102,7 +102,6 @@ impl Imap {
         let hub = Arc::new(hub::Hub::default());
         let bell = Arc::clone(&hub);
         let listener = options.store.listen(Box::new(move |news| bell.ring(news)));
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let shared = Shared {
             pool: pool::Pool::new(options.store),
             hub,
@@ -114,7 +113,7 @@ impl Imap {
             message_limit: options.message_limit,
             sign_of_life: options.sign_of_life,
             started: Instant::now(),
-            started_unix: now.map_or(0, |since| since.as_secs() as i64),
+            started_unix: crate::store::unix_now(),
             turns: connection::Turns::default(),
             executor: options.executor,
             listener,

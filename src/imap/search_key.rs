@@ -75,8 +75,7 @@ impl Filter {
         if !crate::mail::text::charset_known(charset) {
             return Err(bad_charset());
         }
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs() as i64);
+        let now = crate::store::unix_now();
         let mut compiler = Compiler { view, keywords, charset, now, names_modseq: false };
         let root = compiler.node(&command.key)?;
         Ok(Filter { root, names_modseq: compiler.names_modseq })

@@ -31,7 +31,7 @@ use super::target::{Target, target};
 use crate::model::{DateTime, EmailId, MailboxName};
 use crate::store::imported::{self, Imported};
 use crate::store::sources::{After, Source};
-use crate::store::{Error, Pending, Prepared, Snapshot, Store, emails};
+use crate::store::{Error, Pending, Prepared, Snapshot, Store, emails, unix_now};
 
 /// Messages that are stored in one job, and so with one sync.
 const BATCH_MESSAGES: usize = 32;
@@ -215,7 +215,7 @@ impl Scanner {
             Ok(()) => None,
         };
         let unsettled = std::mem::take(&mut self.unsettled);
-        let now = now();
+        let now = unix_now();
         let mut status = self.status();
         status.problem = problem.map(|(what, advice)| Problem { at: now, what, advice });
         if full && result.is_ok() {
@@ -261,7 +261,7 @@ impl Scanner {
             self.make_mailbox(&here)?;
         }
         if full && complete {
-            books::keep(&self.store, &self.source, &here.key, &names, now())?;
+            books::keep(&self.store, &self.source, &here.key, &names, unix_now())?;
             let settled =
                 times.iter().flatten().all(|time| before.duration_since(*time).is_ok_and(|age| age > COARSE));
             if settled && !self.unsettled && notes == self.notes.count() {
@@ -531,7 +531,7 @@ impl Scanner {
         {
             let mut status = self.status();
             status.imported += emails.len() as u64;
-            status.last_mail = Some(now());
+            status.last_mail = Some(unix_now());
         }
         for (file, email) in batch.files.iter().zip(emails) {
             if self.source.after == After::Keep {
@@ -604,11 +604,6 @@ fn read_keywords(folder: &Path) -> Keywords {
         let _ = file.take(Keywords::MAX_FILE).read_to_end(&mut text);
     }
     Keywords::parse(&text)
-}
-
-/// Seconds since 1970.
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }
 
 #[cfg(test)]

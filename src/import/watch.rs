@@ -6,14 +6,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::candidates::Wanted;
 use super::changes::{Change, Changes, Nudge};
 use super::filesystem;
 use super::scan::{End, Scanner};
 use super::status::{Mode, Problem, SourceStatus};
-use crate::model::SourceId;
 use crate::store::sources::{self, Source};
 use crate::store::{Error, Store};
 
@@ -112,15 +111,6 @@ impl Watcher {
     #[must_use]
     pub fn status(&self) -> Vec<SourceStatus> {
         self.workers().iter().map(|worker| lock(&worker.status).clone()).collect()
-    }
-
-    /// What is known of one source.
-    #[must_use]
-    pub fn status_of(&self, source: SourceId) -> Option<SourceStatus> {
-        self.workers()
-            .iter()
-            .find(|worker| worker.source.id == source)
-            .map(|worker| lock(&worker.status).clone())
     }
 
     /// Ends all looks, at the next file.
@@ -299,8 +289,7 @@ impl Watch {
     fn unavailable(&mut self, error: &std::io::Error) {
         self.changes.disarm();
         self.log_once(Mode::Unavailable, &error.to_string());
-        let at =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        let at = crate::store::unix_now();
         let advice = if error.kind() == std::io::ErrorKind::PermissionDenied {
             self.scanner.advice()
         } else {

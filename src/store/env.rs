@@ -239,9 +239,15 @@ pub struct RealClock;
 
 impl Clock for RealClock {
     fn now(&self) -> i64 {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+        unix_now()
     }
+}
+
+/// Seconds since 1970 by the system's clock; 0 where it says that it is earlier.
+#[must_use]
+pub fn unix_now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// The system's chance.

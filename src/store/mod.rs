@@ -61,6 +61,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
+pub use env::unix_now;
 pub use error::Error;
 pub use incoming::{Incoming, LineEnds, Prepared};
 pub use options::{LiveEmails, Options, Statistics};

@@ -92,7 +92,7 @@ impl Certificates {
     /// # Errors
     /// If they can be neither read nor made.
     pub fn open(store: &Store) -> Result<Self, Error> {
-        Self::open_at(store, now(), Names::of_this_host())
+        Self::open_at(store, store::unix_now(), Names::of_this_host())
     }
 
     fn open_at(store: &Store, now: i64, names: Names) -> Result<Self, Error> {
@@ -147,7 +147,7 @@ impl Certificates {
     /// If it cannot be made or stored; the present one stays.
     pub fn renew(&self) -> Result<(), Error> {
         let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
-        self.replace(&mut leaf, now(), &Names::of_this_host())
+        self.replace(&mut leaf, store::unix_now(), &Names::of_this_host())
     }
 
     fn renew_for(&self, now: i64, names: Names) -> Result<bool, Error> {
@@ -182,11 +182,6 @@ impl Certificates {
 fn put(store: &Store, name: &'static str, certificate: &certificates::Certificate) -> Result<(), Error> {
     let certificate = certificate.clone();
     Ok(store.write(move |tx| certificates::put(tx, name, &certificate))?)
-}
-
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs() as i64)
 }
 
 /// The clock, or the build's date where the clock is behind that.

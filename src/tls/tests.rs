@@ -71,7 +71,7 @@ fn clients_that_trust_the_authority_are_served_and_resume() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     // The real clock: rustls's client looks at it.
-    let certificates = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    let certificates = Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap();
     let config = client(&certificates);
     assert_eq!(shake(&certificates, &config, "localhost").0, HandshakeKind::Full);
     assert_eq!(shake(&certificates, &config, "localhost").0, HandshakeKind::Resumed);
@@ -86,13 +86,13 @@ fn clients_that_trust_the_authority_are_served_and_resume() {
 fn certificates_outlive_a_restart_and_are_swapped_while_serving() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let first = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
-    let again = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    let first = Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap();
+    let again = Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap();
     assert_eq!((first.describe(), first.ca_pem()), (again.describe(), again.ca_pem()));
     let config = client(&first);
     let before = shake(&first, &config, "pi").1;
-    assert!(!first.renew_for(now(), names("192.0.2.7")).unwrap());
-    assert!(first.renew_for(now(), names("192.0.2.8")).unwrap(), "another address");
+    assert!(!first.renew_for(store::unix_now(), names("192.0.2.7")).unwrap());
+    assert!(first.renew_for(store::unix_now(), names("192.0.2.8")).unwrap(), "another address");
     let fresh = client(&first);
     let after = shake(&first, &fresh, "192.0.2.8").1;
     assert_ne!(before, after);
@@ -119,10 +119,10 @@ fn clocks() {
 fn a_clock_that_was_years_ahead_does_no_harm_that_lasts() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let ahead = now() + 20 * 365 * 86_400;
+    let ahead = store::unix_now() + 20 * 365 * 86_400;
     let certificates = Certificates::open_at(&store, ahead, names("192.0.2.7")).unwrap();
     // The clock is put right: the leaf is not valid yet, and is made again.
-    assert!(certificates.renew_for(now(), names("192.0.2.7")).unwrap());
+    assert!(certificates.renew_for(store::unix_now(), names("192.0.2.7")).unwrap());
     let config = client(&certificates);
     assert_eq!(shake(&certificates, &config, "192.0.2.7").0, HandshakeKind::Full);
 }
@@ -149,7 +149,7 @@ fn what_the_certificates_say() {
 fn both_versions_of_tls_are_spoken_and_both_resume() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let certificates = Certificates::open_at(&store, now(), names("192.0.2.7")).unwrap();
+    let certificates = Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let config = client_of(&certificates, &[version]);
         assert_eq!(shake(&certificates, &config, "pi").0, HandshakeKind::Full);
