@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::candidates::Wanted;
+use super::candidates::{SUBS, Wanted};
 use super::layout::Found;
 
 /// Events that wait to be taken. More than that, and the source is looked at as a whole.
@@ -28,6 +28,8 @@ const GATHER: Duration = Duration::from_millis(15);
 enum Message {
     Event(Event),
     Failed(notify::Error),
+    /// Something did not fit.
+    Missed,
     /// [`Nudge::wake`]: the waiting thread looks at its flags.
     Wake,
 }
@@ -64,7 +66,36 @@ pub struct Changes {
     sender: SyncSender<Message>,
     overflowed: Arc<AtomicBool>,
     watcher: Option<RecommendedWatcher>,
-    armed: BTreeSet<PathBuf>,
+    armed: Armed,
+}
+
+/// What is watched.
+#[derive(Default)]
+struct Armed {
+    /// Directories of messages: `new/` and `cur/` of a folder, whatever is called so elsewhere.
+    messages: BTreeSet<PathBuf>,
+    /// Directories in which folders, or those two, may appear.
+    parents: BTreeSet<PathBuf>,
+}
+
+impl Armed {
+    fn new(root: &Path, found: &Found) -> Self {
+        let folders = || found.folders.iter().map(|folder| root.join(&folder.path));
+        let messages = folders().flat_map(|path| SUBS.map(|sub| path.join(sub))).collect();
+        let others = found.others.iter().map(|path| root.join(path));
+        let parents = folders().chain(others).chain([root.to_owned()]).collect();
+        Armed { messages, parents }
+    }
+
+    /// Parents first: of what is made below one, either its event tells or the directory is there already
+    /// when its own watch is set.
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.parents.iter().chain(&self.messages)
+    }
+
+    fn contains(&self, path: &Path) -> bool {
+        self.parents.contains(path) || self.messages.contains(path)
+    }
 }
 
 impl Changes {
@@ -77,7 +108,7 @@ impl Changes {
             sender,
             overflowed: Arc::new(AtomicBool::new(false)),
             watcher: None,
-            armed: BTreeSet::new(),
+            armed: Armed::default(),
         }
     }
 
@@ -88,35 +119,27 @@ impl Changes {
     }
 
     /// Watches the root and all folders. Called before each full look: a folder that was removed and made
-    /// again under its name is no longer watched, so that every watch is set anew.
+    /// again under its name is no longer watched, so that every watch is set anew. What was made between
+    /// the finding and this nobody tells of: see [`Found::is_as`].
     ///
     /// # Errors
     /// If the system has no watches left, or none at all.
     pub fn arm(&mut self, root: &Path, found: &Found) -> Result<(), notify::Error> {
-        let mut wanted: BTreeSet<PathBuf> = BTreeSet::from([root.to_owned()]);
-        wanted.extend(found.others.iter().map(|path| root.join(path)));
-        for folder in &found.folders {
-            let path = root.join(&folder.path);
-            wanted.extend([path.join("new"), path.join("cur"), path]);
-        }
         let watcher = match &mut self.watcher {
             Some(watcher) => watcher,
             None => self.watcher.insert(new_watcher(self.sender.clone(), Arc::clone(&self.overflowed))?),
         };
-        for gone in self.armed.difference(&wanted) {
+        let before = std::mem::replace(&mut self.armed, Armed::new(root, found));
+        for gone in before.paths().filter(|path| !self.armed.contains(path)) {
             // It says that there is no watch where the folder has gone, which is what is wanted.
             let _ = watcher.unwatch(gone);
         }
-        self.armed = wanted;
-        for path in &self.armed {
-            match watcher.watch(path, RecursiveMode::NonRecursive) {
-                Ok(()) => {}
-                Err(error) if is_absent(&error) => {}
-                Err(error) => {
-                    self.disarm();
-                    return Err(error);
-                }
-            }
+        let failed = self.armed.paths().find_map(|path| {
+            watcher.watch(path, RecursiveMode::NonRecursive).err().filter(|error| !is_absent(error))
+        });
+        if let Some(error) = failed {
+            self.disarm();
+            return Err(error);
         }
         Ok(())
     }
@@ -124,7 +147,7 @@ impl Changes {
     /// Watches nothing any more.
     pub fn disarm(&mut self) {
         self.watcher = None;
-        self.armed.clear();
+        self.armed = Armed::default();
     }
 
     /// Waits until something changes in a way that matters, or until the deadline.
@@ -134,6 +157,7 @@ impl Changes {
         loop {
             if self.overflowed.swap(false, Ordering::AcqRel) {
                 found.everything = true;
+                until = until.min(Instant::now() + GATHER);
             }
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Event(event)) => found.event(&event, &self.armed),
@@ -141,11 +165,9 @@ impl Changes {
                     tracing::debug!(%error, "inotify");
                     found.everything = true;
                 }
-                Ok(Message::Wake) => found.woken = true,
+                Ok(Message::Missed) => found.everything = true,
+                Ok(Message::Wake) => return found.woken(),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return found.change(),
-            }
-            if found.woken {
-                return Change::Woken;
             }
             if !found.is_empty() {
                 until = until.min(Instant::now() + GATHER);
@@ -173,6 +195,8 @@ fn new_watcher(
         };
         if sender.try_send(message).is_err() {
             overflowed.store(true, Ordering::Release);
+            // The reader may have emptied the channel before it could see that.
+            let _ = sender.try_send(Message::Missed);
         }
     })
 }
@@ -204,7 +228,6 @@ struct Gathered {
     directories: BTreeMap<PathBuf, Wanted>,
     folders: bool,
     everything: bool,
-    woken: bool,
 }
 
 impl Gathered {
@@ -212,7 +235,7 @@ impl Gathered {
         self.directories.is_empty() && !self.folders && !self.everything
     }
 
-    fn event(&mut self, event: &Event, armed: &BTreeSet<PathBuf>) {
+    fn event(&mut self, event: &Event, armed: &Armed) {
         if event.need_rescan() {
             self.everything = true;
         }
@@ -222,10 +245,9 @@ impl Gathered {
         }
     }
 
-    fn path(&mut self, path: &Path, kind: EventKind, armed: &BTreeSet<PathBuf>) {
+    fn path(&mut self, path: &Path, kind: EventKind, armed: &Armed) {
         let Some((parent, name)) = path.parent().zip(path.file_name()) else { return };
-        let in_messages = parent.file_name().is_some_and(|name| name == "new" || name == "cur");
-        if !in_messages {
+        if !armed.messages.contains(parent) {
             self.folders |= is_folder(path, kind, armed);
             return;
         }
@@ -239,6 +261,11 @@ impl Gathered {
                 *wanted = None;
             }
         }
+    }
+
+    /// What was gathered is part of the look at all that waking leads to, unless something was missed.
+    fn woken(self) -> Change {
+        if self.everything { Change::Everything } else { Change::Woken }
     }
 
     fn change(self) -> Change {
@@ -256,7 +283,7 @@ impl Gathered {
 
 /// Whether what happened beside the messages happened to a folder. Files there are none of ours: the
 /// indexes and locks of other programs, which come and go with every delivery.
-fn is_folder(path: &Path, kind: EventKind, armed: &BTreeSet<PathBuf>) -> bool {
+fn is_folder(path: &Path, kind: EventKind, armed: &Armed) -> bool {
     match kind {
         EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_) => false,
         EventKind::Create(CreateKind::File) => false,
@@ -349,5 +376,22 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(changes.wait(soon()), Change::Everything);
+        while changes.wait(Instant::now() + Duration::from_millis(50)) != Change::Nothing {}
+        // Noticed after all that did fit was taken: nothing else will come.
+        changes.overflowed.store(true, Ordering::Release);
+        let start = Instant::now();
+        assert_eq!(changes.wait(soon()), Change::Everything);
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_only_has_the_name_of_a_directory_of_messages_is_none() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("new");
+        fs::create_dir_all(root.join("new")).unwrap();
+        let mut changes = Changes::new();
+        changes.arm(&root, &discover(&root, None).unwrap()).unwrap();
+        fs::create_dir(root.join(".Work")).unwrap();
+        assert_eq!(changes.wait(soon()), Change::Folders);
     }
 }

@@ -77,6 +77,16 @@ pub struct Found {
     pub too_many: bool,
 }
 
+impl Found {
+    /// Whether the same directories were found.
+    #[must_use]
+    pub fn is_as(&self, other: &Found) -> bool {
+        let unreadable =
+            |found: &Found| found.unreadable.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+        self.folders == other.folders && self.others == other.others && unreadable(self) == unreadable(other)
+    }
+}
+
 /// Looks for the folders below `root`, leaving out what lies in `except` (where imported files are moved
 /// to).
 ///
@@ -99,6 +109,8 @@ pub fn discover(root: &Path, except: Option<&Path>) -> io::Result<Found> {
         }
     }
     let (layout, folders) = named(walk.maildirs);
+    walk.others.sort();
+    unreadable.sort_by(|(left, _), (right, _)| left.cmp(right));
     Ok(Found { layout, folders, others: walk.others, unreadable, too_many })
 }
 

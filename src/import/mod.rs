@@ -27,4 +27,6 @@ mod taker;
 pub mod target;
 mod unpack;
 pub mod watch;
+#[cfg(test)]
+mod watch_test;
 pub mod window;

@@ -364,7 +364,9 @@ impl Scanner {
                     bytes += item.prepared.size();
                     batch.push(item);
                 }
-                Ok(None) | Err(Trouble::Gone) => {}
+                Ok(None) => {}
+                // Removed, or it has another name now: where nothing tells of that, the next look would be late.
+                Err(Trouble::Gone) => self.unsettled = true,
                 Err(Trouble::Stopped) => return Err(End::Stopped),
                 Err(Trouble::Changing) => self.unsettled = true,
                 Err(Trouble::LeftAlone(why)) => self.notes.left(&path, why),

@@ -2,6 +2,7 @@
 //! and regularly whatever inotify says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +12,14 @@ use std::time::{Duration, Instant};
 use super::candidates::Wanted;
 use super::changes::{Change, Changes, Nudge};
 use super::filesystem;
+use super::layout::Found;
 use super::scan::{End, Scanner};
 use super::status::{Mode, Problem, SourceStatus};
 use crate::store::sources::{self, Source};
 use crate::store::{Error, Store};
+
+/// Times that folders are looked for in a row while more and more of them appear.
+const MAX_FINDS: usize = 8;
 
 /// How often sources are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -224,30 +229,12 @@ impl Watch {
 
     /// Looks at everything. `None` when the watcher stops.
     fn full(&mut self, thorough: bool) -> Option<Again> {
-        let found = match self.scanner.discover() {
-            // The folder that a disk is mounted on is there without the disk.
-            Ok(found) if found.folders.is_empty() && found.unreadable.is_empty() => {
-                self.unavailable(&std::io::Error::other("no Maildir is there any more"));
-                return Some(Again::default());
-            }
+        let (found, mode) = match self.find() {
             Ok(found) => found,
             Err(error) => {
                 self.unavailable(&error);
                 return Some(Again::default());
             }
-        };
-        let mode = match filesystem::silent(&self.path) {
-            Some(_) => {
-                self.changes.disarm();
-                Mode::PollingNetwork
-            }
-            None => match self.changes.arm(&self.path, &found) {
-                Ok(()) => Mode::Watching,
-                Err(error) => {
-                    self.log_once(Mode::PollingWatches, &error.to_string());
-                    Mode::PollingWatches
-                }
-            },
         };
         {
             let mut status = lock(&self.status);
@@ -255,6 +242,40 @@ impl Watch {
         }
         let result = self.scanner.look(found, thorough);
         self.ended(result, BTreeMap::new())
+    }
+
+    /// Finds the folders and watches them, where that can be done. A directory that is made after its parent
+    /// was read and before that is watched is told by nobody: so they are looked for until nothing is found
+    /// that was not watched before. What comes after that tells itself, and what was there is looked at.
+    fn find(&mut self) -> io::Result<(Found, Mode)> {
+        let mut found = self.folders()?;
+        if filesystem::silent(&self.path).is_some() {
+            self.changes.disarm();
+            return Ok((found, Mode::PollingNetwork));
+        }
+        for _ in 0..MAX_FINDS {
+            if let Err(error) = self.changes.arm(&self.path, &found) {
+                self.log_once(Mode::PollingWatches, &error.to_string());
+                return Ok((found, Mode::PollingWatches));
+            }
+            let now = self.folders()?;
+            if now.is_as(&found) {
+                return Ok((now, Mode::Watching));
+            }
+            found = now;
+        }
+        // Looked at as they are, and again at once.
+        self.changes.nudge().wake();
+        Ok((found, Mode::Watching))
+    }
+
+    fn folders(&self) -> io::Result<Found> {
+        let found = self.scanner.discover()?;
+        if found.folders.is_empty() && found.unreadable.is_empty() {
+            // The folder that a disk is mounted on is there without the disk.
+            return Err(io::Error::other("no Maildir is there any more"));
+        }
+        Ok(found)
     }
 
     fn some(&mut self, directories: BTreeMap<PathBuf, Wanted>) -> Option<Again> {
@@ -286,15 +307,12 @@ impl Watch {
     }
 
     /// The root is not there, or may not be read: said once, tried again and again.
-    fn unavailable(&mut self, error: &std::io::Error) {
+    fn unavailable(&mut self, error: &io::Error) {
         self.changes.disarm();
         self.log_once(Mode::Unavailable, &error.to_string());
         let at = crate::store::unix_now();
-        let advice = if error.kind() == std::io::ErrorKind::PermissionDenied {
-            self.scanner.advice()
-        } else {
-            Vec::new()
-        };
+        let advice =
+            if error.kind() == io::ErrorKind::PermissionDenied { self.scanner.advice() } else { Vec::new() };
         let mut status = lock(&self.status);
         status.mode = Mode::Unavailable;
         status.problem = Some(Problem { at, what: format!("{}: {error}", self.path.display()), advice });
