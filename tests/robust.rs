@@ -146,7 +146,14 @@ fn whatever_is_framed_parses_or_is_refused() {
         let mut cuts = dice.clone();
         for seen in frame(&bytes, 4_096, &mut || 1 + cuts.below(60) as usize) {
             match seen {
-                Seen::Event(Event::Command(line) | Event::Line(line)) => {
+                Seen::Event(Event::Command(framed)) => {
+                    for utf8 in [false, true] {
+                        if let Err(error) = command::parse_framed(&framed, Dialect { utf8 }) {
+                            assert!(!error.text.is_empty());
+                        }
+                    }
+                }
+                Seen::Event(Event::Line(line)) => {
                     for utf8 in [false, true] {
                         if let Err(error) = command::parse(&line, Dialect { utf8 }) {
                             assert!(!error.text.is_empty());

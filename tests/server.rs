@@ -27,6 +27,8 @@ mod large;
 mod lifecycle;
 #[path = "server/logins.rs"]
 mod logins;
+#[path = "server/long_sets.rs"]
+mod long_sets;
 #[path = "server/old_mail.rs"]
 mod old_mail;
 #[path = "server/tls.rs"]

@@ -305,10 +305,10 @@ impl Session {
 
     async fn on_event(&mut self, event: Event) {
         match event {
-            Event::Command(bytes) => {
-                let parsed = command::parse(&bytes, self.command_dialect());
+            Event::Command(framed) => {
+                let parsed = command::parse_framed(&framed, self.command_dialect());
                 // It may be large, and the command may take long.
-                drop(bytes);
+                drop(framed);
                 match parsed {
                     Ok(tagged) => {
                         self.bad_in_a_row = 0;

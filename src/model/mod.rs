@@ -7,6 +7,7 @@ pub mod date;
 pub mod flags;
 pub mod ids;
 pub mod mailbox_name;
+pub mod sequence_set;
 pub mod special_use;
 pub mod uid_list;
 pub mod uid_set;
@@ -18,6 +19,7 @@ pub use ids::{
     UidValidity,
 };
 pub use mailbox_name::{MailboxName, MailboxNameError};
+pub use sequence_set::{Endpoint, SequenceSet, SetBuilder, TooManyRanges};
 pub use special_use::SpecialUse;
 pub use uid_list::UidList;
-pub use uid_set::{Endpoint, SequenceSet, UidSet};
+pub use uid_set::UidSet;

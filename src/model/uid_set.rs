@@ -1,101 +1,9 @@
-//! Sets of UIDs and of sequence numbers.
+//! Sets of UIDs and of sequence numbers that are there. What clients write is a `SequenceSet`.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::Uid;
-
-/// One end of a range in a client's set: a number or `*`, the largest in use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A number, never zero.
-    Number(u32),
-    /// `*`
-    Last,
-}
-
-/// A set as a client writes it (`sequence-set`, RFC 9051 §9), of sequence numbers or UIDs. Ranges are
-/// kept in the order in which they came, merged where one simply goes on.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SequenceSet {
-    ranges: Vec<(Endpoint, Endpoint)>,
-}
-
-impl SequenceSet {
-    /// A set of one range.
-    #[must_use]
-    pub fn range(first: Endpoint, last: Endpoint) -> Self {
-        SequenceSet { ranges: vec![(first, last)] }
-    }
-
-    /// Adds a range; one that continues or repeats the last is merged into it.
-    pub fn push(&mut self, first: Endpoint, last: Endpoint) {
-        if let (Endpoint::Number(a), Endpoint::Number(b)) = (first, last) {
-            let (low, high) = (a.min(b), a.max(b));
-            if let Some((Endpoint::Number(_), Endpoint::Number(end))) = self.ranges.last_mut()
-                && end.checked_add(1) == Some(low)
-            {
-                *end = high;
-                return;
-            }
-            self.ranges.push((Endpoint::Number(low), Endpoint::Number(high)));
-            return;
-        }
-        self.ranges.push((first, last));
-    }
-
-    /// How many ranges it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    /// Whether it has no range.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// Whether `*` occurs in it.
-    #[must_use]
-    pub fn has_last(&self) -> bool {
-        self.ranges.iter().any(|(a, b)| *a == Endpoint::Last || *b == Endpoint::Last)
-    }
-
-    /// The largest number that it names, `*` aside.
-    #[must_use]
-    pub fn max_number(&self) -> Option<u32> {
-        let number = |end: &Endpoint| match end {
-            Endpoint::Number(number) => Some(*number),
-            Endpoint::Last => None,
-        };
-        self.ranges.iter().flat_map(|(a, b)| [number(a), number(b)]).flatten().max()
-    }
-
-    /// Its ranges as they came.
-    #[must_use]
-    pub fn ranges(&self) -> &[(Endpoint, Endpoint)] {
-        &self.ranges
-    }
-
-    /// The numbers that it means when `*` is `last`; ranges in either direction, so `N:*` always names
-    /// the last message (RFC 9051 §9, `seq-range`). With `last` 0 (nothing there) `*` names nothing.
-    #[must_use]
-    pub fn resolve(&self, last: u32) -> UidSet {
-        let value = |end: Endpoint| match end {
-            Endpoint::Number(number) => number,
-            Endpoint::Last => last,
-        };
-        self.ranges
-            .iter()
-            .filter(|(a, b)| last > 0 || (*a != Endpoint::Last && *b != Endpoint::Last))
-            .map(|(a, b)| {
-                let (a, b) = (value(*a), value(*b));
-                a.min(b)..=a.max(b)
-            })
-            .collect()
-    }
-}
 
 /// A set of numbers from 1 to 2³²−1 as sorted ranges that neither overlap nor touch. Used for UIDs, and
 /// for sequence numbers where a set of those is wanted.
@@ -121,6 +29,11 @@ impl UidSet {
     #[must_use]
     pub fn all() -> Self {
         UidSet { ranges: vec![1..=u32::MAX] }
+    }
+
+    /// Of ranges that are sorted already, and neither overlap nor touch.
+    pub(super) fn from_folded(ranges: impl Iterator<Item = RangeInclusive<u32>>) -> Self {
+        UidSet { ranges: ranges.collect() }
     }
 
     /// Whether it is empty.
@@ -350,15 +263,5 @@ mod tests {
             assert!(a.difference(&b).iter().eq(left.difference(&right).copied()));
             assert!((1..=31).all(|n| a.contains(n) == left.contains(&n)));
         }
-    }
-
-    #[test]
-    fn star_is_the_last_message_in_either_direction() {
-        let mut wanted = SequenceSet::range(Endpoint::Number(9), Endpoint::Last);
-        assert_eq!(wanted.resolve(5).to_string(), "5:9");
-        wanted.push(Endpoint::Number(1), Endpoint::Number(1));
-        wanted.push(Endpoint::Number(2), Endpoint::Number(3));
-        assert_eq!(wanted.len(), 2);
-        assert_eq!(wanted.resolve(0).to_string(), "1:3");
     }
 }

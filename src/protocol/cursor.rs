@@ -1,6 +1,8 @@
 //! Reads the tokens of IMAP's grammar (RFC 9051 §9) from one command's bytes.
 
-use crate::model::{CivilDate, DateTime, Endpoint, Flag, Keyword, SequenceSet, SystemFlags, month_by_name};
+use crate::model::{CivilDate, DateTime, Flag, Keyword, SequenceSet, SystemFlags, month_by_name};
+use crate::protocol::framed::{FoldedSet, Framed};
+use crate::protocol::set_reader::SetReader;
 
 /// What is wrong with a command, in words for its author.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,10 +15,13 @@ pub type Parsed<T> = Result<T, Syntax>;
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor<'a> {
     rest: &'a [u8],
+    /// The length of the whole text.
+    len: usize,
+    folded: &'a [FoldedSet],
 }
 
 /// `atom-specials` without the characters of lists that some contexts allow (RFC 9051 §9).
-const fn is_atom_char(byte: u8) -> bool {
+pub(super) const fn is_atom_char(byte: u8) -> bool {
     !matches!(byte, 0..=0x20 | 0x7f | b'(' | b')' | b'{' | b'%' | b'*' | b'"' | b'\\')
 }
 
@@ -24,7 +29,13 @@ impl<'a> Cursor<'a> {
     /// At the start of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Cursor { rest: bytes }
+        Cursor { rest: bytes, len: bytes.len(), folded: &[] }
+    }
+
+    /// At the start of a command in which sets may be folded.
+    #[must_use]
+    pub fn over(framed: &'a Framed) -> Self {
+        Cursor { folded: &framed.sets, ..Cursor::new(&framed.text) }
     }
 
     /// What is left.
@@ -258,25 +269,23 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// A sequence set without `$`; each range is kept as it comes, so that a million of them are read in
-    /// linear time.
+    /// A sequence set without `$`; it may have been read already, as it arrived.
     ///
     /// # Errors
     /// If none comes.
     pub fn sequence_set(&mut self) -> Parsed<SequenceSet> {
-        let mut set = SequenceSet::default();
-        loop {
-            let first = self.endpoint()?;
-            let last = if self.take(b':') { self.endpoint()? } else { first };
-            set.push(first, last);
-            if !self.take(b',') {
-                return Ok(set);
-            }
+        let at = self.len - self.rest.len();
+        if let Ok(found) = self.folded.binary_search_by_key(&at, |folded| folded.at) {
+            self.rest = self.rest.get(1..).unwrap_or_default();
+            return self
+                .folded
+                .get(found)
+                .map_or(Err(Syntax("a number is missing")), |folded| folded.set.clone());
         }
-    }
-
-    fn endpoint(&mut self) -> Parsed<Endpoint> {
-        if self.take(b'*') { Ok(Endpoint::Last) } else { self.nz_number().map(Endpoint::Number) }
+        let mut reader = SetReader::default();
+        let taken = reader.read(self.rest);
+        self.rest = self.rest.get(taken..).unwrap_or_default();
+        reader.finish()
     }
 
     /// `"17-Jul-1996 02:44:25 -0700"` (`date-time`, RFC 9051 §9).
@@ -373,8 +382,11 @@ mod tests {
         assert!(read("0").is_err());
         assert!(read("1:").is_err());
         assert!(read("4294967296").is_err());
-        let many: Vec<String> = (1..=1_000_000_u32).map(|n| (n * 2).to_string()).collect();
-        assert!(Cursor::new(many.join(",").as_bytes()).sequence_set().is_ok());
+        assert!(read("1,2:3:4").is_ok(), "what follows is another's error");
+        let many = |count: u32| (1..=count).map(|n| (n * 2).to_string()).collect::<Vec<_>>().join(",");
+        assert!(Cursor::new(many(500_000).as_bytes()).sequence_set().is_ok());
+        let refused = Cursor::new(many(1_000_000).as_bytes()).sequence_set();
+        assert_eq!(refused, Err(Syntax("a set has too many ranges")));
     }
 
     #[test]

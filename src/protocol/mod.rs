@@ -3,6 +3,8 @@
 pub mod capability;
 pub mod command;
 pub mod cursor;
+pub mod framed;
 pub mod framing;
 pub mod response;
+pub mod set_reader;
 pub mod utf7;

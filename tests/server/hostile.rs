@@ -210,7 +210,7 @@ fn fifty_hostile_clients_need_little_memory() {
         "figure 50 hostile clients: {before} KiB before, {waiting} KiB with 40 strangers, {peak} KiB at most"
     );
     assert!(waiting < before + 4 * 1024, "{waiting} KiB for strangers, {before} KiB before");
-    assert!(peak < before + 120 * 1024, "{peak} KiB at most, {before} KiB before");
+    assert!(peak < before + 60 * 1024, "{peak} KiB at most, {before} KiB before");
     // A line without end is thrown away as it comes, and ends the connection at last.
     let mut endless: Client = server.login("alice");
     let mut most = 0;

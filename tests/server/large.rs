@@ -10,14 +10,14 @@ const LARGE: usize = 50_000_000;
 const MARK: u64 = 8 << 10;
 
 /// A line of `/proc/PID/status`, in KiB.
-fn status(pid: u32, name: &str) -> u64 {
+pub fn status(pid: u32, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// How much more than before was resident at the peak of `work`; `None` where the peak cannot be reset.
-fn peak_of(pid: u32, work: impl FnOnce()) -> Option<u64> {
+pub fn peak_of(pid: u32, work: impl FnOnce()) -> Option<u64> {
     let reset = std::fs::OpenOptions::new().write(true).open(format!("/proc/{pid}/clear_refs"));
     let reset = reset.and_then(|mut file| file.write_all(b"5")).is_ok();
     let before = status(pid, "VmRSS:");

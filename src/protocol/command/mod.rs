@@ -22,6 +22,7 @@ pub mod subscribe;
 
 use crate::model::{MailboxName, MailboxNameError, SequenceSet};
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
+use crate::protocol::framed::Framed;
 use crate::protocol::response::code::Code;
 use crate::protocol::utf7;
 
@@ -183,7 +184,18 @@ pub fn tag_of(bytes: &[u8]) -> Option<Tag> {
 /// # Errors
 /// With what is wrong, and the tag if that was right.
 pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Tagged, ParseError> {
-    let mut cursor = Cursor::new(bytes);
+    read(Cursor::new(bytes), dialect)
+}
+
+/// Reads a command whose sets may have been read as they arrived.
+///
+/// # Errors
+/// With what is wrong, and the tag if that was right.
+pub fn parse_framed(framed: &Framed, dialect: Dialect) -> Result<Tagged, ParseError> {
+    read(Cursor::over(framed), dialect)
+}
+
+fn read(mut cursor: Cursor<'_>, dialect: Dialect) -> Result<Tagged, ParseError> {
     let tag = match cursor.tag() {
         Ok(tag) if tag.len() <= LONGEST_TAG => Tag(tag.to_owned()),
         _ => return Err(ParseError { tag: None, text: "A command begins with a tag".to_owned() }),
