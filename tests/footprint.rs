@@ -20,11 +20,10 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, Signa
 /// In the first account's INBOX; the other accounts are there for more sessions.
 const MESSAGES: usize = 5_000;
 const MESSAGES_OF_OTHERS: usize = 100;
-/// The goal for 100 sessions is 12 MiB resident. The pages of the binary itself, which the kernel maps around
-/// whatever runs and drops when it needs them, are three quarters of that and grow with every feature; so what is
-/// held to a limit is the rest, and the whole with room for them. Both in KiB.
+/// The goal for 100 sessions, 12 MB, and what may be the server's own of it, not the binary's; both in KiB. The first
+/// rests on packaging/resident.ld: where it is exceeded after large changes, packaging/resident writes that anew.
+const WHOLE: u64 = 12_000_000 / 1024;
 const OWN: u64 = 5 * 1024;
-const WHOLE: u64 = 14 * 1024;
 /// Longer than the memory of a password hash is kept.
 const SETTLED: Duration = Duration::from_secs(17);
 const ACCOUNTS: [&str; 5] = ["anna", "ben", "cleo", "dan", "eve"];
@@ -167,6 +166,7 @@ fn idling_phones_need_little_memory() {
     let all = resident(&server);
     println!("figure resident with 500 IDLE sessions: {} KiB, of it {} KiB not shared", all.0, all.1);
     println!("figure an IDLE session: {} KiB", (all.1 - hundred.1) / 400);
+    assert_eq!(server.stop(), Some(0));
     if !cfg!(debug_assertions) {
         assert!(hundred.1 < OWN && hundred.0 < WHOLE, "{hundred:?} KiB with 100 sessions");
     }

@@ -153,10 +153,24 @@ impl Drop for Server {
     }
 }
 
+/// The program that the server is to run under, with its arguments: valgrind, perf.
+fn under() -> Option<Vec<String>> {
+    let words: Vec<_> = std::env::var("POSTERN_UNDER").ok()?.split_whitespace().map(str::to_owned).collect();
+    (!words.is_empty()).then_some(words)
+}
+
 fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let own = folder.join("postern");
-    let mut command = Command::new(if own.exists() { own.clone() } else { binary() });
+    let program = if own.exists() { own.clone() } else { binary() };
+    let mut command = match under() {
+        Some(words) => {
+            let mut command = Command::new(&words[0]);
+            command.args(&words[1..]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
     if own.exists() {
         command.uid(NOBODY).gid(NOBODY);
     }
