@@ -1,8 +1,12 @@
 //! What must survive: kills in the middle of things, in the real binary. Run it optimised.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "reliability/chance.rs"]
+mod chance;
 #[path = "server/harness.rs"]
 #[allow(dead_code)]
 mod harness;
 #[path = "reliability/import.rs"]
 mod import;
+#[path = "reliability/operations.rs"]
+mod operations;

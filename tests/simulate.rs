@@ -5,7 +5,7 @@
 //! `POSTERN_SEED=n cargo test --test simulate` runs one seed; a failure prints its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -67,7 +67,51 @@ fn message(seed: u64) -> Vec<u8> {
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Model {
     messages: BTreeMap<u64, (u64, u64)>,
+    /// Those that were copied.
+    copies: BTreeSet<u64>,
     last_uid: u64,
+}
+
+/// Messages that are copied in one operation. With what belongs to each they fill many records of the journal,
+/// which hold 32 KiB here, and more than a segment.
+const MOST_COPIED: u64 = 40;
+
+/// What a copy has beside the other rows: much, so that an operation is a chain of records.
+fn ballast(uid: u64) -> Vec<u8> {
+    let mut dice = Dice::new(uid);
+    let length = 1_000 + dice.below(9_000) as usize;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend_from_slice(&dice.roll().to_le_bytes());
+    }
+    bytes
+}
+
+/// COPY: all or nothing (RFC 9051 §6.4.7).
+fn copy(store: &Store, dice: &mut Dice, model: &mut Model) -> Result<(), Error> {
+    let from = dice.below(model.messages.len() as u64 + 1) as usize;
+    let chosen = model.messages.iter().skip(from).take(1 + dice.below(MOST_COPIED) as usize);
+    let copied: Vec<(u64, (u64, u64))> = chosen.map(|(uid, message)| (*uid, *message)).collect();
+    let messages = copied.clone();
+    let last = store.write(move |tx| {
+        let last = last_uid(tx);
+        tx.modseq()?;
+        for (n, (source, (seed, flags))) in messages.into_iter().enumerate() {
+            let key = (last + 1 + n as u64).to_be_bytes();
+            let email = tx.get(Table::Messages, &source.to_be_bytes())?.ok_or(Error::NotFound("message"))?;
+            tx.put(Table::Messages, &key, &email);
+            tx.put(Table::Changes, &key, &flags.to_le_bytes());
+            tx.put(Table::Events, &key, &seed.to_le_bytes());
+            tx.put(Table::Subscriptions, &key, &ballast(last + 1 + n as u64));
+            tx.put(Table::Settings, UID, &(last + 1 + n as u64).to_le_bytes());
+        }
+        Ok(last)
+    })?;
+    assert!(last == model.last_uid, "uids behind {last} given twice");
+    model.last_uid += copied.len() as u64;
+    model.copies.extend(last + 1..=model.last_uid);
+    model.messages.extend((last + 1..).zip(copied.into_iter().map(|(_, message)| message)));
+    Ok(())
 }
 
 const UID: &[u8] = b"test.uid";
@@ -84,7 +128,7 @@ fn operate(store: &Store, dice: &mut Dice, model: &mut Model) -> Result<(), Erro
         let n = dice.below(model.messages.len() as u64) as usize;
         model.messages.keys().nth(n).copied()
     };
-    match dice.below(10) {
+    match dice.below(11) {
         0..5 => {
             // Sometimes one that was there before.
             let seed = dice.below(60);
@@ -119,13 +163,15 @@ fn operate(store: &Store, dice: &mut Dice, model: &mut Model) -> Result<(), Erro
         8 => {
             let Some(uid) = pick(dice, model) else { return Ok(()) };
             store.write(move |tx| {
-                for table in [Table::Messages, Table::Changes, Table::Events] {
+                for table in [Table::Messages, Table::Changes, Table::Events, Table::Subscriptions] {
                     tx.delete(table, &uid.to_be_bytes());
                 }
                 Ok(())
             })?;
             model.messages.remove(&uid);
+            model.copies.remove(&uid);
         }
+        9 => copy(store, dice, model)?,
         _ => match dice.below(4) {
             0 => store.checkpoint()?,
             1 => {
@@ -155,6 +201,10 @@ fn found(rows: &Snapshot) -> Model {
             let bytes = rows.get(table, &uid.to_be_bytes()).unwrap().expect("rows of one change together");
             u64::from_le_bytes(bytes.try_into().unwrap())
         };
+        if let Some(bytes) = rows.get(Table::Subscriptions, &uid.to_be_bytes()).unwrap() {
+            assert!(bytes == ballast(uid), "wrong bytes beside a copy");
+            model.copies.insert(uid);
+        }
         let seed = value(Table::Events);
         let mut bytes = Vec::new();
         rows.read(EmailId(email), 0..u64::MAX, &mut bytes).unwrap();

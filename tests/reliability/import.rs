@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use super::chance::Chance;
 use super::harness::{Client, Server};
 
 const MESSAGES: usize = 10_000;
@@ -15,24 +15,6 @@ const KILLS: usize = 6;
 const FOLDERS: [(&str, &str, usize); 3] =
     [("", "INBOX", 7), (".Work", "Work", 2), (".Sent.2024", "Sent/2024", 1)];
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// Numbers by chance, from a seed that is printed.
-struct Chance(AtomicU64);
-
-impl Chance {
-    fn new() -> Chance {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = std::env::var("POSTERN_TEST_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(now);
-        println!("\nseed POSTERN_TEST_SEED={seed}");
-        Chance(AtomicU64::new(seed))
-    }
-
-    fn below(&self, most: usize) -> usize {
-        let next = self.0.load(Ordering::Relaxed).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        self.0.store(next, Ordering::Relaxed);
-        ((next >> 33) as usize) % most
-    }
-}
 
 /// The folder of a message by its number.
 fn folder_of(n: usize) -> (&'static str, &'static str) {
