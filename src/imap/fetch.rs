@@ -194,6 +194,7 @@ async fn stream(
     let scope = Scope {
         account: view.account,
         mailbox,
+        name: view.name.clone(),
         numbers: Arc::new(view.uids().clone()),
         uids,
         newly_seen,
@@ -230,8 +231,12 @@ async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
                 None => return Ok(run),
             },
             Err(error) if run.in_literal() => {
-                // A literal that was announced cannot be finished: it is never padded, the connection ends.
-                tracing::error!(%error, "a message could not be read to its end");
+                // A literal that was announced cannot be finished: it is never padded, the connection ends. This
+                // happens once: `Literal::raw` reads one that has failed to its end before it is announced.
+                run.tell_damage(
+                    &error,
+                    "a message could not be read to its end, so that the connection ends",
+                );
                 return Err(Refusal::hangup("damaged content"));
             }
             Err(error) => return Err(error.into()),

@@ -13,7 +13,7 @@ use crate::mail::digest::{Digest, PartContent};
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};
 use crate::mail::transfer::Encoding;
-use crate::model::{AccountId, DateTime, MailboxId, ModSeq, SeqNum, UidList, UidSet};
+use crate::model::{AccountId, DateTime, MailboxId, MailboxName, ModSeq, SeqNum, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
@@ -28,6 +28,8 @@ use crate::store::{Error, Pin, Snapshot};
 const BATCH: usize = 512;
 /// Pieces of parts that are measured before the snapshot is let go of: about a mebibyte.
 const MEASURED_A_STEP: usize = 16;
+/// What helps where a content is damaged: the same bytes take its place, in every mailbox where it lies.
+const REPAIR: &str = "import or append the same message again, from a backup or another program's copy: it takes the damaged one's place";
 
 /// What is wanted of each message.
 #[derive(Clone, Debug)]
@@ -85,6 +87,8 @@ pub struct Scope {
     pub account: AccountId,
     /// Which.
     pub mailbox: MailboxId,
+    /// What it is called, for the log.
+    pub name: MailboxName,
     /// The client's numbering.
     pub numbers: Arc<UidList>,
     /// Which messages.
@@ -152,6 +156,13 @@ impl Run {
     #[must_use]
     pub fn in_literal(&self) -> bool {
         self.current.as_ref().is_some_and(|current| current.literal.is_some())
+    }
+
+    /// Names the message that is being written in the log, and says what can be done for it.
+    pub fn tell_damage(&self, error: &Error, what: &str) {
+        let uid = self.current.as_ref().map(|current| current.record.uid.get());
+        let (account, mailbox) = (self.scope.account.0, self.scope.name.as_str());
+        tracing::error!(account, mailbox, uid, %error, advice = REPAIR, "{what}");
     }
 
     /// The highest MODSEQ that was written.
@@ -319,9 +330,9 @@ impl Run {
         if !damage {
             return Err(error);
         }
+        self.tell_damage(&error, "a message cannot be read");
         if let Some(current) = &mut self.current {
             (current.literal, current.measuring) = (None, None);
-            tracing::error!(uid = current.record.uid.get(), %error, "a message cannot be read");
         }
         self.failure.get_or_insert(error);
         Ok(())
