@@ -208,3 +208,65 @@ pub fn tell_modseq(session: &mut Session, record: &Record) -> Result<(), Refusal
     fetch.finish();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::command::{Dialect, parse};
+
+    /// When an expunge may be told (RFC 9051 §7.5.1: not while FETCH, STORE or SEARCH is answered; RFC 7162
+    /// §3.2.10.2: nor for a UID SEARCH that names numbers). Every command is here.
+    const TABLE: &[(&str, Expunges)] = &[
+        ("CAPABILITY", Expunges::Told),
+        ("NOOP", Expunges::Told),
+        ("ID NIL", Expunges::Told),
+        ("LOGOUT", Expunges::Told),
+        ("STARTTLS", Expunges::Told),
+        ("AUTHENTICATE PLAIN", Expunges::Told),
+        ("LOGIN a b", Expunges::Told),
+        ("ENABLE CONDSTORE", Expunges::Told),
+        ("SELECT x", Expunges::Told),
+        ("EXAMINE x", Expunges::Told),
+        ("CREATE x", Expunges::Told),
+        ("DELETE x", Expunges::Told),
+        ("RENAME x y", Expunges::Told),
+        ("SUBSCRIBE x", Expunges::Told),
+        ("UNSUBSCRIBE x", Expunges::Told),
+        ("LIST \"\" *", Expunges::Told),
+        ("LSUB \"\" *", Expunges::Told),
+        ("NAMESPACE", Expunges::Told),
+        ("STATUS x (MESSAGES)", Expunges::Told),
+        ("IDLE", Expunges::Told),
+        ("APPEND x", Expunges::Told),
+        ("CHECK", Expunges::Told),
+        ("CLOSE", Expunges::Told),
+        ("UNSELECT", Expunges::Told),
+        ("EXPUNGE", Expunges::Told),
+        ("UID EXPUNGE 1", Expunges::Told),
+        ("COPY 1 x", Expunges::Told),
+        ("UID COPY 1 x", Expunges::Told),
+        ("MOVE 1 x", Expunges::Told),
+        ("UID MOVE 1 x", Expunges::Told),
+        ("FETCH 1 FLAGS", Expunges::Held),
+        ("FETCH $ FLAGS", Expunges::Held),
+        ("UID FETCH 1 FLAGS", Expunges::Told),
+        ("STORE 1 FLAGS ()", Expunges::Held),
+        ("STORE 1 +FLAGS.SILENT (\\Seen)", Expunges::Held),
+        ("UID STORE 1 FLAGS ()", Expunges::Told),
+        ("SEARCH ALL", Expunges::Held),
+        ("SEARCH UID 1", Expunges::Held),
+        ("SEARCH RETURN (SAVE) ALL", Expunges::Held),
+        ("UID SEARCH ALL", Expunges::Told),
+        ("UID SEARCH UID 1 NOT $", Expunges::Told),
+        ("UID SEARCH 1", Expunges::Held),
+        ("UID SEARCH SEEN NOT (OR UID 1 (DRAFT 1:*))", Expunges::Held),
+    ];
+
+    #[test]
+    fn when_an_expunge_may_be_told() {
+        for (text, expected) in TABLE {
+            let tagged = parse(format!("a {text}").as_bytes(), Dialect::default()).unwrap();
+            assert_eq!(may_expunge(&tagged.command), *expected, "{text}");
+        }
+    }
+}
