@@ -23,8 +23,7 @@ use crate::config::Config;
 use crate::config::remembered::Remembered;
 use crate::control;
 use crate::credential::Hasher;
-use crate::imap::idle::SIGN_OF_LIFE;
-use crate::imap::{Imap, Kind, Options, Shutdown};
+use crate::imap::{Imap, Kind, Options, Patience, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
 use crate::store::{self, Store, unix_now};
 use crate::tls::{self, Certificates};
@@ -340,7 +339,7 @@ fn start(
         tls: Arc::new(move || acceptor.acceptor()),
         hasher: Arc::clone(&hasher),
         message_limit: config.message_limit,
-        sign_of_life: SIGN_OF_LIFE,
+        patience: Patience::default(),
         executor: Arc::clone(&executor),
     });
     let watcher = Arc::new(Watcher::start(store.clone(), WatchOptions::default()));

@@ -21,6 +21,8 @@ mod hostile;
 mod idling;
 #[path = "server/import.rs"]
 mod import;
+#[path = "server/in_process.rs"]
+mod in_process;
 #[path = "server/large.rs"]
 mod large;
 #[path = "server/lifecycle.rs"]
@@ -31,6 +33,8 @@ mod logins;
 mod long_sets;
 #[path = "server/old_mail.rs"]
 mod old_mail;
+#[path = "server/slow.rs"]
+mod slow;
 #[path = "server/tls.rs"]
 mod tls;
 #[path = "server/transcript.rs"]

@@ -1,7 +1,5 @@
 //! STARTTLS, AUTHENTICATE and LOGIN (RFC 9051 §6.2).
 
-use std::time::Duration;
-
 use base64::Engine;
 
 use crate::credential::{DevicePassword, sasl_plain};
@@ -19,8 +17,6 @@ use crate::store::devices::{self, Device};
 use crate::store::revoked::{self, Revoked};
 use crate::store::unix_now;
 
-/// A client has so long for its answer to a challenge.
-const CHALLENGE: Duration = Duration::from_secs(60);
 /// A device's last use is written at most so often (STORE.md, Files), in seconds.
 const TOUCH: i64 = 3600;
 
@@ -89,7 +85,7 @@ fn privacy(session: &Session) -> Result<(), Refusal> {
 async fn challenge(session: &mut Session) -> Result<Vec<u8>, Refusal> {
     response::continuation(&mut session.writer(), "");
     session.io.framer.expect_line();
-    match session.io.next(CHALLENGE).await {
+    match session.io.next(session.patience()).await {
         Input::Event(Event::Line(line)) if line == b"*" => Err(Refusal::bad("AUTHENTICATE was given up")),
         Input::Event(Event::Line(line)) => base64::engine::general_purpose::STANDARD
             .decode(line.trim_ascii())

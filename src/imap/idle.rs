@@ -1,7 +1,5 @@
 //! IDLE (RFC 9051 §6.3.13), in any state after login: Outlook idles with no mailbox open.
 
-use std::time::Duration;
-
 use crate::imap::connection::Input;
 use crate::imap::news::{self, Expunges};
 use crate::imap::refusal::Refusal;
@@ -9,11 +7,6 @@ use crate::imap::session::{Done, Session, State};
 use crate::protocol::command;
 use crate::protocol::framing::Event;
 use crate::protocol::response;
-
-/// Silence after which a sign of life is sent: it keeps NAT entries alive. There is no cut-off, for some
-/// clients neither renew IDLE nor come back; the text and the interval are not those that make FairEmail
-/// give up IDLE (CLIENTS.md).
-pub const SIGN_OF_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Tells news as they come until the client says DONE.
 ///
@@ -32,7 +25,7 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
             return Err(Refusal::hangup("the mailbox was deleted"));
         }
         let interrupt = async { futures_lite::FutureExt::or(heard, shutdown.wait()).await };
-        match session.io.next_or(session.shared.sign_of_life, interrupt).await {
+        match session.io.next_or(session.shared.patience.sign_of_life, interrupt).await {
             Input::Event(Event::Line(line)) if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => {
                 return Ok(Done::ok("IDLE completed"));
             }

@@ -23,6 +23,7 @@ pub mod list;
 pub mod listener;
 pub mod mailbox;
 pub mod news;
+pub mod patience;
 pub mod pattern;
 pub mod pool;
 pub mod refusal;
@@ -36,7 +37,7 @@ pub mod store;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_rustls::TlsAcceptor;
 
@@ -54,8 +55,8 @@ pub struct Options {
     pub hasher: Arc<Hasher>,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
-    /// An IDLE session that has nothing to tell says so after this; [`idle::SIGN_OF_LIFE`] but in a test.
-    pub sign_of_life: Duration,
+    /// How long clients are waited for.
+    pub patience: Patience,
     /// Where sessions run.
     pub executor: Arc<smol::Executor<'static>>,
 }
@@ -78,8 +79,8 @@ pub struct Shared {
     pub throttle: Throttle,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
-    /// An IDLE session that has nothing to tell says so after this.
-    pub sign_of_life: Duration,
+    /// How long clients are waited for.
+    pub patience: Patience,
     /// The monotonic clock's zero.
     pub started: Instant,
     /// When this run began, in seconds since 1970: what was delivered before is not `\Recent`.
@@ -111,7 +112,7 @@ impl Imap {
             recent: RecentLogins::new(),
             throttle: Throttle::new(),
             message_limit: options.message_limit,
-            sign_of_life: options.sign_of_life,
+            patience: options.patience,
             started: Instant::now(),
             started_unix: crate::store::unix_now(),
             turns: connection::Turns::default(),
@@ -146,3 +147,4 @@ impl Drop for Shared {
 }
 
 pub use listener::{Kind, Shutdown};
+pub use patience::Patience;

@@ -21,12 +21,6 @@ use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::{self, Dialect, Writer};
 
-/// Before login a client has so long for each command (RFC 9051 §5.4 asks for 30 minutes once logged in).
-const PATIENCE_BEFORE_LOGIN: Duration = Duration::from_secs(60);
-/// And so long in all, however much it says: a person who types has it, who only holds a place has not.
-const LOGIN_DEADLINE: Duration = Duration::from_secs(180);
-/// After login: more than the 29 minutes at which clients renew IDLE.
-const PATIENCE: Duration = Duration::from_secs(32 * 60);
 /// The longest command before login: a name, a password and a mechanism.
 const COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
 /// The longest command after login: UID sets of large mailboxes (CLIENTS.md, Outlook, Apple Mail).
@@ -159,6 +153,8 @@ impl Session {
             };
             let interrupt = futures_lite::FutureExt::or(shutdown.wait(), dismissal);
             match self.io.next_or(self.patience(), interrupt).await {
+                // Whoever goes on talking is never waited for, but has had its time too.
+                Input::Event(_) if self.patience().is_zero() => self.bye(None, "It took too long to log in"),
                 Input::Event(event) => self.on_event(event).await,
                 Input::Closed => break,
                 Input::TimedOut => {
@@ -295,11 +291,14 @@ impl Session {
         self.shutdown.clone()
     }
 
-    fn patience(&self) -> Duration {
+    /// How long the client is waited for now.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let patience = self.shared.patience;
         if matches!(self.state, State::NotAuthenticated(_)) {
-            PATIENCE_BEFORE_LOGIN.min(LOGIN_DEADLINE.saturating_sub(self.begun.elapsed()))
+            patience.before_login.min(patience.to_log_in.saturating_sub(self.begun.elapsed()))
         } else {
-            PATIENCE
+            patience.logged_in
         }
     }
 

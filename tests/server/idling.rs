@@ -1,13 +1,11 @@
 //! IDLE: told at once, and a sign of life in silence.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postern::credential::Hasher;
-use postern::imap::{Imap, Kind, Options, Shutdown};
-use postern::store::{Store, accounts};
+use postern::imap::Patience;
 
 use crate::harness::{Client, PASSWORD, Server};
+use crate::in_process::InProcess;
 
 #[test]
 fn twenty_idling_sessions_are_told_at_once() {
@@ -43,35 +41,12 @@ fn twenty_idling_sessions_are_told_at_once() {
 /// In this process, so that fifteen minutes can be short.
 #[test]
 fn silence_is_broken_by_a_sign_of_life() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(postern::store::Options::new(folder.path())).unwrap();
-    let hasher = Arc::new(Hasher::new());
-    let hash = hasher.hash(PASSWORD).unwrap();
-    store.write(move |tx| accounts::create(tx, "alice", Some(&hash))).unwrap();
-    let executor = Arc::new(smol::Executor::new());
     let silence = Duration::from_millis(600);
-    let imap = Imap::new(Options {
-        store: store.clone(),
-        tls: Arc::new(|| unreachable!("nobody begins TLS here")),
-        hasher,
-        message_limit: 1 << 20,
-        sign_of_life: silence,
-        executor: Arc::clone(&executor),
-    });
-    let (stop, shutdown) = Shutdown::new();
-    let listener = smol::block_on(smol::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
-    let serving = executor.spawn({
-        let shutdown = shutdown.clone();
-        async move { imap.serve(listener, Kind::StartTls, shutdown).await }
-    });
-    let thread = std::thread::spawn(move || smol::block_on(executor.run(serving)));
-    let mut client = Client::open(address);
-    client.line();
+    let server = InProcess::start(Patience { sign_of_life: silence, ..Patience::default() });
+    let mut client = server.connect();
     client.ok(&format!("LOGIN alice \"{PASSWORD}\""));
     client.ok("SELECT INBOX");
-    let mut other = Client::open(address);
-    other.line();
+    let mut other = server.connect();
     other.ok(&format!("LOGIN alice \"{PASSWORD}\""));
     client.send(b"i IDLE\r\n");
     assert!(client.line().starts_with("+ "));
@@ -87,6 +62,4 @@ fn silence_is_broken_by_a_sign_of_life() {
     }
     client.send(b"DONE\r\n");
     assert_eq!(client.line(), "i OK IDLE completed");
-    drop(stop);
-    thread.join().unwrap();
 }
