@@ -69,8 +69,11 @@ impl Pool {
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Refusal> {
         let _permit = self.writes.acquire().await;
-        let store = self.store.clone();
-        smol::unblock(move || store.write(job)).await.map_err(Into::into)
+        let (sender, answer) = async_channel::bounded(1);
+        // The writer wakes the session itself: a thread that waited between them would cost two more
+        // switches. A session that is gone wants no answer.
+        self.store.begin_then(job, move |outcome| drop(sender.try_send(outcome)))?;
+        answer.recv().await.unwrap_or(Err(Error::Closed)).map_err(Into::into)
     }
 
     /// Runs something that takes a write's place, such as the end of an incoming message.

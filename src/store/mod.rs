@@ -239,6 +239,21 @@ impl Store {
         self.inner.shared.queue.begin(job)
     }
 
+    /// As [`Store::write`], without waiting: `done` is told the outcome in the writer's thread and must not
+    /// block; it is dropped untold where the store is closed first. A full queue does not hold the caller up
+    /// either, who bounds what it sends.
+    ///
+    /// # Errors
+    /// If nothing can be written any more.
+    pub fn begin_then<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.inner.shared.check_writable()?;
+        self.inner.shared.queue.begin_then(job, done)
+    }
+
     /// Calls `listener` for every change, in the order of commits, from the writer's thread: it must not
     /// block.
     pub fn listen(&self, listener: Box<dyn Fn(&News) + Send + Sync>) -> ListenerId {

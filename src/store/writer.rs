@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,13 +34,18 @@ pub(super) trait Work: Send {
     fn answer(self: Box<Self>, outcome: Result<(), Error>);
 }
 
-struct Typed<T, F> {
+struct Typed<T, F, R> {
     job: Option<F>,
     value: Option<T>,
-    reply: SyncSender<Result<T, Error>>,
+    reply: R,
 }
 
-impl<T: Send, F: FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send> Work for Typed<T, F> {
+impl<T, F, R> Work for Typed<T, F, R>
+where
+    T: Send,
+    F: FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send,
+    R: FnOnce(Result<T, Error>) + Send,
+{
     fn run(&mut self, tx: &mut dyn Transaction) -> Result<(), Error> {
         let job = self.job.take().ok_or(Error::Closed)?;
         self.value = Some(job(tx)?);
@@ -49,8 +54,7 @@ impl<T: Send, F: FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send> Work f
 
     fn answer(mut self: Box<Self>, outcome: Result<(), Error>) {
         let result = outcome.and_then(|()| self.value.take().ok_or(Error::Closed));
-        // A caller that is gone wants no answer.
-        let _ = self.reply.send(result);
+        (self.reply)(result);
     }
 }
 
@@ -83,14 +87,32 @@ impl<T> Pending<T> {
     }
 }
 
+/// Whether a full queue holds its caller up, or the caller bounds what it sends and may not wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Awaited,
+    Taken,
+}
+
 impl Queue {
     pub(super) fn begin<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
     ) -> Result<Pending<T>, Error> {
-        let (reply, answer) = sync_channel(1);
-        self.push(Item::Job(Box::new(Typed { job: Some(job), value: None, reply })))?;
+        let (sender, answer) = sync_channel(1);
+        // A caller that is gone wants no answer.
+        let reply = move |result| drop(sender.send(result));
+        self.push(Item::Job(Box::new(Typed { job: Some(job), value: None, reply })), Room::Awaited)?;
         Ok(Pending(answer))
+    }
+
+    /// As [`Queue::begin`], but never waits; `reply` is called in the writer's thread.
+    pub(super) fn begin_then<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+        reply: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.push(Item::Job(Box::new(Typed { job: Some(job), value: None, reply })), Room::Taken)
     }
 
     pub(super) fn command<T: Send + 'static>(
@@ -98,9 +120,12 @@ impl Queue {
         command: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, answer) = sync_channel(1);
-        self.push(Item::Command(Box::new(move |engine| {
-            let _ = reply.send(command(engine));
-        })))?;
+        self.push(
+            Item::Command(Box::new(move |engine| {
+                let _ = reply.send(command(engine));
+            })),
+            Room::Awaited,
+        )?;
         answer.recv().map_err(|_| Error::Closed)?
     }
 
@@ -110,9 +135,9 @@ impl Queue {
         self.drained.notify_all();
     }
 
-    fn push(&self, item: Item) -> Result<(), Error> {
+    fn push(&self, item: Item, room: Room) -> Result<(), Error> {
         let mut waiting = locked(&self.waiting);
-        while waiting.items.len() >= QUEUE && !waiting.closed {
+        while room == Room::Awaited && waiting.items.len() >= QUEUE && !waiting.closed {
             waiting = self.drained.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         if waiting.closed {
