@@ -1,17 +1,20 @@
 //! STORE (RFC 9051 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3).
 
+use std::ops::ControlFlow;
+
 use crate::imap::expunge::{SLICE, slices, writable};
 use crate::imap::fetch::named_uids;
 use crate::imap::flags;
 use crate::imap::news;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
+use crate::imap::view::{Update, View};
 use crate::model::{ModSeq, UidSet};
 use crate::protocol::command::store::{Action, Store};
 use crate::protocol::response::code::Code;
-use crate::store::Error;
 use crate::store::changes::{self, Changes, Since};
-use crate::store::messages::{self, FlagChange};
+use crate::store::keywords::KeywordTable;
+use crate::store::messages::{self, FlagChange, Stored};
 use crate::store::record::Record;
 
 /// Changes flags, slice by slice, and answers with the new state unless .SILENT was asked for.
@@ -33,35 +36,36 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     };
     let since = command.unchanged_since.map(ModSeq);
     let may_be_new = !command.flags.keywords.is_empty() && command.action != Action::Remove;
+    // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
+    let tells = !command.silent || session.enabled.condstore;
+    let silent = command.silent;
     let mut modified = UidSet::new();
     for slice in slices(&uids, SLICE) {
-        let (named, flags) = (slice.clone(), command.flags.clone());
+        let flags = command.flags.clone();
         let seen = session.view()?.seen();
-        let (stored, untold, keywords) = session
+        let done = session
             .shared
             .pool
             .write(move |tx| {
                 let untold = changes::since(tx, account, mailbox, seen)?;
-                let stored = messages::store_flags(tx, account, mailbox, &named, change, &flags, since)?;
-                let keywords = may_be_new.then(|| messages::keywords(tx, mailbox)).transpose()?;
-                Ok((stored, untold, keywords))
+                let stored = messages::store_flags(tx, account, mailbox, &slice, change, &flags, since)?;
+                // Told from within the job: to look again afterwards would cost as much as the change.
+                let answered = if silent { &stored.changed } else { &slice.difference(&stored.modified) };
+                let mut records = Vec::new();
+                if tells {
+                    messages::select(tx, mailbox, answered, &mut |record| {
+                        records.push(*record);
+                        Ok(ControlFlow::Continue(()))
+                    })?;
+                }
+                let keywords =
+                    (may_be_new || !silent).then(|| messages::keywords(tx, mailbox)).transpose()?;
+                Ok(StoredSlice { stored, untold, records, keywords })
             })
             .await?;
-        // Of a keyword that the mailbox did not have the client hears even from .SILENT: it is no message's flag
-        // that is told, but the list of those that there are (RFC 9051 §7.3.5).
-        if let Some(keywords) = keywords {
-            flags::tell_keywords(session, &keywords)?;
-        }
-        modified = modified.union(&stored.modified);
-        if let Some(modseq) = stored.modseq {
-            let own = if command.silent { only_own(&stored.changed, untold) } else { stored.changed.clone() };
-            session.view_mut()?.note_own(modseq, own);
-        }
-        // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
-        let answered = if command.silent { stored.changed } else { slice.difference(&stored.modified) };
-        if !command.silent || session.enabled.condstore {
-            answer(session, answered, command.uid, command.silent).await?;
-        }
+        modified = modified.union(&done.stored.modified);
+        note_answered(session.view_mut()?, seen, &done, silent);
+        answer(session, &done, command.uid, silent).await?;
     }
     if !modified.is_empty() {
         return Ok(Done::with(modified_code(session, command.uid, &modified)?, "Some messages had changed"));
@@ -72,9 +76,31 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     Ok(Done::ok("STORE completed"))
 }
 
+/// What a job has done, and what is to be told of it.
+struct StoredSlice {
+    stored: Stored,
+    /// What others had changed before it.
+    untold: Since<Changes>,
+    records: Vec<Record>,
+    keywords: Option<KeywordTable>,
+}
+
+/// What is answered is no news afterwards. Where nothing else has happened there are none at all, and the
+/// store need not be asked for them.
+fn note_answered(view: &mut View, seen: ModSeq, done: &StoredSlice, silent: bool) {
+    let Some(modseq) = done.stored.modseq else { return };
+    match &done.untold {
+        Since::Known(before) if before.upto <= seen => {
+            view.take(&Update { upto: modseq, ..Update::default() });
+        }
+        untold if silent => view.note_own(modseq, only_own(&done.stored.changed, untold)),
+        _ => view.note_own(modseq, done.stored.changed.clone()),
+    }
+}
+
 /// Of what a silent STORE changed, what nobody else has changed without the client having heard of it: other
 /// flags that it does not know of are told, .SILENT or not (RFC 9051 §6.4.6).
-fn only_own(changed: &UidSet, untold: Since<Changes>) -> UidSet {
+fn only_own(changed: &UidSet, untold: &Since<Changes>) -> UidSet {
     match untold {
         Since::Known(found) => changed.difference(&found.changed),
         Since::BelowFloor => UidSet::new(),
@@ -90,31 +116,18 @@ fn modified_code(session: &Session, uid: bool, modified: &UidSet) -> Result<Code
     Ok(Code::Modified(view.uids().select_uids(modified).map(|(number, _)| number.get()).collect()))
 }
 
-async fn answer(session: &mut Session, uids: UidSet, uid: bool, silent: bool) -> Result<(), Refusal> {
-    let (Some(first), Some(last)) = (uids.first(), uids.last()) else { return Ok(()) };
-    let mailbox = session.view()?.mailbox;
-    let (records, keywords) = session
-        .shared
-        .pool
-        .read(move |snapshot| {
-            let mut records: Vec<Record> = Vec::new();
-            messages::scan(snapshot, mailbox, first..=last, &mut |record| {
-                if uids.contains(record.uid.get()) {
-                    records.push(*record);
-                }
-                Ok(std::ops::ControlFlow::Continue(()))
-            })?;
-            Ok::<_, Error>((records, messages::keywords(snapshot, mailbox)?))
-        })
-        .await?;
-    if !silent {
-        flags::tell_keywords(session, &keywords)?;
+async fn answer(session: &mut Session, done: &StoredSlice, uid: bool, silent: bool) -> Result<(), Refusal> {
+    // Of a keyword that the mailbox did not have the client hears even from .SILENT: it is no message's flag
+    // that is told, but the list of those that there are (RFC 9051 §7.3.5).
+    if let Some(keywords) = &done.keywords {
+        flags::tell_keywords(session, keywords)?;
     }
-    for record in &records {
-        if silent {
-            news::tell_modseq(session, record)?;
-        } else {
-            news::tell_flags(session, record, &keywords, uid || session.enabled.condstore)?;
+    for record in &done.records {
+        match &done.keywords {
+            Some(keywords) if !silent => {
+                news::tell_flags(session, record, keywords, uid || session.enabled.condstore)?;
+            }
+            _ => news::tell_modseq(session, record)?,
         }
         session.io.flush_if_large().await?;
     }
