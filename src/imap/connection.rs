@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_rustls::TlsAcceptor;
@@ -15,6 +15,7 @@ use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt
 use smol::Timer;
 use smol::net::TcpStream;
 
+use crate::imap::alarm::Alarm;
 use crate::protocol::framing::{Event, Framer};
 
 /// Output is sent when it has grown to this.
@@ -47,6 +48,7 @@ pub struct Connection {
     out: Vec<u8>,
     peer: SocketAddr,
     encrypted: bool,
+    alarm: Alarm,
     turns: Turns,
     /// Held while a large command is read and served.
     turn: Option<SemaphoreGuardArc>,
@@ -86,6 +88,7 @@ impl Connection {
             out: Vec::new(),
             peer,
             encrypted: false,
+            alarm: Alarm::default(),
             turns,
             turn: None,
         }
@@ -156,7 +159,7 @@ impl Connection {
     /// As [`Connection::next`], given up when `interrupt` ends.
     pub async fn next_or(&mut self, patience: Duration, interrupt: impl Future<Output = ()>) -> Input {
         let mut interrupt = std::pin::pin!(interrupt);
-        let mut patience = std::pin::pin!(Timer::after(patience));
+        let mut deadline = Instant::now() + patience;
         if self.framer.held() <= LARGE {
             // The large command before this has been served.
             self.turn = None;
@@ -170,8 +173,9 @@ impl Connection {
             }
             let wants_turn = self.turn.is_none() && self.framer.held() > LARGE;
             if wants_turn {
-                patience.set(Timer::after(LARGE_PATIENCE));
+                deadline = Instant::now() + LARGE_PATIENCE;
             }
+            let mut alarm = std::mem::take(&mut self.alarm);
             let outcome = {
                 let read = async {
                     if wants_turn {
@@ -181,9 +185,10 @@ impl Connection {
                 };
                 let read = async { (true, read.await) };
                 let stop = async { (interrupt.as_mut().await, Input::Interrupted).1 };
-                let late = async { (patience.as_mut().await, Input::TimedOut).1 };
+                let late = async { (alarm.until(deadline).await, Input::TimedOut).1 };
                 read.or(async { (false, stop.or(late).await) }).await
             };
+            self.alarm = alarm;
             match outcome {
                 (true, Input::Interrupted) => {}
                 (_, ended) => return ended,

@@ -6,6 +6,7 @@
 //! - Replies come in the order of the commands; a command's news precede its tagged reply.
 //! - EXPUNGE and VANISHED are told only where [`news::may_expunge`] says so.
 
+pub mod alarm;
 pub mod append;
 pub mod auth;
 pub mod connection;
