@@ -172,6 +172,35 @@ fn writers_that_wait_share_a_sync() {
 }
 
 #[test]
+fn who_may_not_wait_is_told_the_outcome() {
+    let store = open(&SimDisk::default());
+    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
+    store.begin_then(move |_| gate.recv().map_err(|_| Error::Closed), |_| {}).unwrap();
+    // More than the queue takes of those who may wait: not one holds this thread up.
+    let (tell, told) = std::sync::mpsc::channel();
+    for n in 0..300_u16 {
+        let tell = tell.clone();
+        let job = move |tx: &mut dyn Transaction| match n {
+            7 => Err(Error::Refused("seven")),
+            _ => Ok(tx.put(Table::Imported, &n.to_be_bytes(), b"")),
+        };
+        let reader = store.clone();
+        let done = move |outcome: Result<(), Error>| {
+            let seen = reader.snapshot().unwrap().get(Table::Imported, &n.to_be_bytes()).unwrap();
+            tell.send((n, outcome.is_ok(), seen.is_some())).unwrap();
+        };
+        store.begin_then(job, done).unwrap();
+    }
+    assert!(told.try_recv().is_err(), "nothing is told before it is done");
+    open_gate.send(()).unwrap();
+    for n in 0..300 {
+        assert_eq!(told.recv().unwrap(), (n, n != 7, n != 7));
+    }
+    store.clone().close().unwrap();
+    assert!(matches!(store.begin_then(|_| Ok(()), |_| unreachable!()), Err(Error::Closed)));
+}
+
+#[test]
 fn listeners_hear_in_order() {
     let store = open(&SimDisk::default());
     let heard = Arc::new(AtomicU64::new(0));
