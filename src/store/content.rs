@@ -49,10 +49,24 @@ pub fn piece_key(content: EmailId, n: u32) -> [u8; 12] {
 }
 
 /// Bytes, compressed if that pays.
-pub(super) fn squeeze(bytes: &[u8]) -> (bool, Vec<u8>) {
-    match compression::compress(bytes) {
-        Ok(small) if small.len() < bytes.len() => (true, small),
-        _ => (false, bytes.to_vec()),
+pub(super) struct Squeezed {
+    compressed: bool,
+    /// What they are uncompressed.
+    length: u32,
+    bytes: Vec<u8>,
+}
+
+impl Squeezed {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let (compressed, squeezed) = match compression::compress(bytes) {
+            Ok(small) if small.len() < bytes.len() => (true, small),
+            _ => (false, bytes.to_vec()),
+        };
+        Squeezed { compressed, length: bytes.len() as u32, bytes: squeezed }
+    }
+
+    fn flags(&self) -> u8 {
+        if self.compressed { COMPRESSED } else { 0 }
     }
 }
 
@@ -66,25 +80,24 @@ pub(super) fn frame(raw: &[u8]) -> (u32, Vec<u8>) {
 
 /// The value in `head`.
 pub(super) fn encode_head(header: &[u8], frames: &[u32]) -> Vec<u8> {
-    let (compressed, bytes) = squeeze(header);
-    let mut out = vec![VERSION, if compressed { COMPRESSED } else { 0 }];
-    out.extend_from_slice(&(header.len() as u32).to_le_bytes());
+    let header = Squeezed::new(header);
+    let mut out = vec![VERSION, header.flags()];
+    out.extend_from_slice(&header.length.to_le_bytes());
     out.extend_from_slice(&(frames.len() as u32).to_le_bytes());
     frames.iter().for_each(|frame| out.extend_from_slice(&frame.to_le_bytes()));
-    out.extend_from_slice(&bytes);
+    out.extend_from_slice(&header.bytes);
     out
 }
 
-/// The value in `digest`.
+/// The value in `digest`. Called in the writer, so the digest comes compressed.
 pub(super) fn encode_digest(
-    digest: &[u8],
+    digest: &Squeezed,
     account: AccountId,
     mailbox: &MailboxName,
     email: EmailId,
     row: &EmailRow,
 ) -> Vec<u8> {
-    let (compressed, bytes) = squeeze(digest);
-    let mut out = vec![VERSION, if compressed { COMPRESSED } else { 0 }];
+    let mut out = vec![VERSION, digest.flags()];
     out.extend_from_slice(&account.0.to_le_bytes());
     out.extend_from_slice(&email.0.to_le_bytes());
     out.extend_from_slice(&row.size.to_le_bytes());
@@ -93,8 +106,8 @@ pub(super) fn encode_digest(
     let name = mailbox.as_str().as_bytes();
     out.extend_from_slice(&(name.len() as u32).to_le_bytes());
     out.extend_from_slice(name);
-    out.extend_from_slice(&(digest.len() as u32).to_le_bytes());
-    out.extend_from_slice(&bytes);
+    out.extend_from_slice(&digest.length.to_le_bytes());
+    out.extend_from_slice(&digest.bytes);
     out
 }
 

@@ -3,7 +3,7 @@
 //! after compression goes to the writer in slices, under an id that nothing names yet.
 
 use super::Store;
-use super::content::{self, FRAME, HEAD_MAX, PIECE};
+use super::content::{self, FRAME, HEAD_MAX, PIECE, Squeezed};
 use super::emails::{self, EmailRow};
 use super::error::Error;
 use super::pins::Pin;
@@ -267,7 +267,7 @@ impl Incoming {
             id,
             hash,
             size: self.size,
-            encoded: digest.encode(),
+            encoded: Squeezed::new(&digest.encode()),
             digest,
             head: content::encode_head(&self.head.bytes, &self.packer.frames),
             pieces: self.packer.pieces,
@@ -340,7 +340,7 @@ pub struct Prepared {
     hash: ContentHash,
     size: u64,
     digest: Digest,
-    encoded: Vec<u8>,
+    encoded: Squeezed,
     head: Vec<u8>,
     pieces: Vec<Vec<u8>>,
     spilled: Option<Spilled>,
