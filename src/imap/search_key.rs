@@ -1,15 +1,19 @@
 //! Search keys over messages. What the record tells is asked first, then digest and header, then the text:
 //! most messages are decided before their content is read.
 
+use std::ops::Range;
+use std::rc::Rc;
+
 use crate::imap::refusal::Refusal;
 use crate::imap::search::bad_charset;
 use crate::imap::view::View;
 use crate::mail::digest::{Digest, Part, PartContent};
-use crate::mail::text::{Needle, TextMatcher, decode_charset};
+use crate::mail::text::{Needle, TextMatcher, casemap, decode_charset};
 use crate::mail::{date, encoded_word, header, mime_params};
 use crate::model::{AccountId, CivilDate, ModSeq, SystemFlags, UidSet};
 use crate::protocol::command::search::{DateTest, Key, Search};
 use crate::protocol::response::code::Code;
+use crate::store::content::Reading;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
@@ -240,27 +244,40 @@ pub struct Message<'a> {
     snapshot: &'a Snapshot,
     account: AccountId,
     record: Record,
-    digest: Option<Box<Digest>>,
+    digest: Option<Rc<Digest>>,
     header: Option<Vec<u8>>,
+    /// What [`header_text`] makes of it: asked for more than once, and by each string that is searched for.
+    header_text: Option<String>,
+    /// What was inflated last: the parts of a small message lie in one frame.
+    reading: Reading,
 }
 
 impl<'a> Message<'a> {
     /// Of which nothing was read but its record.
     #[must_use]
     pub fn new(snapshot: &'a Snapshot, account: AccountId, record: Record) -> Self {
-        Message { snapshot, account, record, digest: None, header: None }
+        Message {
+            snapshot,
+            account,
+            record,
+            digest: None,
+            header: None,
+            header_text: None,
+            reading: Reading::default(),
+        }
     }
 
-    fn digest(&mut self) -> Result<&Digest, Error> {
-        if self.digest.is_none() {
-            self.digest = Some(Box::new(self.snapshot.digest(self.record.email)?));
+    fn digest(&mut self) -> Result<Rc<Digest>, Error> {
+        if let Some(digest) = &self.digest {
+            return Ok(Rc::clone(digest));
         }
-        self.digest.as_deref().ok_or(Error::NotFound("message content"))
+        let digest = Rc::new(self.snapshot.digest(self.record.email)?);
+        Ok(Rc::clone(self.digest.insert(digest)))
     }
 
     fn header(&mut self) -> Result<&[u8], Error> {
         if self.header.is_none() {
-            self.header = Some(self.snapshot.header(self.record.email)?);
+            self.header = Some(self.snapshot.header_on(self.record.email, &mut self.reading)?);
         }
         Ok(self.header.as_deref().unwrap_or_default())
     }
@@ -278,7 +295,10 @@ impl<'a> Message<'a> {
     }
 
     fn any_header_has(&mut self, needle: &Needle) -> Result<bool, Error> {
-        Ok(header_text_has(self.header()?, needle))
+        if self.header_text.is_none() {
+            self.header_text = Some(header_text(self.header()?));
+        }
+        Ok(needle.is_in_mapped(self.header_text.as_deref().unwrap_or_default()))
     }
 
     fn id(&self, thread: bool) -> Result<String, Error> {
@@ -292,8 +312,8 @@ impl<'a> Message<'a> {
         if needle.is_empty() {
             return Ok(true);
         }
-        let root = self.digest()?.root.clone();
-        self.any_part(&root, &mut |message, part| match part.content {
+        let digest = self.digest()?;
+        self.any_part(&digest.root, &mut |message, part| match part.content {
             // Delivery reports are text, and so is a message that came encoded.
             PartContent::Leaf if matches!(part.media_type.as_str(), "text" | "message") => {
                 message.text_has(part, needle)
@@ -305,24 +325,24 @@ impl<'a> Message<'a> {
     /// The MIME header fields of its parts and the headers of messages in it (RFC 9051 §6.4.4, TEXT), and the
     /// names of attachments, which MIME encodes in ways of its own.
     fn part_headers_have(&mut self, needle: &Needle) -> Result<bool, Error> {
-        let root = self.digest()?.root.clone();
-        let own = root.header.clone();
-        self.any_part(&root, &mut |message, part| {
+        let digest = self.digest()?;
+        let own = &digest.root.header;
+        self.any_part(&digest.root, &mut |message, part| {
             if file_name(part).is_some_and(|name| value_has(&name, needle)) {
                 return Ok(true);
             }
-            if part.header == own || part.header.is_empty() {
+            if part.header == *own || part.header.is_empty() {
                 return Ok(false);
             }
             let mut header = Vec::new();
             let end = part.header.end.min(part.header.start + LONGEST_HEADER);
-            message.snapshot.read(message.record.email, part.header.start..end, &mut header)?;
-            Ok(header_text_has(&header, needle))
+            message.read(part.header.start..end, &mut header)?;
+            Ok(needle.is_in_mapped(&header_text(&header)))
         })
     }
 
     /// Whether one of the parts has something.
-    fn any_part(&self, part: &Part, has: &mut PartTest<'_, 'a>) -> Result<bool, Error> {
+    fn any_part(&mut self, part: &Part, has: &mut PartTest<'_, 'a>) -> Result<bool, Error> {
         if has(self, part)? {
             return Ok(true);
         }
@@ -340,13 +360,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn text_has(&self, part: &Part, needle: &Needle) -> Result<bool, Error> {
+    fn text_has(&mut self, part: &Part, needle: &Needle) -> Result<bool, Error> {
         let mut matcher = TextMatcher::new(part, needle);
         let (mut at, mut raw) = (part.body.start, Vec::new());
         while at < part.body.end {
             let end = part.body.end.min(at + PIECE);
             raw.clear();
-            self.snapshot.read(self.record.email, at..end, &mut raw)?;
+            self.read(at..end, &mut raw)?;
             if matcher.push(&raw) {
                 return Ok(true);
             }
@@ -354,9 +374,13 @@ impl<'a> Message<'a> {
         }
         Ok(matcher.finish())
     }
+
+    fn read(&mut self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.snapshot.read_on(self.record.email, &mut self.reading, range, out)
+    }
 }
 
-type PartTest<'t, 'a> = dyn FnMut(&Message<'a>, &Part) -> Result<bool, Error> + 't;
+type PartTest<'t, 'a> = dyn FnMut(&mut Message<'a>, &Part) -> Result<bool, Error> + 't;
 
 fn value_has(value: &[u8], needle: &Needle) -> bool {
     needle.is_empty() || needle.is_in(&one_space(&encoded_word::decode(&header::unfold(value))))
@@ -376,12 +400,17 @@ fn one_space(text: &str) -> String {
     out
 }
 
-fn header_text_has(bytes: &[u8], needle: &Needle) -> bool {
-    header::fields(bytes).any(|field| {
-        let name = String::from_utf8_lossy(field.name).into_owned();
-        let value = one_space(&encoded_word::decode(&header::unfold(field.value)));
-        needle.is_in(&format!("{name}: {value}"))
-    })
+/// The fields as a reader sees them, mapped for comparing. What ends a field can be in no string that is
+/// searched for (RFC 9051 §9, `CHAR`).
+fn header_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for field in header::fields(bytes) {
+        text.push_str(&String::from_utf8_lossy(field.name));
+        text.push_str(": ");
+        text.push_str(&one_space(&encoded_word::decode(&header::unfold(field.value))));
+        text.push('\0');
+    }
+    casemap(&text)
 }
 
 fn file_name(part: &Part) -> Option<Vec<u8>> {

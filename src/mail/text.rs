@@ -75,11 +75,25 @@ pub fn guess(bytes: &[u8]) -> String {
 /// Text for comparing: without case, compatibility forms decomposed (i;unicode-casemap, RFC 5051 §2).
 #[must_use]
 pub fn casemap(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // ASCII maps byte for byte, and nothing is composed or put in order across it, so only what lies between
+    // is worth the tables: one letter with an accent must not make a long text slow.
+    while !rest.is_empty() {
+        let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+        let (plain, after) = rest.split_at(ascii);
+        let start = out.len();
+        out.push_str(plain);
+        if let Some(plain) = out.get_mut(start..) {
+            plain.make_ascii_lowercase();
+        }
+        let (other, after) = after.split_at(after.bytes().position(|b| b.is_ascii()).unwrap_or(after.len()));
+        // Upper case first: it makes ß into SS and final sigma into sigma; then lower case of the decomposed.
+        let upper = other.chars().flat_map(char::to_uppercase).nfkd();
+        out.extend(upper.flat_map(char::to_lowercase).nfkd());
+        rest = after;
     }
-    // Upper case first: it makes ß into SS and final sigma into sigma; then lower case of the decomposed.
-    text.chars().flat_map(char::to_uppercase).nfkd().flat_map(char::to_lowercase).nfkd().collect()
+    out
 }
 
 /// What is searched for.
@@ -104,7 +118,13 @@ impl Needle {
     /// Whether a text has it.
     #[must_use]
     pub fn is_in(&self, text: &str) -> bool {
-        self.mapped.is_empty() || casemap(text).contains(&self.mapped)
+        self.mapped.is_empty() || self.is_in_mapped(&casemap(text))
+    }
+
+    /// Whether a text has it that [`casemap`] was used on.
+    #[must_use]
+    pub fn is_in_mapped(&self, mapped: &str) -> bool {
+        mapped.contains(&self.mapped)
     }
 }
 
@@ -240,6 +260,50 @@ mod tests {
         }
         assert!(Needle::new("lle").is_in("Müller") && !Needle::new("xyz").is_in("Müller"));
         assert!(Needle::new("").is_in(""));
+    }
+
+    #[test]
+    fn text_in_runs_is_mapped_as_a_whole() {
+        let whole = |text: &str| -> String {
+            text.chars().flat_map(char::to_uppercase).nfkd().flat_map(char::to_lowercase).nfkd().collect()
+        };
+        // Marks in the wrong order, on ASCII and on others; what decomposes to ASCII; Hangul; capitals.
+        let parts = [
+            "a",
+            "Q",
+            " ",
+            "e\u{301}\u{323}",
+            "\u{323}",
+            "\u{301}",
+            "é",
+            "ß",
+            "ẞ",
+            "Σ",
+            "ς",
+            "ﬁ",
+            "½",
+            "İ",
+            "ı",
+            "가",
+            "각",
+            "が",
+            "本",
+            "Ǆ",
+            "ẛ\u{323}",
+            "\u{345}",
+            "\u{1f80}",
+            "\r\n",
+            "😀",
+        ];
+        let mut state = 1_u64;
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            for _ in 0..6 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                text.push_str(parts[(state >> 33) as usize % parts.len()]);
+            }
+            assert_eq!(casemap(&text), whole(&text), "{text:?}");
+        }
     }
 
     fn part(subtype: &str, encoding: &str, charset: &str) -> Part {

@@ -162,6 +162,21 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// As [`read_on`]; nothing is kept of what could not be read.
+    pub(super) fn read(
+        &mut self,
+        volumes: &dyn VolumeRows,
+        row: &EmailRow,
+        range: Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        let read = read_on(volumes, row, self, range, out);
+        if read.is_err() {
+            *self = Reading::default();
+        }
+        read
+    }
+
     fn head(&mut self, volumes: &dyn VolumeRows, row: &EmailRow) -> Result<&Head, Error> {
         match &mut self.head {
             Some((content, _)) if *content == row.content => {}
@@ -215,7 +230,7 @@ pub(super) fn read(
 }
 
 /// As [`read`], going on where another range was read.
-pub(super) fn read_on(
+fn read_on(
     volumes: &dyn VolumeRows,
     row: &EmailRow,
     reading: &mut Reading,

@@ -52,11 +52,19 @@ impl Snapshot {
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading.
     pub fn header(&self, email: EmailId) -> Result<Vec<u8>, Error> {
+        self.header_on(email, &mut Reading::default())
+    }
+
+    /// As [`Snapshot::header`], where more of the content is going to be read.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::header`].
+    pub fn header_on(&self, email: EmailId, reading: &mut Reading) -> Result<Vec<u8>, Error> {
         let mut header = Vec::new();
         self.with_row(email, |volumes, row| {
             header.clear();
             let length = u64::from(row.header_len).min(HEAD_MAX as u64);
-            content::read(volumes, row, 0..length, &mut header)
+            reading.read(volumes, row, 0..length, &mut header)
         })?;
         Ok(header)
     }
@@ -91,11 +99,7 @@ impl Snapshot {
         let before = out.len();
         let result = self.with_row(email, |volumes, row| {
             out.truncate(before);
-            let read = content::read_on(volumes, row, reading, range.clone(), out);
-            if read.is_err() {
-                *reading = Reading::default();
-            }
-            read
+            reading.read(volumes, row, range.clone(), out)
         });
         if result.is_err() {
             out.truncate(before);
