@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::imap::expunge::slices;
 use crate::imap::flags;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::Session;
@@ -121,29 +122,18 @@ fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
 /// # Errors
 /// Those of the store and of the socket.
 pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(), Refusal> {
-    let mut rest = changed.clone();
-    while let (Some(first), Some(last)) = (rest.first(), rest.last()) {
-        let mailbox = session.view()?.mailbox;
-        let wanted = rest;
-        let (records, keywords, done) = session
+    let mailbox = session.view()?.mailbox;
+    for slice in slices(changed, CHANGED_A_CHUNK) {
+        let (records, keywords) = session
             .shared
             .pool
             .read(move |snapshot| {
                 let mut records: Vec<Record> = Vec::new();
-                let mut next = None;
-                messages::scan(snapshot, mailbox, first..=last, &mut |record| {
-                    if !wanted.contains(record.uid.get()) {
-                        return Ok(ControlFlow::Continue(()));
-                    }
-                    if records.len() == CHANGED_A_CHUNK {
-                        next = Some(record.uid.get());
-                        return Ok(ControlFlow::Break(()));
-                    }
+                messages::select(snapshot, mailbox, &slice, &mut |record| {
                     records.push(*record);
                     Ok(ControlFlow::Continue(()))
                 })?;
-                let left = next.map(|next| wanted.intersection(&std::iter::once(next..=u32::MAX).collect()));
-                Ok::<_, Error>((records, messages::keywords(snapshot, mailbox)?, left))
+                Ok::<_, Error>((records, messages::keywords(snapshot, mailbox)?))
             })
             .await?;
         flags::tell_keywords(session, &keywords)?;
@@ -154,10 +144,6 @@ pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(),
             }
         }
         session.io.flush_if_large().await?;
-        match done {
-            Some(left) => rest = left,
-            None => break,
-        }
     }
     Ok(())
 }
