@@ -230,7 +230,7 @@ pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, 
     options.expect = remembered.as_ref().and_then(Remembered::expected);
     let expected = options.expect.is_some();
     let store = Store::open(options).map_err(|error| match (&remembered, error) {
-        (Some(remembered), store::Error::Incompatible(reason)) if expected => {
+        (Some(remembered), store::Error::NotExpected(reason)) if expected => {
             Error::NotExpected { reason, file: remembered.path().to_owned() }
         }
         (_, error) => Error::Store(error),

@@ -71,6 +71,7 @@ impl From<Error> for Refusal {
             | Error::ReadOnly(_)
             | Error::Locked(_)
             | Error::Incompatible(_)
+            | Error::NotExpected(_)
             | Error::Closed => Code::Unavailable,
         };
         if matches!(code, Code::Unavailable | Code::Corruption | Code::OverQuota) {

@@ -46,9 +46,12 @@ pub enum Error {
     /// Another process holds the data folder.
     #[error("the data folder is in use by {0}")]
     Locked(String),
-    /// The store was made by another version, or is not what was expected here.
+    /// The store was made by another version, or cannot be kept where it is.
     #[error("{0}")]
     Incompatible(String),
+    /// Another store than this one, or none, was expected here ([`Options::expect`](super::Options)).
+    #[error("{0}")]
+    NotExpected(String),
     /// The store is being closed.
     #[error("the server is shutting down")]
     Closed,

@@ -114,7 +114,7 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
         return Ok(());
     }
     if options.expect.is_some() {
-        return Err(Error::Incompatible(format!(
+        return Err(Error::NotExpected(format!(
             "{} is empty, but a store is expected there; is the disk mounted?",
             paths.data.display()
         )));
@@ -170,7 +170,7 @@ fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
     }
     let id: [u8; 16] = view.get(META, META_ID)?.and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
     if options.expect.is_some_and(|expected| expected != id) {
-        return Err(Error::Incompatible("this is another store than the one expected here".to_owned()));
+        return Err(Error::NotExpected("this is another store than the one expected here".to_owned()));
     }
     let number = |key| -> Result<Option<u64>, Error> {
         Ok(view.get(META, key)?.and_then(|value| value.try_into().ok()).map(u64::from_le_bytes))

@@ -477,9 +477,9 @@ fn object_ids_differ_between_accounts_and_outlive_a_restart() {
 fn a_newer_or_another_store_is_refused() {
     let disk = SimDisk::default();
     let expected = Options { expect: Some([1; 16]), ..options(&disk, 1) };
-    assert!(matches!(Store::open(expected.clone()), Err(Error::Incompatible(_))), "an empty folder");
+    assert!(matches!(Store::open(expected.clone()), Err(Error::NotExpected(_))), "an empty folder");
     open(&disk).close().unwrap();
-    assert!(matches!(Store::open(expected), Err(Error::Incompatible(_))));
+    assert!(matches!(Store::open(expected), Err(Error::NotExpected(_))));
 }
 
 /// The real disk, but every folder lies on another machine.
