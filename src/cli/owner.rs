@@ -1,5 +1,5 @@
-//! Run as root, a command becomes the owner of the data folder first, so that nothing in it ever belongs to
-//! root (DESIGN.md §4).
+//! Run as root, a command becomes the owner of the data folder (or of a Maildir) first, so that nothing in it
+//! ever belongs to root (DESIGN.md §4).
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -12,22 +12,30 @@ use super::Failure;
 /// Gives up root for the folder's owner, with the groups that this user has: a Maildir may be readable through
 /// one of them. Call it before any thread is started: the system's calls behind it are a thread's, and later
 /// threads inherit what it has.
-pub(super) fn become_owner(data: &Path) -> Result<(), Failure> {
+pub(super) fn become_owner(folder: &Path) -> Result<(), Failure> {
     if !geteuid().is_root() {
         return Ok(());
     }
-    let Ok(metadata) = std::fs::metadata(data) else { return Ok(()) };
+    let Ok(metadata) = std::fs::metadata(folder) else { return Ok(()) };
     if metadata.uid() == 0 {
         return Ok(());
     }
-    let failed =
-        |error: rustix::io::Errno| Failure::new(format!("cannot become the owner of the data: {error}"));
+    let failed = |error: rustix::io::Errno| {
+        Failure::new(format!("cannot become the owner of {}: {error}", folder.display()))
+    };
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut groups = vec![Gid::from_raw(metadata.gid())];
     groups.extend(groups_of(metadata.uid(), &read("/etc/passwd"), &read("/etc/group")).map(Gid::from_raw));
     set_thread_groups(&groups).map_err(failed)?;
     set_thread_gid(Gid::from_raw(metadata.gid())).map_err(failed)?;
     set_thread_uid(Uid::from_raw(metadata.uid())).map_err(failed)
+}
+
+/// A user's number, by passwd(5); a number is one.
+pub(super) fn id_of(name: &str, passwd: &str) -> Option<u32> {
+    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut named = entry.filter(|fields| fields.first() == Some(&name));
+    named.find_map(|fields| fields.get(2)?.parse().ok()).or_else(|| name.parse().ok())
 }
 
 /// The groups that passwd(5) and group(5) give a user: its own, and those that name it as a member.
@@ -54,5 +62,7 @@ mod tests {
         let group = "root:x:0:\nmail:x:8:anna,postern\nmails:x:9:posternx\npostern:x:990:\nbroken:x\n";
         assert_eq!(groups_of(995, passwd, group).collect::<Vec<_>>(), [990, 8]);
         assert_eq!(groups_of(1234, passwd, group).count(), 0);
+        let ids = ["postern", "1234", "x"].map(|name| id_of(name, passwd));
+        assert_eq!(ids, [Some(995), Some(1234), None]);
     }
 }

@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::geteuid;
@@ -19,8 +20,10 @@ const UNITS: [&str; 2] = ["/usr/lib/systemd/system/postern.service", "/lib/syste
 const UNIT: &str = "postern.service";
 
 /// It is installed, this is root, and the configuration is the packaged one.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Service(());
+#[derive(Debug)]
+pub(super) struct Service {
+    data: PathBuf,
+}
 
 impl Service {
     /// The service that runs with this configuration.
@@ -28,16 +31,16 @@ impl Service {
         let packaged = config.file.as_deref() == Some(Path::new(config::PACKAGED));
         let installed = UNITS.iter().any(|unit| Path::new(unit).exists());
         (packaged && installed && geteuid().is_root() && Path::new("/run/systemd/system").exists())
-            .then_some(Service(()))
+            .then(|| Service { data: config.data.clone() })
     }
 
     /// Whether it runs.
-    pub(super) fn runs(self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         systemctl(&["--quiet", "is-active", UNIT]).is_ok()
     }
 
     /// Opens it for a source and restarts it, if it runs. Says whether there was anything to do.
-    pub(super) fn open(self, path: &Path, after: &After) -> Result<bool, Failure> {
+    pub(super) fn open(&self, path: &Path, after: &After) -> Result<bool, Failure> {
         let Some(DropIn { file, text }) = DropIn::for_source(path, after) else { return Ok(false) };
         if !path.is_dir() || fs::read_to_string(&file).is_ok_and(|there| there == text) {
             return Ok(false);
@@ -51,8 +54,27 @@ impl Service {
         Ok(true)
     }
 
-    /// Takes back what [`open`](Self::open) did. The service loses sight of the Maildir when it starts again.
-    pub(super) fn close(self, path: &Path) {
+    /// Has new files of a Maildir that is another user's made readable to it (`import::share`).
+    pub(super) fn share(&self, path: &Path) -> Result<(), Failure> {
+        let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
+        let unit = sandbox::share_unit(path);
+        if owner(path) == owner(&self.data) || systemctl(&["--quiet", "is-enabled", &unit]).is_ok() {
+            return Ok(());
+        }
+        systemctl(&["enable", "--now", &unit])?;
+        tell(&format!("{unit} lets the service read what arrives in {}", path.display()));
+        Ok(())
+    }
+
+    /// Takes back what [`open`](Self::open) and [`share`](Self::share) did. The service loses sight of the Maildir when it starts again.
+    pub(super) fn close(&self, path: &Path) {
+        let unit = sandbox::share_unit(path);
+        if systemctl(&["--quiet", "is-enabled", &unit]).is_ok() {
+            match systemctl(&["disable", "--now", &unit]) {
+                Ok(()) => tell(&format!("{unit} was stopped")),
+                Err(failure) => tell(&failure.to_string()),
+            }
+        }
         let file = sandbox::file(path);
         if fs::remove_file(&file).is_ok() {
             tell(&format!("{} was removed", file.display()));

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::service::Service;
-use super::{Failure, Global, output, perform};
+use super::{Failure, Global, output, owner, perform, serve};
 use crate::actions::source::{After, Info};
 use crate::actions::words;
+use crate::config::LogLevel;
 use crate::control::message::{Answer, Request};
+use crate::import::share::Share;
 use crate::store::sources;
 
 /// What can be done with sources.
@@ -38,6 +40,20 @@ pub(super) enum Command {
         /// Forget what was imported from it: added again, it brings everything again
         #[arg(long)]
         forget: bool,
+    },
+    /// Let the server's user read what arrives in a Maildir, as the Maildir's owner, until it is stopped
+    ///
+    /// Programs that bring mail often make files that only their own user can read, whatever the folder's
+    /// default access control list says. This gives each new file and folder the rights that the list names for
+    /// the server's user; where it names none, it gives none. Whoever owns the Maildir may run it, or root. The
+    /// package runs it as the service postern-share@ for each Maildir that was added by root and is another
+    /// user's.
+    Share {
+        /// The Maildir
+        path: PathBuf,
+        /// The user that the server runs as
+        #[arg(long, default_value = "postern")]
+        user: String,
     },
 }
 
@@ -105,7 +121,19 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             }
             output.done(&format!("source {named} removed"))
         }
+        Command::Share { path, user } => share(&std::path::absolute(path)?, &user),
     }
+}
+
+fn share(path: &Path, user: &str) -> Result<(), Failure> {
+    serve::start_log(LogLevel::Info);
+    let passwd = std::fs::read_to_string("/etc/passwd")?;
+    let uid = owner::id_of(user, &passwd).ok_or_else(|| Failure::new(format!("there is no user {user}")))?;
+    // Checked first: root may not be left where there is nobody to become.
+    let away = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    path.metadata().map_err(away)?;
+    owner::become_owner(path)?;
+    match Share::new(path.to_owned(), uid).run().map_err(away)? {}
 }
 
 /// Adds it; where the service's sandbox is in the way and this is root, opens it for this Maildir.
@@ -117,17 +145,20 @@ fn add(
     after: &sources::After,
 ) -> Result<Answer, Failure> {
     let Some(service) = service else { return perform::perform(global, request) };
-    if !service.runs() {
+    let added = if service.runs() {
+        match perform::perform(global, request.clone()) {
+            Err(Failure::Reason { advice, .. }) if !advice.is_empty() && service.open(path, after)? => {
+                perform::perform(global, request)
+            }
+            other => other,
+        }
+    } else {
         // Tested without the sandbox, then: the service must see it when it starts.
         service.open(path, after)?;
-        return perform::perform(global, request);
-    }
-    match perform::perform(global, request.clone()) {
-        Err(Failure::Reason { advice, .. }) if !advice.is_empty() && service.open(path, after)? => {
-            perform::perform(global, request)
-        }
-        other => other,
-    }
+        perform::perform(global, request)
+    }?;
+    service.share(path)?;
+    Ok(added)
 }
 
 fn list(global: &Global) -> Result<Vec<Info>, Failure> {

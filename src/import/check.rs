@@ -3,7 +3,7 @@
 //!
 //! The advice is exact: lines to paste into a root shell. An ACL is the narrowest way in; it leaves owner
 //! and mode alone. One thing it cannot do: a program that makes new files with mode 0600 masks the ACL
-//! away, and then the status names the files that could not be read.
+//! away. `share` mends that, and where it does not run the status names the files that could not be read.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,7 @@ pub fn check_access(path: &Path, after: &After) -> Result<Summary, AccessProblem
         let mut advice = drop_in.advice();
         // systemd makes what lies above it in the service's view: there nobody stands in the way.
         advice.extend(allow(&user(), path, !matches!(after, After::Keep), &[]));
+        advice.extend(sandbox::share_advice(path));
         let needs = "is not open to the service, which sees no home folders and writes only to its own";
         return Err(AccessProblem { path: path.to_owned(), needs: needs.to_owned(), advice });
     }
@@ -204,7 +205,9 @@ pub(super) fn advice_for(root: &Path, after: &After) -> Vec<String> {
     if let Some(drop_in) = sandbox::missing(root, after) {
         return drop_in.advice();
     }
-    allow(&user(), root, !matches!(after, After::Keep), &blocked_parents(root))
+    let mut advice = allow(&user(), root, !matches!(after, After::Keep), &blocked_parents(root));
+    advice.extend(sandbox::share_advice(root));
+    advice
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind (DESIGN.md §2).
 
+pub mod acl;
 pub mod after;
 pub mod archive;
 mod books;
@@ -20,6 +21,7 @@ pub mod read;
 pub mod roles;
 pub mod sandbox;
 pub mod scan;
+pub mod share;
 pub mod sink;
 pub mod status;
 pub mod takeout;

@@ -20,6 +20,9 @@ const CHUNK: usize = 64 * 1024;
 /// do not write to `tmp/` first. One that was moved in after it was written is taken at once.
 pub const SETTLE: Duration = Duration::from_millis(300);
 
+/// How long after it came a file or folder may become readable: `share` gives rights to what is there already.
+const SHARED: Duration = Duration::from_secs(5);
+
 /// Which file, and in which state: what must be the same for it to be the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -104,6 +107,15 @@ pub struct Seen {
     pub hash: [u8; 32],
     /// How many they were.
     pub length: u64,
+}
+
+/// Whether a file or folder came, or its rights changed, a moment ago.
+#[must_use]
+pub fn is_new(path: &Path) -> bool {
+    let Ok(metadata) = path.symlink_metadata() else { return false };
+    let changed =
+        u64::try_from(metadata.ctime()).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
+    changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age < SHARED))
 }
 
 /// Streams a file to `sink`.

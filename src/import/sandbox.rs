@@ -68,6 +68,29 @@ pub fn file(path: &Path) -> PathBuf {
     Path::new(FOLDER).join(name + ".conf")
 }
 
+/// The unit that runs `postern source share` for a Maildir: systemd.unit(5), on escaping a path.
+#[must_use]
+pub fn share_unit(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let parts = path.iter().map(OsStrExt::as_bytes).filter(|part| *part != b"/");
+    let mut name = String::new();
+    for byte in parts.collect::<Vec<_>>().join(&b'/') {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if name.is_empty() => name.push_str(r"\x2e"),
+            b':' | b'_' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => name.push(char::from(byte)),
+            other => name.push_str(&format!(r"\x{other:02x}")),
+        }
+    }
+    format!("postern-share@{name}.service")
+}
+
+/// A line for a root shell that has new files of a Maildir made readable to this process, if it is the service.
+pub(super) fn share_advice(path: &Path) -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    is_sandboxed(&mounts).then(|| format!("systemctl enable --now {}", quote(Path::new(&share_unit(path)))))
+}
+
 /// What keeps this process from a source, if it is the service and its sandbox is what does.
 pub(super) fn missing(path: &Path, after: &After) -> Option<DropIn> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -156,6 +179,13 @@ mod tests {
         assert_eq!(name("/home/anna/Maildir"), "source-home-anna-Maildir.conf");
         assert_eq!(name("/home/anna-Maildir"), "source-home-anna_2dMaildir.conf");
         assert_eq!(name("/home/al ice/ü"), "source-home-al_20ice-_c3_bc.conf");
+    }
+
+    #[test]
+    fn units_are_named_as_systemd_escape_does() {
+        let unit = |path: &str| share_unit(Path::new(path));
+        assert_eq!(unit("/home/anna/Maildir/"), "postern-share@home-anna-Maildir.service");
+        assert_eq!(unit("/.m/a-b c%:_ü"), r"postern-share@\x2em-a\x2db\x20c\x25:_\xc3\xbc.service");
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Scanner {
     pub fn look(&mut self, found: Found, thorough: bool) -> Result<Option<Duration>, End> {
         self.notes.begin();
         for (path, error) in &found.unreadable {
-            self.notes.unreadable(&self.source.path.join(path), error);
+            self.unreadable(&self.source.path.join(path), error);
         }
         if found.too_many {
             self.notes.left(&self.source.path, "more than 20,000 directories: the rest is not looked at");
@@ -370,7 +370,7 @@ impl Scanner {
                 Err(Trouble::Stopped) => return Err(End::Stopped),
                 Err(Trouble::Changing) => self.unsettled = true,
                 Err(Trouble::LeftAlone(why)) => self.notes.left(&path, why),
-                Err(Trouble::Unreadable(error)) => self.notes.unreadable(&path, &error),
+                Err(Trouble::Unreadable(error)) => self.unreadable(&path, &error),
                 Err(Trouble::Store(error)) => {
                     // What is prepared already may fit still.
                     if !matches!(error, Error::Closed) {
@@ -385,6 +385,15 @@ impl Scanner {
             }
         }
         self.store_batch(here, batch)
+    }
+
+    /// Notes what cannot be read, unless it is so new that this may change still.
+    fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() == io::ErrorKind::PermissionDenied && read::is_new(path) {
+            self.unsettled = true;
+        } else {
+            self.notes.unreadable(path, error);
+        }
     }
 
     fn is_underway(&self, key: &[u8]) -> bool {
