@@ -1,9 +1,10 @@
-"""The real package on a real Debian, booted with systemd-nspawn: run.py DEB BASE WORK
+"""The real package on a real Debian, booted with systemd-nspawn: run.py DEB OLDER SET-FORMAT WORK BASE
 
-DEB is a built package of this machine's architecture, BASE a debootstrapped root, WORK a folder for its copies.
-Prints `ok STEP` or `FAILED STEP why`, and figures; exits 0 only if nothing failed. A step that fails ends the journey,
+DEB is a built package of this machine's architecture, OLDER one of an earlier version, SET-FORMAT the built program
+set_format.rs, WORK a folder for copies of BASE, a debootstrapped root. Prints `ok STEP` or `FAILED STEP why`, and figures; exits 0 only if nothing failed. A step that fails ends the journey,
 for each builds on those before."""
 
+import hashlib
 import os
 import pathlib
 import re
@@ -18,7 +19,6 @@ from machine import Machine
 
 HERE = pathlib.Path(__file__).resolve().parent
 PASSWORD = "correct horse battery"
-OLDER = "0.0.1"
 LARGEST = 5_000_000
 WORST_SECURITY = 1.5
 STEPS = []
@@ -30,45 +30,45 @@ def step(function):
 
 
 class Journey:
-    def __init__(self, deb, machine, work):
-        self.deb, self.machine, self.work = deb, machine, work
+    def __init__(self, deb, older, set_format, machine):
+        self.deb, self.machine, self.set_format = deb, machine, set_format
         debs = machine.root / "root/debs"
         debs.mkdir()
-        self.inside = f"/root/debs/{deb.name}"
-        shutil.copy(deb, debs)
-        self.older = f"/root/debs/{repacked(deb, debs, OLDER).name}"
+        for package in (deb, older):
+            shutil.copy(package, debs)
+        self.inside, self.older = (f"/root/debs/{package.name}" for package in (deb, older))
+        self.version, self.older_version = (package.name.split("_")[1] for package in (deb, older))
 
     def install(self, deb):
         return self.machine.run("apt-get", "install", "-y", "--allow-downgrades", "--no-install-recommends",
                                 "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", deb)
 
-    def subjects(self):
-        return self.machine.on_its_network(sys.executable, str(HERE / "mail.py"), "anna", PASSWORD).splitlines()
+    def subjects(self, mailbox="INBOX"):
+        found = self.machine.on_its_network(sys.executable, str(HERE / "mail.py"), "anna", PASSWORD, mailbox)
+        return found.splitlines()
 
-    def deliver(self, subject):
-        """As a mail program of anna's does: into tmp/, then new/. A file has mode 0600 by her umask; once the Maildir has
-        a default ACL, that goes before the umask. A program that asks for 0600 itself masks the ACL away: not tested."""
-        name = f"{time.time_ns()}.a.pi"
-        self.machine.shell(f"umask 077; cd /home/anna/Maildir && cat > tmp/{name} && mv tmp/{name} new/{name}",
+    def deliver(self, subject, folder="/home/anna/Maildir"):
+        """As many programs of anna's do: into tmp/, with mode 0600 whatever the folder's default list says, then new/."""
+        self.machine.shell(f"cd {folder} && file=$(mktemp tmp/{time.time_ns()}.XXXXXX) && cat > $file && mv $file new/",
                            text=f"From: a@example.org\nSubject: {subject}\n\nHello.\n", user="anna")
 
-    def wait_for(self, subject, seconds=20):
+    def wait_for(self, subject, mailbox="INBOX", seconds=20):
         until = time.monotonic() + seconds
-        while (found := self.subjects()).count(subject) != 1:
-            assert time.monotonic() < until, f"{subject!r} is not among {found}\n{self.machine.run('postern', 'status')}"
+        while (found := self.subjects(mailbox)).count(subject) != 1:
+            assert time.monotonic() < until, f"{subject!r} is not among {found}\n{self.machine.run('postern', 'source', 'list')}"
             time.sleep(0.1)
 
+    def log(self, unit="postern"):
+        return self.machine.run("journalctl", "-u", unit, "-o", "cat", "--no-pager")
 
-def repacked(deb, folder, version):
-    """The same package under another version."""
-    tree = folder / "tree"
-    subprocess.run(["dpkg-deb", "-R", deb, tree], check=True)
-    control = tree / "DEBIAN/control"
-    control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
-    new = folder / re.sub(r"_[^_]*_", f"_{version}_", deb.name)
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, new], check=True, stdout=subprocess.DEVNULL)
-    shutil.rmtree(tree)
-    return new
+    def unit(self, name):
+        return self.machine.run("systemctl", "show", "postern", "-p", name, "--value").strip()
+
+    def stored(self):
+        """Each file of the store with its content's hash."""
+        store = self.machine.root / "var/lib/postern"
+        return {path.relative_to(store): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in store.rglob("*") if path.is_file() and path.name != "postern.lock"}
 
 
 def figure(text):
@@ -77,7 +77,7 @@ def figure(text):
 
 def files_of(root):
     """What may be left behind by a package: all but what every installation changes."""
-    skipped = ("var/log", "var/cache", "var/lib/dpkg", "var/lib/apt", "var/backups", "root", "home", "tmp", "run", "proc", "sys",
+    skipped = ("var/log", "var/cache", "var/lib/dpkg", "var/lib/apt", "var/backups", "root", "home", "srv", "tmp", "run", "proc", "sys",
                "dev", "var/lib/systemd", "var/tmp")
     changed = ("etc/subuid-", "etc/subgid-", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/.pwd.lock")
     found = set()
@@ -95,7 +95,8 @@ def is_small_and_has_no_lintian_error_or_warning(journey):
     assert size < LARGEST
     said = subprocess.run(["lintian", "--allow-root", "--tag-display-limit", "0", str(journey.deb)], capture_output=True, text=True)
     found = [line for line in (said.stdout + said.stderr).splitlines() if line.startswith(("E:", "W:"))]
-    figure(f"lintian: {len(found)} errors and warnings")
+    errors = sum(line.startswith("E:") for line in found)
+    figure(f"lintian: {errors} errors, {len(found) - errors} warnings")
     assert not found and said.returncode == 0, "\n".join(found) or said.stderr
 
 
@@ -118,16 +119,17 @@ def runs_as_a_service_that_is_locked_in(journey):
     shown = run("systemctl", "show", "postern", "-p", "ActiveState,SubState,Type,User,WatchdogUSec,NRestarts")
     for line in ("ActiveState=active", "SubState=running", "Type=notify", "User=postern", "WatchdogUSec=1min", "NRestarts=0"):
         assert line in shown.splitlines(), shown
-    scored = run("systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={round(WORST_SECURITY * 10)}",
-                 "/lib/systemd/system/postern.service")
-    figure("systemd-analyze security: " + scored.strip().splitlines()[-1].split(": ", 1)[-1])
+    for unit in ("postern.service", "postern-share@.service"):
+        scored = run("systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={round(WORST_SECURITY * 10)}",
+                     f"/lib/systemd/system/{unit}")
+        figure(f"systemd-analyze security of {unit}: " + scored.strip().splitlines()[-1].split(": ", 1)[-1])
     pid = run("systemctl", "show", "postern", "-p", "MainPID", "--value").strip()
     status = run("cat", f"/proc/{pid}/status")
     capabilities = re.search(r"CapEff:\s*(\S+)", status)[1]
     assert int(capabilities, 16) == 1 << 10, f"not CAP_NET_BIND_SERVICE alone: {capabilities}"
     assert run("stat", "-c", "%a %U:%G", "/var/lib/postern").strip() == "700 postern:postern"
     assert run("stat", "-c", "%a %U:%G", "/run/postern/postern.sock").strip() == "660 postern:postern"
-    log = run("journalctl", "-u", "postern", "-o", "cat", "--no-pager")
+    log = journey.log()
     assert "ERROR" not in log and "WARN" not in log, log
 
 
@@ -174,6 +176,62 @@ def its_mail_is_read_over_993(journey):
 
 
 @step
+def what_other_programs_make_for_themselves_alone_is_read_too(journey):
+    run, shell = journey.machine.run, journey.machine.shell
+    enabled = run("systemctl", "is-active", "postern-share@home-anna-Maildir")
+    assert enabled.strip() == "active", enabled
+    started = time.monotonic()
+    journey.deliver("after it was added")
+    journey.wait_for("after it was added")
+    figure(f"a file of mode 0600 was read {time.monotonic() - started:.2f} s after its delivery began")
+    # Where nothing gives the service its right back, it says which file it is, and the line that helps.
+    unit = "postern-share@home-anna-Maildir.service"
+    run("systemctl", "disable", "--now", unit)
+    journey.deliver("not shared")
+    until = time.monotonic() + 20
+    while f"systemctl enable --now {unit}" not in (told := run("postern", "source", "list")):
+        assert time.monotonic() < until, told
+        time.sleep(0.2)
+    assert "problem: one file" in told and "/home/anna/Maildir/new/" in told and "Permission denied" in told, told
+    run("systemctl", "enable", "--now", unit)
+    journey.wait_for("not shared")
+    # A new folder, as mbsync makes one.
+    shell("cd ~anna/Maildir && mkdir -m 700 .Sent .Sent/cur .Sent/new .Sent/tmp", user="anna")
+    journey.deliver("sent", "/home/anna/Maildir/.Sent")
+    journey.wait_for("sent", "Sent")
+    pid = run("systemctl", "show", "postern-share@home-anna-Maildir", "-p", "MainPID", "--value").strip()
+    status = run("cat", f"/proc/{pid}/status")
+    assert re.search(r"Uid:\s+1000\s+1000\s+1000", status) and re.search(r"CapEff:\s+0+\n", status), status
+    sizes = dict(re.findall(r"(?m)^(VmRSS|RssAnon):\s+(\d+ kB)$", status))
+    figure(f"what lets it read them: {sizes['VmRSS']} resident, {sizes['RssAnon']} of them its own")
+    list_of = run("getfacl", "--omit-header", "--absolute-names", shell("ls -d /home/anna/Maildir/new/*").split()[-1])
+    assert "user:postern:r--\n" in list_of and "group::---\n" in list_of and "other::---" in list_of, list_of
+    log = journey.log()
+    assert log.count("cannot be read") == 1 and "ERROR" not in log + journey.log(unit), log
+
+
+@step
+def a_maildir_elsewhere_is_emptied_once_its_mail_is_stored(journey):
+    run, shell = journey.machine.run, journey.machine.shell
+    shell("install -d -o anna -m 700 '/srv/anna s' '/srv/anna s/Mail-dir'")
+    shell("mkdir -m 700 '/srv/anna s/Mail-dir/'new '/srv/anna s/Mail-dir/'cur '/srv/anna s/Mail-dir/'tmp", user="anna")
+    add = ["postern", "source", "add", "/srv/anna s/Mail-dir", "--account", "anna", "--mailbox", "Elsewhere", "--after", "delete"]
+    for line in re.findall(r"(?m)^\s+(setfacl .*)$", run(*add, check=1)):
+        shell(line)
+    assert "watching" in run(*add)
+    journey.deliver("elsewhere", "'/srv/anna s/Mail-dir'")
+    journey.wait_for("elsewhere", "Elsewhere")
+    until = time.monotonic() + 20
+    while shell("ls '/srv/anna s/Mail-dir/new'").strip():
+        assert time.monotonic() < until, run("postern", "source", "list")
+        time.sleep(0.1)
+    unit = shell("systemd-escape --path --template=postern-share@.service '/srv/anna s/Mail-dir'").strip()
+    assert run("systemctl", "is-active", unit).strip() == "active"
+    run("postern", "source", "remove", "/srv/anna s/Mail-dir")
+    run("systemctl", "is-active", unit, check=3)
+
+
+@step
 def any_user_may_deliver_and_do_nothing_else(journey):
     run = journey.machine.run
     run("postern", "deliver", "--account", "anna", user="anna", text="From: a@example.org\nSubject: delivered\n\nHello.\n")
@@ -189,7 +247,7 @@ def a_wrong_password_is_logged_as_fail2ban_looks_for_it(journey):
     assert "AUTHENTICATIONFAILED" in failed.stderr, failed.stderr
     looked_for = (journey.machine.root / "etc/fail2ban/filter.d/postern.conf").read_text()
     looked_for = re.search(r"__prefix_line\)s(.*wrong name.*)", looked_for)[1].replace("<HOST>", r"(?:::ffff:)?(\S+)")
-    log = journey.machine.run("journalctl", "-u", "postern", "-o", "cat", "--no-pager")
+    log = journey.log()
     hosts = [found[1] for line in log.splitlines() if (found := re.match(looked_for, line))]
     assert hosts == ["127.0.0.1"], log
 
@@ -200,20 +258,51 @@ def upgrades_with_the_mail_and_an_edited_configuration(journey):
     shell("sed -i 's/^log_level = .*/log_level = \"debug\"/' /etc/postern/postern.toml")
     watch = subprocess.Popen(["nsenter", "-t", journey.machine.leader, "-n", sys.executable, str(HERE / "gap.py"), "anna", PASSWORD],
                              stdout=subprocess.PIPE, text=True)
-    process = lambda: run("systemctl", "show", "postern", "-p", "MainPID", "--value")
-    old = process()
+    assert run("postern", "--version").strip() == f"postern {journey.older_version}"
+    kept, old = journey.subjects(), journey.unit("MainPID")
+    assert kept == ["before", "after it was added", "not shared", "delivered"], kept
     assert watch.stdout.readline() == "idle\n"
     output = journey.install(journey.inside)
     gap = watch.communicate(timeout=60)[0].strip()
     figure(f"while it was upgraded under a client in IDLE, port 993 was shut for {gap} s")
     assert float(gap) < 1.0, gap
-    assert process() != old, "it was not restarted"
+    assert journey.unit("MainPID") != old, "it was not restarted"
+    assert run("postern", "--version").strip() == f"postern {journey.version}"
     assert "setup?code=" not in output, output
     assert 'log_level = "debug"' in run("cat", "/etc/postern/postern.toml")
-    assert journey.subjects() == ["before", "delivered"]
-    shown = run("dpkg-query", "-W", "-f", "${Version}", "postern")
-    assert shown != OLDER, shown
-    run("systemctl", "is-active", "postern")
+    assert journey.subjects() == kept
+    journey.kept = kept
+    assert run("dpkg-query", "-W", "-f", "${Version}", "postern") == journey.version
+    for unit in ("postern", "postern-share@home-anna-Maildir"):
+        run("systemctl", "is-active", unit)
+    journey.deliver("after the upgrade")
+    journey.wait_for("after the upgrade")
+    kept.append("after the upgrade")
+
+
+@step
+def an_older_package_over_a_newer_store_is_refused(journey):
+    """The store is given a format to come; what opened it last is the newer package."""
+    run = journey.machine.run
+    index = journey.machine.root / "var/lib/postern/index.redb"
+    run("systemctl", "stop", "postern")
+    subprocess.run([journey.set_format, index, "2"], check=True)
+    before = journey.stored()
+    told = journey.install(journey.older)
+    why = f"the store has format 2, postern {journey.older_version} knows 1: install postern {journey.version} or newer"
+    assert "postern did not start" in told and why in told, told
+    assert f"{why}\n" in journey.log(), journey.log()
+    assert run("postern", "--version").strip() == f"postern {journey.older_version}"
+    assert journey.unit("ActiveState") != "active"
+    run("systemctl", "stop", "postern")
+    after = journey.stored()
+    # redb marks its file as open and closed; what it holds shows when the newer package reads it.
+    changed = [str(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+    assert changed in ([], ["index.redb"]), f"the store was changed: {changed}"
+    subprocess.run([journey.set_format, index, "1"], check=True)
+    told = journey.install(journey.inside)
+    assert "did not start" not in told, told
+    assert journey.subjects() == journey.kept
 
 
 @step
@@ -225,7 +314,7 @@ def removing_keeps_the_mail_and_reinstalling_finds_it(journey):
     output = journey.install(journey.inside)
     assert "setup?code=" not in output, output
     assert 'log_level = "debug"' in run("cat", "/etc/postern/postern.toml")
-    assert journey.subjects() == ["before", "delivered"]
+    assert journey.subjects() == journey.kept
 
 
 @step
@@ -236,7 +325,7 @@ def purging_keeps_the_mail_and_nothing_else(journey):
     other = sorted(path for path in left if not path.startswith("var/lib/postern"))
     assert "var/lib/postern/index.redb" in left and not other, other
     journey.install(journey.inside)
-    assert journey.subjects() == ["before", "delivered"]
+    assert journey.subjects() == journey.kept
 
 
 @step
@@ -272,11 +361,11 @@ def apt_installs_it_from_a_signed_repository_only(journey):
 
 
 def main():
-    deb, base, work = map(pathlib.Path, sys.argv[1:4])
+    deb, older, set_format, work, base = map(pathlib.Path, sys.argv[1:6])
     work.mkdir(parents=True, exist_ok=True)
     failed = False
     with Machine(base, work / "root") as machine:
-        journey = Journey(deb, machine, work)
+        journey = Journey(deb, older, set_format.resolve(), machine)
         for function in STEPS:
             name, started = function.__name__.replace("_", " "), time.monotonic()
             try:

@@ -1,6 +1,7 @@
-"""A package of another architecture, its mail journey under qemu's user emulation: foreign.py DEB QEMU SYSROOT
+"""A package unpacked, not installed, and its mail journey: unpacked.py DEB [QEMU SYSROOT]
 
-Unpacked, not installed: what dpkg and systemd do is the same for all, and run.py's. Prints `ok` and `FAILED`."""
+For another architecture, under qemu's user emulation; or where no Debian can be booted. What dpkg and systemd do is
+the same for all, and run.py's. Prints `ok` and `FAILED`."""
 
 import imaplib
 import pathlib
@@ -17,11 +18,13 @@ START = 120
 
 
 def main():
-    deb, qemu, sysroot = sys.argv[1:4]
+    deb, *emulator = sys.argv[1:]
+    if emulator:
+        emulator = [emulator[0], "-L", emulator[1]]
     failed = False
     for check in (package, journey):
         try:
-            check(pathlib.Path(deb), [qemu, "-L", sysroot])
+            check(pathlib.Path(deb), emulator)
             print(f"ok {pathlib.Path(deb).name}: {check.__name__}", flush=True)
         except Exception as error:
             failed = True
@@ -33,7 +36,8 @@ def package(deb, _):
     size = deb.stat().st_size
     said = subprocess.run(["lintian", "--allow-root", "--tag-display-limit", "0", deb], capture_output=True, text=True)
     found = [line for line in (said.stdout + said.stderr).splitlines() if line.startswith(("E:", "W:"))]
-    print(f"figure: {deb.name}: {size:,} bytes, lintian: {len(found)} errors and warnings")
+    errors = sum(line.startswith("E:") for line in found)
+    print(f"figure: {deb.name}: {size:,} bytes; lintian: {errors} errors, {len(found) - errors} warnings")
     assert size < LARGEST and not found and said.returncode == 0, found or said.stderr
 
 
@@ -63,7 +67,7 @@ def journey(deb, emulator):
             while (found := subjects(port)) != wanted:
                 assert time.monotonic() - started < START, found
                 time.sleep(0.5)
-            print(f"figure: emulated, {time.monotonic() - started:.1f} s from its start to the mail read")
+            print(f"figure: {'emulated' if emulator else 'unpacked'}, {time.monotonic() - started:.1f} s from its start to the mail read")
         finally:
             server.terminate()
             server.wait(START)
