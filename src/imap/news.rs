@@ -6,8 +6,8 @@ use crate::imap::expunge::slices;
 use crate::imap::flags;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::Session;
-use crate::imap::view::{Update, expunge_order};
-use crate::model::UidSet;
+use crate::imap::view::{Update, View, expunge_order};
+use crate::model::{SeqNum, UidSet};
 use crate::protocol::command::{Command, Selected};
 use crate::protocol::response::{self, code::Code, fetch::Fetch};
 use crate::store::record::Record;
@@ -137,15 +137,23 @@ pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(),
             })
             .await?;
         flags::tell_keywords(session, &keywords)?;
-        for record in &records {
-            let view = session.view()?;
-            if !view.is_own(record.uid, record.modseq) {
-                tell_flags(session, record, &keywords, true)?;
+        for (number, record) in numbered(session.view()?, &records) {
+            if !session.view()?.is_own(record.uid, record.modseq) {
+                tell_flags(session, number, record, &keywords, true)?;
             }
         }
         session.io.flush_if_large().await?;
     }
     Ok(())
+}
+
+/// Records with their sequence numbers, those that the view has. To look each up would decode a part of the
+/// list for each.
+pub fn numbered<'a>(view: &View, records: &'a [Record]) -> Vec<(SeqNum, &'a Record)> {
+    let uids: UidSet = records.iter().map(|record| record.uid).collect();
+    let mut records = records.iter();
+    let numbers = view.uids().select_uids(&uids);
+    numbers.filter_map(|(number, uid)| Some((number, records.find(|record| record.uid == uid)?))).collect()
 }
 
 /// One FETCH response with a message's flags, its UID if asked for, and its MODSEQ in a CONDSTORE session.
@@ -154,13 +162,13 @@ pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(),
 /// If no mailbox is open.
 pub fn tell_flags(
     session: &mut Session,
+    number: SeqNum,
     record: &Record,
     keywords: &crate::store::keywords::KeywordTable,
     uid: bool,
 ) -> Result<(), Refusal> {
     let condstore = session.enabled.condstore;
     let view = session.view_mut()?;
-    let Some(number) = view.seq(record.uid) else { return Ok(()) };
     if condstore {
         view.note_sent(record.modseq);
     }
@@ -183,10 +191,8 @@ pub fn tell_flags(
 ///
 /// # Errors
 /// If no mailbox is open.
-pub fn tell_modseq(session: &mut Session, record: &Record) -> Result<(), Refusal> {
-    let view = session.view_mut()?;
-    let Some(number) = view.seq(record.uid) else { return Ok(()) };
-    view.note_sent(record.modseq);
+pub fn tell_modseq(session: &mut Session, number: SeqNum, record: &Record) -> Result<(), Refusal> {
+    session.view_mut()?.note_sent(record.modseq);
     let mut writer = session.writer();
     let mut fetch = Fetch::new(&mut writer, number);
     fetch.uid(record.uid);

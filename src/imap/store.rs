@@ -122,12 +122,12 @@ async fn answer(session: &mut Session, done: &StoredSlice, uid: bool, silent: bo
     if let Some(keywords) = &done.keywords {
         flags::tell_keywords(session, keywords)?;
     }
-    for record in &done.records {
+    for (number, record) in news::numbered(session.view()?, &done.records) {
         match &done.keywords {
             Some(keywords) if !silent => {
-                news::tell_flags(session, record, keywords, uid || session.enabled.condstore)?;
+                news::tell_flags(session, number, record, keywords, uid || session.enabled.condstore)?;
             }
-            _ => news::tell_modseq(session, record)?,
+            _ => news::tell_modseq(session, number, record)?,
         }
         session.io.flush_if_large().await?;
     }

@@ -182,7 +182,10 @@ fn who_may_not_wait_is_told_the_outcome() {
         let tell = tell.clone();
         let job = move |tx: &mut dyn Transaction| match n {
             7 => Err(Error::Refused("seven")),
-            _ => Ok(tx.put(Table::Imported, &n.to_be_bytes(), b"")),
+            _ => {
+                tx.put(Table::Imported, &n.to_be_bytes(), b"");
+                Ok(())
+            }
         };
         let reader = store.clone();
         let done = move |outcome: Result<(), Error>| {
