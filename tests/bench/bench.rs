@@ -42,6 +42,8 @@ fn main() -> ExitCode {
         }
     }
     let (names, found) = (products.map(Product::name), [&found[0], &found[1]]);
+    println!("tests/run bench: two servers in turn, each alone, the same work over IMAPS on loopback.");
+    println!("CPU of all of a server's processes, by their control group; bytes that reached the device.");
     println!(
         "{MESSAGES} messages of seed {SEED}, {:.1} MB; median of {runs} runs; of bytes written the \
          least, for they are the device's, and whatever else runs adds to them.",
