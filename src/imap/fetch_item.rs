@@ -222,11 +222,12 @@ impl Run {
             let (batch, mut found) = (&mut self.batch, 0);
             // Both come in the order of UIDs: to look up each number would cost half a chunk of the list.
             let mut numbers = self.scope.numbers.select_uids(&wanted).peekable();
+            let known = messages::keywords_agreeing(snapshot, self.scope.mailbox, &self.scope.keywords)?;
             messages::select(snapshot, self.scope.mailbox, &wanted, &mut |record| {
                 found += 1;
                 while numbers.next_if(|(_, uid)| *uid < record.uid).is_some() {}
                 if let Some((number, _)) = numbers.next_if(|(_, uid)| *uid == record.uid) {
-                    batch.push_back((number, *record));
+                    batch.push_back((number, Record { keywords: record.keywords & known, ..*record }));
                 }
                 Ok(ControlFlow::Continue(()))
             })?;

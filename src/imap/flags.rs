@@ -1,5 +1,7 @@
 //! Flags as responses show them: system flags, keywords, `\Recent`.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::imap::refusal::Refusal;
 use crate::imap::session::Session;
 use crate::model::SystemFlags;
@@ -18,21 +20,29 @@ pub fn names<'a>(
     recent.into_iter().chain(system).chain(keywords.names(record.keywords).map(|keyword| keyword.as_str()))
 }
 
-/// FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1); always the first time, later when there are keywords
-/// that the client does not know.
+/// FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1), when the keywords are not those that the client knows.
 ///
 /// # Errors
 /// If no mailbox is open.
 pub fn tell_keywords(session: &mut Session, keywords: &KeywordTable) -> Result<(), Refusal> {
-    let known = keywords.all().count();
+    let now = fingerprint(keywords);
     let view = session.view_mut()?;
-    if known <= view.keywords_told {
+    if view.keywords_told == now {
         return Ok(());
     }
-    view.keywords_told = known;
+    view.keywords_told = now;
     let read_only = view.read_only;
     write(session, keywords, read_only);
     Ok(())
+}
+
+/// What stands for a table of keywords and whether it has room: a session need not keep the words that it has told.
+#[must_use]
+pub fn fingerprint(keywords: &KeywordTable) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    keywords.all().for_each(|keyword| keyword.as_str().hash(&mut hasher));
+    keywords.is_full().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Writes FLAGS and PERMANENTFLAGS.

@@ -13,6 +13,7 @@ use crate::protocol::command::Tag;
 use crate::protocol::command::search::{ReturnOptions, Search};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::search::{self, Esearch};
+use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
 use crate::store::{Error, Snapshot, messages};
 
@@ -33,6 +34,8 @@ struct Run {
     account: AccountId,
     mailbox: MailboxId,
     filter: Filter,
+    /// With which the filter was compiled.
+    keywords: KeywordTable,
     todo: Box<dyn Iterator<Item = UidSet> + Send>,
     batch: VecDeque<Record>,
     found: Found,
@@ -74,6 +77,7 @@ async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal>
         account: view.account,
         mailbox,
         filter,
+        keywords,
         todo: Box::new(slices(&scope, BATCH)),
         batch: VecDeque::new(),
         found: Found::default(),
@@ -112,8 +116,9 @@ impl Run {
             let Some(record) = self.batch.pop_front() else {
                 let Some(wanted) = self.todo.next() else { return Ok(false) };
                 let batch = &mut self.batch;
+                let known = messages::keywords_agreeing(snapshot, self.mailbox, &self.keywords)?;
                 messages::select(snapshot, self.mailbox, &wanted, &mut |record| {
-                    batch.push_back(*record);
+                    batch.push_back(Record { keywords: record.keywords & known, ..*record });
                     Ok(ControlFlow::Continue(()))
                 })?;
                 continue;

@@ -176,7 +176,7 @@ async fn tell(
     if lowest < mailbox.uid_next {
         view.add_recent(&std::iter::once(lowest..=mailbox.uid_next - 1).collect());
     }
-    view.keywords_told = keywords.all().count();
+    view.keywords_told = flags::fingerprint(&keywords);
     let (exists, recent) = (view.exists(), view.recent_count());
     flags::write(session, &keywords, read_only);
     let mut writer = session.writer();

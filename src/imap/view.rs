@@ -41,8 +41,8 @@ pub struct View {
     told: ModSeq,
     sent: ModSeq,
     own: VecDeque<(ModSeq, Arc<UidSet>)>,
-    /// How many keywords the client knows: FLAGS is sent again when there are more.
-    pub keywords_told: usize,
+    /// Stands for the keywords that the client knows: FLAGS is sent again when they are others.
+    pub keywords_told: u64,
     /// The result of the last SEARCH RETURN (SAVE): UIDs (RFC 5182 §2.1).
     pub saved: UidSet,
 }

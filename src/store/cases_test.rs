@@ -206,6 +206,69 @@ fn unchangedsince() {
     assert!(table.all().map(Keyword::as_str).eq(["a", "b"]));
 }
 
+/// A keyword makes room for the 65th when no message bears it: neither one that is stored nor one that is being
+/// stored in the same operation.
+#[test]
+fn the_bit_of_a_keyword_that_nothing_bears_is_given_anew() {
+    let mut world = World::new(5, 2);
+    let (account, mailbox, other) = (world.account, world.mailboxes[0], world.mailboxes[1]);
+    let words = |words: &[String]| -> FlagSet {
+        words.iter().map(|word| Flag::Keyword(Keyword::new(word).unwrap())).collect()
+    };
+    let (k, n) = (|n: u32| format!("k{n}"), |n: u32| format!("n{n}"));
+    let all: Vec<String> = (0..64).map(k).collect();
+    let bearing = |flags: &[String]| NewMessage { flags: words(flags), ..new_message() };
+    let append = |world: &mut World, new: &[NewMessage]| {
+        world.memory.write(|tx| messages::append(tx, account, mailbox, new)).unwrap();
+    };
+    let store = |world: &mut World, uid: u32, change, flags: &[String]| {
+        let (uids, flags) = (std::iter::once(uid).collect(), words(flags));
+        world.memory.write(|tx| messages::store_flags(tx, account, mailbox, &uids, change, &flags, None))
+    };
+    let shown = |world: &World, mailbox, wanted: u32| -> Vec<String> {
+        let table = messages::keywords(&world.memory, mailbox).unwrap();
+        let mut shown = Vec::new();
+        messages::scan(&world.memory, mailbox, wanted..=wanted, &mut |record| {
+            shown.extend(table.names(record.keywords).map(|word| word.as_str().to_owned()));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        shown
+    };
+    let room = |world: &World| !messages::keywords(&world.memory, mailbox).unwrap().is_full();
+    append(&mut world, &[bearing(&all)]);
+    assert!(!room(&world));
+    assert!(matches!(store(&mut world, 1, FlagChange::Add, &[n(0)]), Err(Error::Limit(_))));
+    // Two words are free, and three are wanted: of the words that STORE itself names none is taken.
+    store(&mut world, 1, FlagChange::Remove, &[k(3), k(9)]).unwrap();
+    assert!(room(&world));
+    assert!(matches!(store(&mut world, 1, FlagChange::Add, &[n(0), n(1), n(2)]), Err(Error::Limit(_))));
+    assert!(matches!(store(&mut world, 1, FlagChange::Add, &[k(3), n(0), n(1)]), Err(Error::Limit(_))));
+    store(&mut world, 1, FlagChange::Add, &[k(3), n(0)]).unwrap();
+    let mut left: Vec<String> = (0..64).map(|bit| if bit == 9 { n(0) } else { k(bit) }).collect();
+    assert_eq!(shown(&world, mailbox, 1), left);
+    assert!(!room(&world));
+    // Messages of one operation do not take each other's words; what finds no room is left off.
+    store(&mut world, 1, FlagChange::Remove, &[k(5)]).unwrap();
+    append(&mut world, &[bearing(&[n(5)]), bearing(&[n(6)]), bearing(&[k(63)])]);
+    left.remove(5);
+    assert_eq!(shown(&world, mailbox, 1), left);
+    assert_eq!([2, 3, 4].map(|uid| shown(&world, mailbox, uid)), [vec![n(5)], vec![], vec![k(63)]]);
+    // Copied where other words hold the bits, each keeps its own.
+    world.memory.write(|tx| messages::append(tx, account, other, &[bearing(&[n(5), k(1)])])).unwrap();
+    let uids: UidSet = (1..=4_u32).collect();
+    world.memory.write(|tx| messages::copy(tx, account, mailbox, &uids, other)).unwrap();
+    assert_eq!(shown(&world, other, 3), [n(5)]);
+    assert_eq!(shown(&world, other, 2).len(), 63);
+    // What was read with the old table shows nothing of a bit that means another word now.
+    let known = messages::keywords(&world.memory, mailbox).unwrap();
+    store(&mut world, 2, FlagChange::Replace, &[]).unwrap();
+    store(&mut world, 3, FlagChange::Add, &[n(7)]).unwrap();
+    let agreeing = messages::keywords_agreeing(&world.memory, mailbox, &known).unwrap();
+    assert_eq!(agreeing, !(1 << 5));
+    assert_eq!(shown(&world, mailbox, 3), [n(7)]);
+}
+
 #[test]
 fn expunged_messages_are_in_the_bin_and_moved_ones_are_not() {
     let mut world = World::new(5, 2);

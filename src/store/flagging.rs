@@ -94,7 +94,7 @@ fn keyword_bits(
     }
     let mut table = keywords::load(tx, mailbox)?;
     if change != FlagChange::Remove {
-        keywords::assign(tx, mailbox, &mut table, &flags.keywords, WhenFull::Fail)?;
+        keywords::assign(tx, mailbox, &mut table, &flags.keywords, 0, WhenFull::Fail)?;
     }
     Ok(table.bits(&flags.keywords))
 }

@@ -1,7 +1,10 @@
-//! The keywords of a mailbox: each has one of 64 bits, and keeps it.
+//! The keywords of a mailbox: each has one of 64 bits, and keeps it until all are taken, another is wanted, and no
+//! message bears it. What reads records and this table must read both in one snapshot, or leave out the bits whose
+//! meaning has changed between ([`KeywordTable::agreeing`]).
 
 use super::codec::{all_of, decode_key};
 use super::error::Error;
+use super::messages;
 use super::rows::{Rows, Transaction};
 use super::schema::Table;
 use crate::model::{Keyword, MailboxId};
@@ -15,6 +18,8 @@ pub const MAX: usize = 64;
 pub struct KeywordTable {
     /// Bit and keyword, by bit.
     bits: Vec<(u8, Keyword)>,
+    /// All bits are taken, but some keyword is borne by no message: it would make room for another.
+    has_spare: bool,
 }
 
 impl KeywordTable {
@@ -43,12 +48,19 @@ impl KeywordTable {
     /// Whether no keyword can be added: PERMANENTFLAGS then has no `\*`.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bits.len() >= MAX
+        self.bits.len() >= MAX && !self.has_spare
+    }
+
+    /// The bits that mean in both the same.
+    #[must_use]
+    pub fn agreeing(&self, other: &KeywordTable) -> u64 {
+        self.bits.iter().filter(|pair| other.bits.contains(pair)).fold(0, |bits, (bit, _)| bits | 1 << bit)
     }
 
     /// The part of the table that these bits need.
     pub(super) fn only(&self, bits: u64) -> KeywordTable {
-        KeywordTable { bits: self.bits.iter().filter(|(bit, _)| bits >> bit & 1 == 1).cloned().collect() }
+        let bits = self.bits.iter().filter(|(bit, _)| bits >> bit & 1 == 1).cloned().collect();
+        KeywordTable { bits, has_spare: false }
     }
 
     pub(super) fn pairs(&self) -> &[(u8, Keyword)] {
@@ -60,11 +72,17 @@ impl KeywordTable {
         bits.sort_by_key(|(bit, _)| *bit);
         let valid = bits.iter().all(|(bit, _)| usize::from(*bit) < MAX)
             && bits.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        valid.then_some(KeywordTable { bits })
+        valid.then_some(KeywordTable { bits, has_spare: false })
     }
 
     fn free_bit(&self) -> Option<u8> {
         (0..MAX as u8).find(|free| self.bits.iter().all(|(bit, _)| bit != free))
+    }
+
+    fn set(&mut self, bit: u8, keyword: &Keyword) {
+        self.bits.retain(|(known, _)| *known != bit);
+        let at = self.bits.partition_point(|(known, _)| *known < bit);
+        self.bits.insert(at, (bit, keyword.clone()));
     }
 }
 
@@ -86,6 +104,26 @@ pub fn load(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> 
     KeywordTable::from_pairs(bits).ok_or_else(damaged)
 }
 
+/// As [`load`]; of a table without a free bit it is also found whether one can be freed.
+///
+/// # Errors
+/// Of reading.
+pub(super) fn load_with_spare(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> {
+    let mut table = load(rows, mailbox)?;
+    table.has_spare = table.bits.len() >= MAX && borne(rows, mailbox)? != u64::MAX;
+    Ok(table)
+}
+
+/// The bits that some message of the mailbox has.
+fn borne(rows: &dyn Rows, mailbox: MailboxId) -> Result<u64, Error> {
+    let mut borne = 0;
+    messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
+        borne |= record.keywords;
+        Ok(if borne == u64::MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(borne)
+}
+
 /// What becomes of a keyword that finds no free bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenFull {
@@ -95,18 +133,29 @@ pub(super) enum WhenFull {
     LeaveOff,
 }
 
-/// The bits of keywords, each `None` if it was left off; new ones take a free bit.
+/// The bits of keywords, each `None` if it was left off; new ones take a free bit, or that of a keyword which no
+/// message bears and which is not among `used`: the bits of records that are not written yet.
 pub(super) fn assign<'a>(
     tx: &mut dyn Transaction,
     mailbox: MailboxId,
     table: &mut KeywordTable,
-    keywords: impl IntoIterator<Item = &'a Keyword>,
+    keywords: impl IntoIterator<Item = &'a Keyword> + Clone,
+    used: u64,
     when_full: WhenFull,
 ) -> Result<Vec<Option<u8>>, Error> {
+    let mut used = used | table.bits(keywords.clone());
+    let mut spare = None;
     let mut assigned = Vec::new();
     for keyword in keywords {
         let known = table.bit(keyword);
-        let bit = known.or_else(|| table.free_bit());
+        let mut bit = known.or_else(|| table.free_bit());
+        if bit.is_none() {
+            let spare = match spare {
+                Some(spare) => spare,
+                None => *spare.insert(!borne(tx, mailbox)?),
+            } & !used;
+            bit = (spare != 0).then(|| spare.trailing_zeros() as u8);
+        }
         if bit.is_none() && when_full == WhenFull::Fail {
             return Err(Error::Limit("the mailbox has 64 keywords already"));
         }
@@ -115,9 +164,9 @@ pub(super) fn assign<'a>(
             key.push(bit);
             let value = [&[1], keyword.as_str().as_bytes()].concat();
             tx.put(Table::Keywords, &key, &value);
-            let at = table.bits.partition_point(|(known, _)| *known < bit);
-            table.bits.insert(at, (bit, keyword.clone()));
+            table.set(bit, keyword);
         }
+        used |= bit.map_or(0, |bit| 1 << bit);
         assigned.push(bit);
     }
     Ok(assigned)
@@ -138,7 +187,14 @@ impl Translation {
         let used = from.only(used);
         if !used.bits.is_empty() {
             let mut table = load(tx, to)?;
-            let assigned = assign(tx, to, &mut table, used.all(), WhenFull::LeaveOff)?;
+            let assigned = assign(
+                tx,
+                to,
+                &mut table,
+                used.pairs().iter().map(|(_, keyword)| keyword),
+                0,
+                WhenFull::LeaveOff,
+            )?;
             for ((bit, _), new) in used.bits.iter().zip(assigned) {
                 bits[usize::from(*bit) % MAX] = new;
             }
@@ -177,16 +233,16 @@ mod tests {
             .write(|tx| {
                 let mut table = load(tx, MAILBOX)?;
                 let words: Vec<Keyword> = (0..64).map(keyword).collect();
-                let bits = assign(tx, MAILBOX, &mut table, &words, WhenFull::Fail)?;
+                let bits = assign(tx, MAILBOX, &mut table, &words, u64::MAX, WhenFull::Fail)?;
                 assert!(bits.into_iter().eq((0..64).map(Some)));
                 assert_eq!(load(tx, MAILBOX)?, table);
                 assert!(table.is_full());
                 // In any case, it is the one that is there.
                 let shout = Keyword::new("K7").unwrap();
-                assert_eq!(assign(tx, MAILBOX, &mut table, [&shout], WhenFull::Fail)?, [Some(7)]);
+                assert_eq!(assign(tx, MAILBOX, &mut table, [&shout], u64::MAX, WhenFull::Fail)?, [Some(7)]);
                 let more = keyword(64);
-                assert_eq!(assign(tx, MAILBOX, &mut table, [&more], WhenFull::LeaveOff)?, [None]);
-                let refused = assign(tx, MAILBOX, &mut table, [&more], WhenFull::Fail);
+                assert_eq!(assign(tx, MAILBOX, &mut table, [&more], u64::MAX, WhenFull::LeaveOff)?, [None]);
+                let refused = assign(tx, MAILBOX, &mut table, [&more], u64::MAX, WhenFull::Fail);
                 assert!(matches!(refused, Err(Error::Limit(_))));
                 Ok(())
             })
@@ -201,9 +257,9 @@ mod tests {
         memory
             .write(|tx| {
                 let mut from = KeywordTable::default();
-                assign(tx, MailboxId(1), &mut from, &[keyword(0), keyword(1)], WhenFull::Fail)?;
+                assign(tx, MailboxId(1), &mut from, &[keyword(0), keyword(1)], 0, WhenFull::Fail)?;
                 let mut to = KeywordTable::default();
-                assign(tx, MailboxId(2), &mut to, &[keyword(1)], WhenFull::Fail)?;
+                assign(tx, MailboxId(2), &mut to, &[keyword(1)], 0, WhenFull::Fail)?;
                 let translation = Translation::new(tx, &from, 0b11, MailboxId(2))?;
                 assert_eq!(translation.translate(0b11), 0b11);
                 assert_eq!(translation.translate(0b01), 0b10);

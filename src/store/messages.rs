@@ -120,7 +120,16 @@ pub fn uids(rows: &dyn Rows, mailbox: MailboxId) -> Result<UidList, Error> {
 /// # Errors
 /// Of reading.
 pub fn keywords(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> {
-    keywords::load(rows, mailbox)
+    keywords::load_with_spare(rows, mailbox)
+}
+
+/// The keyword bits that mean now what they meant in `known`: of a record that is read now, the others must be
+/// left out.
+///
+/// # Errors
+/// Of reading.
+pub fn keywords_agreeing(rows: &dyn Rows, mailbox: MailboxId, known: &KeywordTable) -> Result<u64, Error> {
+    if known.all().next().is_none() { Ok(0) } else { Ok(known.agreeing(&keywords::load(rows, mailbox)?)) }
 }
 
 /// Visits the contents that messages show, those of deleted mailboxes in the bin included: with those of
@@ -255,9 +264,12 @@ pub fn append(
     let (modseq, save_date) = (tx.modseq()?, tx.now());
     let mut table = keywords::load(tx, mailbox.id)?;
     let mut records = Vec::with_capacity(new.len());
+    let mut used = 0;
     for (uid, message) in allot(&mailbox, new.len())?.zip(new) {
         let named = &message.flags.keywords;
-        let bits = keywords::assign(tx, mailbox.id, &mut table, named, WhenFull::LeaveOff)?;
+        let bits = keywords::assign(tx, mailbox.id, &mut table, named, used, WhenFull::LeaveOff)?;
+        let bits = bits.into_iter().flatten().fold(0, |bits, bit| bits | 1 << bit);
+        used |= bits;
         records.push(Record {
             uid,
             email: message.email,
@@ -266,7 +278,7 @@ pub fn append(
             save_date,
             size: message.size,
             flags: message.flags.system,
-            keywords: bits.into_iter().flatten().fold(0, |bits, bit| bits | 1 << bit),
+            keywords: bits,
         });
     }
     let uids = add(tx, &mut mailbox, &records)?;
