@@ -1,5 +1,6 @@
 //! Whether all is well, and what to do where it is not.
 
+use super::setup::Step;
 use super::status::Info;
 use super::words;
 
@@ -7,9 +8,11 @@ use super::words;
 const LOW_DISK: u64 = 1_000_000_000;
 /// A certificate that expires within this should have been renewed by itself, in seconds.
 const RENEWED_BEFORE: i64 = 14 * 86_400;
-
 /// A revoked device that tried longer ago than this has stopped, in seconds.
 const TRIED_LATELY: i64 = 2 * 86_400;
+
+/// The page that goes on with the set-up.
+pub const SETUP: &str = "/setup/next";
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,15 +128,16 @@ fn certificate(info: &Info, now: i64) -> Option<Concern> {
     })
 }
 
+/// What the set-up still asks for.
 fn beginnings(info: &Info) -> Option<Concern> {
-    let (what, help, page) = if info.accounts.is_empty() {
-        ("There is no account yet", "Add one for each person who has mail here.", "/accounts")
-    } else if info.accounts.iter().all(|account| account.devices == 0 && !account.password) {
-        ("No device can log in yet", "Add a device to get a password for it.", "/accounts")
-    } else if info.sources.is_empty() {
-        ("No mail is brought in yet", "Add the Maildir that your mail arrives in.", "/sources")
-    } else {
-        return None;
+    let (what, help) = match info.setup.next() {
+        Step::Account => ("There is no account yet", "Add one for each person who has mail here."),
+        Step::Mail => {
+            ("No mail is brought in yet", "Add the Maildir that your mail arrives in, or old mail.")
+        }
+        Step::Device => ("No device can log in yet", "Add a device to get a password for it."),
+        // Without the administrator's password nobody sees this.
+        Step::Password | Step::Ready => return None,
     };
-    Some(concern(Severity::Hint, what.to_owned(), help, Some(page)))
+    Some(concern(Severity::Hint, what.to_owned(), help, Some(SETUP)))
 }

@@ -59,9 +59,8 @@ impl Imports {
     /// # Errors
     /// If one runs already, there is no such account, or no such file.
     pub fn start(&self, context: &Context, order: Order) -> Result<(), Failure> {
-        std::fs::metadata(&order.path)
-            .map_err(|error| Failure::Invalid(format!("{}: {error}", order.name)))?;
         let intake = begin(context, Some(&order.account), order.mailbox.as_deref())?;
+        std::fs::metadata(&order.path).map_err(|error| Failure::Invalid(missing(&order.name, &error)))?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut current = self.lock();
         if current.as_ref().is_some_and(|job| job.state.ended.is_none()) {
@@ -149,6 +148,17 @@ impl Imports {
 
     fn lock(&self) -> MutexGuard<'_, Option<Job>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why there is nothing to read, for whoever typed the name.
+fn missing(name: &str, error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("there is no {name} on this machine"),
+        std::io::ErrorKind::PermissionDenied => {
+            format!("Postern may not read {name}: it runs as a user of its own")
+        }
+        _ => format!("{name}: {error}"),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod health;
 pub mod import;
 pub mod import_job;
 pub mod mailbox;
+pub mod setup;
 pub mod source;
 pub mod status;
 pub mod storage;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, account, certificate, device, source};
+use super::{Context, Failure, account, certificate, device, setup, source};
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub struct Info {
     pub sources: Vec<source::Info>,
     /// Devices that were revoked and tried to log in since.
     pub revoked: Vec<device::Revoked>,
+    /// How far the set-up is.
+    pub setup: setup::Progress,
     /// The certificate.
     pub certificate: certificate::Info,
     /// The store's figures.
@@ -71,6 +73,7 @@ pub struct Storage {
 /// Of reading.
 pub fn read(context: &Context) -> Result<Info, Failure> {
     let figures = context.store.statistics();
+    let (accounts, sources) = (account::list(context)?, source::list(context)?);
     Ok(Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         server: context.running.as_ref().map(|running| Server {
@@ -79,8 +82,9 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
             listeners: running.listeners.clone(),
             sessions: (running.sessions)(),
         }),
-        accounts: account::list(context)?,
-        sources: source::list(context)?,
+        setup: setup::judge(context, &accounts, &sources)?,
+        accounts,
+        sources,
         revoked: device::trying(context)?,
         certificate: certificate::info(context),
         storage: Storage {

@@ -43,6 +43,12 @@ pub fn day(unix: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// `1 message`, `5 messages`
+#[must_use]
+pub fn count(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 pub use crate::store::unix_now as now;
 
 #[cfg(test)]
@@ -53,6 +59,7 @@ mod tests {
     fn figures() {
         assert_eq!(bytes(999), "999 bytes");
         assert_eq!(bytes(1_500_000), "1.5 MB");
+        assert_eq!(count(1, "file", "files") + &count(0, "file", "files"), "1 file0 files");
         assert_eq!(day(0), "1970-01-01");
         assert_eq!(when(Some(100), 90), "just now");
         assert_eq!(when(Some(0), 7_300), "2 h ago");

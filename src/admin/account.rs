@@ -12,7 +12,7 @@ use super::Shared;
 use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{Context, Failure, account, certificate, device, mailbox, words};
+use crate::actions::{Context, Failure, Running, account, certificate, device, mailbox, words};
 
 /// A device's name is no longer.
 const LONGEST_NAME: usize = 100;
@@ -22,8 +22,14 @@ const LONGEST_NAME: usize = 100;
 struct Accounts {
     frame: Frame,
     accounts: Vec<Row>,
-    name: Field,
-    password: Field,
+    form: NewForm,
+}
+
+/// The form of a new account: what was typed, and what is wrong with it.
+#[derive(Default)]
+pub(super) struct NewForm {
+    pub(super) name: Field,
+    pub(super) password: Field,
 }
 
 struct Row {
@@ -41,6 +47,9 @@ struct Account {
     has_password: bool,
     devices: Vec<DeviceRow>,
     mailboxes: Vec<MailboxRow>,
+    roles: Vec<&'static str>,
+    mailbox: Field,
+    role: Field,
     device: Field,
     password: Field,
     typed_name: Field,
@@ -64,16 +73,53 @@ struct MailboxRow {
     size: String,
 }
 
-/// A device's password, shown this once.
-struct Added {
-    device: String,
-    password: String,
+/// A device that was added: its password, shown this once.
+pub(super) struct Added {
+    pub(super) device: String,
+    pub(super) password: String,
+    pub(super) needs: Needs,
+}
+
+/// What a mail program asks for.
+pub(super) struct Needs {
+    pub(super) user: String,
     /// Names and addresses of this server, the best first.
-    servers: Vec<String>,
-    imaps: String,
+    pub(super) servers: Vec<String>,
+    pub(super) imaps: String,
+}
+
+impl Needs {
+    pub(super) fn new(shared: &Shared, user: String) -> Self {
+        let listener = shared.context.running.as_ref().and_then(imaps);
+        let (host, port) = listener.as_deref().and_then(|name| name.rsplit_once(':')).unwrap_or(("", "993"));
+        Needs { user, servers: servers(certificate::names(&shared.context), host), imaps: port.to_owned() }
+    }
+}
+
+/// Where mail programs reach it: `[::]:993`.
+fn imaps(running: &Running) -> Option<String> {
+    running.listeners.iter().find_map(|name| name.strip_prefix("imaps=").map(str::to_owned))
+}
+
+/// The names by which another machine reaches it, where it can: a phone is not helped by `localhost`.
+fn servers(names: Vec<String>, host: &str) -> Vec<String> {
+    let is_local = |name: &str| {
+        let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    if is_local(host) {
+        return vec!["localhost".to_owned()];
+    }
+    let (here, elsewhere): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_local(name));
+    if elsewhere.is_empty() { here } else { elsewhere }
 }
 
 impl Account {
+    /// The mailboxes that a role can be given to.
+    fn names(&self) -> Vec<&str> {
+        self.mailboxes.iter().map(|mailbox| mailbox.name.as_str()).filter(|name| *name != "INBOX").collect()
+    }
+
     fn read(context: &Context, frame: Frame, name: &str) -> Result<Account, Failure> {
         let now = words::now();
         let known = account::list(context)?.into_iter().find(|known| known.name == name);
@@ -86,9 +132,8 @@ impl Account {
             client: device.client,
             address: device.address,
         });
-        let mailboxes = mailbox::list(context, name)?.into_iter().map(|mailbox| MailboxRow {
-            // A name that says it already needs no second word.
-            role: mailbox.role.filter(|role| *role != mailbox.name).unwrap_or_default(),
+        let mailboxes = mailbox::list(context, Some(name))?.into_iter().map(|mailbox| MailboxRow {
+            role: mailbox.role.unwrap_or_default(),
             name: mailbox.name,
             messages: mailbox.messages,
             unseen: mailbox.unseen,
@@ -100,6 +145,9 @@ impl Account {
             has_password: known.password,
             devices: devices.collect(),
             mailboxes: mailboxes.collect(),
+            roles: mailbox::roles().chain(["none"]).collect(),
+            mailbox: Field::default(),
+            role: Field::default(),
             device: Field::default(),
             password: Field::default(),
             typed_name: Field::default(),
@@ -110,16 +158,10 @@ impl Account {
 
 /// The list, and the form for one more.
 pub(super) async fn list(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, Field::default(), Field::default()).await
+    shown(&shared, &session, StatusCode::OK, NewForm::default()).await
 }
 
-async fn shown(
-    shared: &Arc<Shared>,
-    session: &LoggedIn,
-    status: StatusCode,
-    name: Field,
-    password: Field,
-) -> Response {
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: NewForm) -> Response {
     let accounts = match shared.act(account::list).await {
         Ok(accounts) => accounts,
         Err(failure) => return page::failed(&failure),
@@ -131,7 +173,7 @@ async fn shown(
         size: words::bytes(account.bytes),
     });
     let frame = Frame::new("accounts", session);
-    page::show_as(status, &Accounts { frame, accounts: accounts.collect(), name, password })
+    page::show_as(status, &Accounts { frame, accounts: accounts.collect(), form })
 }
 
 #[derive(Deserialize)]
@@ -145,27 +187,26 @@ pub(super) async fn add(
     State(shared): State<Arc<Shared>>,
     Submitted { session, form }: Submitted<New>,
 ) -> Response {
-    let New { name, password } = form;
+    match create(&shared, form).await {
+        Ok(name) => {
+            let text = format!("The account {name} was added. Now add its first device.");
+            page::done(&shared, &session, text, &at(&name))
+        }
+        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+    }
+}
+
+/// Adds an account, and gives its name; or the form with what is wrong.
+pub(super) async fn create(shared: &Arc<Shared>, typed: New) -> Result<String, NewForm> {
+    let New { name, password } = typed;
     let password = Some(password).filter(|password| !password.is_empty());
     if let Some(Err(failure)) = password.as_deref().map(account::check_password) {
-        let wrong = Field::default().wrong(failure);
-        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, Field::new(name), wrong).await;
+        return Err(NewForm { name: Field::new(name), password: Field::default().wrong(failure) });
     }
     let wanted = name.clone();
     match shared.act(move |context| account::add(context, &wanted, password.as_deref())).await {
-        Ok(()) => {
-            let next = format!("/accounts/{}", encoded(&name));
-            page::done(
-                &shared,
-                &session,
-                format!("The account {name} was added. Now add its first device."),
-                &next,
-            )
-        }
-        Err(failure) => {
-            let wrong = Field::new(name).wrong(failure);
-            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, wrong, Field::default()).await
-        }
+        Ok(()) => Ok(name),
+        Err(failure) => Err(NewForm { name: Field::new(name).wrong(failure), password: Field::default() }),
     }
 }
 
@@ -253,29 +294,53 @@ pub(super) async fn add_device(
     Path(name): Path<String>,
     Submitted { session, form }: Submitted<NewDevice>,
 ) -> Response {
-    let called = form.device.trim().to_owned();
-    if called.is_empty() || called.chars().count() > LONGEST_NAME {
-        let wrong =
-            Field::new(form.device).wrong("Give it a name of up to 100 letters, such as “Anna's phone”.");
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return one(&shared, &session, name, status, |page| page.device = wrong).await;
-    }
-    let (owner, device) = (name.clone(), called.clone());
-    let added = shared.act(move |context| device::add(context, Some(&owner), &device)).await;
-    match added {
-        Ok(added) => {
-            let added = Added {
-                device: called,
-                password: added.password,
-                servers: certificate::names(&shared.context),
-                imaps: imaps_port(&shared),
-            };
-            one(&shared, &session, name, StatusCode::OK, |page| page.added = Some(added)).await
-        }
-        Err(failure) => {
-            let wrong = Field::new(called).wrong(failure);
+    match make_device(&shared, &name, form.device).await {
+        Ok(added) => one(&shared, &session, name, StatusCode::OK, |page| page.added = Some(added)).await,
+        Err(wrong) => {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             one(&shared, &session, name, status, |page| page.device = wrong).await
+        }
+    }
+}
+
+/// Adds a device; or gives the field with what is wrong.
+pub(super) async fn make_device(shared: &Arc<Shared>, account: &str, typed: String) -> Result<Added, Field> {
+    let called = typed.trim().to_owned();
+    if called.is_empty() || called.chars().count() > LONGEST_NAME {
+        return Err(Field::new(typed).wrong("Give it a name of up to 100 letters, such as “Anna's phone”."));
+    }
+    let (owner, device) = (account.to_owned(), called.clone());
+    match shared.act(move |context| device::add(context, Some(&owner), &device)).await {
+        Ok(added) => {
+            Ok(Added { device: called, password: added.password, needs: Needs::new(shared, added.account) })
+        }
+        Err(failure) => Err(Field::new(called).wrong(failure)),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Role {
+    mailbox: String,
+    role: String,
+}
+
+/// Says what a mailbox is for.
+pub(super) async fn set_role(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    Submitted { session, form }: Submitted<Role>,
+) -> Response {
+    let (owner, mailbox, role) = (name.clone(), form.mailbox.clone(), form.role.clone());
+    match shared.act(move |context| mailbox::set_role(context, Some(&owner), &mailbox, &role)).await {
+        Ok(set) => page::done(&shared, &session, set.describe(), &at(&name)),
+        Err(failure) => {
+            let (mailbox, role) = (Field::new(form.mailbox), Field::new(form.role));
+            let (mailbox, role) = match failure {
+                Failure::Unknown { .. } => (mailbox.wrong(failure), role),
+                _ => (mailbox, role.wrong(failure)),
+            };
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            one(&shared, &session, name, status, |page| (page.mailbox, page.role) = (mailbox, role)).await
         }
     }
 }
@@ -293,14 +358,6 @@ pub(super) async fn revoke_device(
         }
         Err(failure) => page::refused(&shared, &session, &failure, &at(&name)),
     }
-}
-
-/// The port of IMAP over TLS, for mail programs.
-fn imaps_port(shared: &Shared) -> String {
-    let listeners =
-        shared.context.running.as_ref().map(|running| running.listeners.as_slice()).unwrap_or_default();
-    let port = listeners.iter().find_map(|name| name.strip_prefix("imaps=")?.rsplit(':').next());
-    port.unwrap_or("993").to_owned()
 }
 
 fn at(name: &str) -> String {
@@ -322,6 +379,14 @@ fn encoded(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_phone_is_told_what_it_can_reach() {
+        let names = ["pi.local", "192.0.2.5", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        assert_eq!(super::servers(names.clone(), "[::]"), ["pi.local", "192.0.2.5"]);
+        assert_eq!(super::servers(names, "127.0.0.1"), ["localhost"]);
+        assert_eq!(super::servers(vec!["localhost".to_owned()], "0.0.0.0"), ["localhost"]);
+    }
+
     #[test]
     fn names_in_paths() {
         assert_eq!(super::encoded("anna@x.org/ü"), "anna%40x.org%2F%C3%BC");

@@ -61,7 +61,7 @@ pub(super) async fn limits(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     if !is_same_origin(request.headers()) {
-        return page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.");
+        return refuse_elsewhere();
     }
     let (parts, body) = request.into_parts();
     let read = async { Some(to_bytes(body, BODY).await) };
@@ -76,6 +76,11 @@ pub(super) async fn limits(request: Request, next: Next) -> Response {
         }
         None => page::plain(StatusCode::REQUEST_TIMEOUT, "Too slow", "The form did not arrive in time."),
     }
+}
+
+/// The answer to a form that is not ours.
+pub(super) fn refuse_elsewhere() -> Response {
+    page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.")
 }
 
 fn is_our_host(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> bool {

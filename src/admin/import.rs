@@ -7,7 +7,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::multipart::{Field as Part, Multipart};
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_lite::{AsyncWriteExt, FutureExt};
 use serde::Deserialize;
@@ -18,7 +18,8 @@ use super::form::{Empty, Field, Submitted};
 use super::guard::{self, LoggedIn};
 use super::page::{self, Frame};
 use crate::actions::import_job::{self, Order};
-use crate::actions::{account, words};
+use crate::actions::{Failure, account, words};
+use crate::model::MailboxName;
 
 /// The largest upload; larger mail is better brought in from a disk, with `postern import`.
 const LARGEST_UPLOAD: u64 = 4 << 30;
@@ -40,17 +41,26 @@ const SKIPPED: usize = 50;
 struct Import {
     frame: Frame,
     accounts: Vec<String>,
-    form: Form,
+    old: Form,
     running: Option<Running>,
     ended: Option<Ended>,
 }
 
+/// The two forms: what was typed into one of them, and what is wrong with it.
 #[derive(Default)]
-struct Form {
-    path: Field,
-    file: Field,
-    account: String,
-    mailbox: String,
+pub(super) struct Form {
+    pub(super) path: Field,
+    pub(super) here: Fields,
+    pub(super) file: Field,
+    pub(super) upload: Fields,
+}
+
+/// What both forms have.
+#[derive(Default)]
+pub(super) struct Fields {
+    pub(super) account: Field,
+    pub(super) mailbox: Field,
+    pub(super) seen: bool,
 }
 
 /// An import under way.
@@ -102,7 +112,22 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         Some(state) => ended = Ended::new(state),
         None => {}
     }
-    page::show_as(status, &Import { frame: Frame::new("import", session), accounts, form, running, ended })
+    page::show_as(
+        status,
+        &Import { frame: Frame::new("import", session), accounts, old: form, running, ended },
+    )
+}
+
+/// How the last import stands, in a line, for pages beside.
+pub(super) fn line(shared: &Shared, accounts: &[String]) -> Option<String> {
+    // One for an account that is gone tells nothing any more.
+    let state = shared.imports.state().filter(|state| accounts.contains(&state.account))?;
+    if state.ended.is_none() {
+        let running = Running::new(&state);
+        return Some(format!("{}: {} brought in, {} %.", running.name, running.stored, running.percent));
+    }
+    let ended = Ended::new(state)?;
+    Some(format!("{}: {}", ended.name, ended.text))
 }
 
 impl Running {
@@ -131,12 +156,15 @@ impl Ended {
             Ok(info) => {
                 let skipped = info.skipped.iter().take(SKIPPED);
                 let skipped: Vec<_> = skipped.map(|one| format!("{}: {}", one.what, one.why)).collect();
-                let text = if info.found == 0 {
+                let text = if info.found == 0 && info.looked.is_empty() {
+                    "No mail was found: it is no mbox, no message, no archive and no folder of these."
+                        .to_owned()
+                } else if info.found == 0 {
                     format!("No mail was found. Looked at: {}", info.looked.join("; "))
                 } else {
                     format!(
-                        "{} messages were found: {} brought in ({}), {} were there already, {} skipped.",
-                        info.found,
+                        "{} found: {} brought in ({}), {} there already, {} skipped.",
+                        words::count(info.found, "message", "messages"),
                         info.stored,
                         words::bytes(info.bytes),
                         info.present,
@@ -160,8 +188,16 @@ impl Ended {
 /// Brings in what lies at a path of this machine.
 pub(super) async fn start(
     State(shared): State<Arc<Shared>>,
-    Submitted { session, form: typed }: Submitted<Typed>,
+    Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
+    match begin(&shared, form).await {
+        Ok(()) => Redirect::to("/import").into_response(),
+        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+    }
+}
+
+/// Begins to bring in what lies at a path; or gives the form with what is wrong.
+pub(super) async fn begin(shared: &Arc<Shared>, typed: Typed) -> Result<(), Form> {
     let path = PathBuf::from(typed.path.trim());
     let order = Order {
         name: path.display().to_string(),
@@ -171,21 +207,40 @@ pub(super) async fn start(
         seen: !typed.seen.is_empty(),
         temporary: None,
     };
-    if !order.path.is_absolute() {
-        let wrong = Field::new(typed.path).wrong("Give the whole path, from / on.");
-        let form = Form { path: wrong, account: typed.account, mailbox: typed.mailbox, ..Form::default() };
-        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await;
+    let seen = order.seen;
+    let is_whole = order.path.is_absolute();
+    let done = if is_whole {
+        let imports = shared.imports.clone();
+        shared.act(move |context| imports.start(context, order)).await
+    } else {
+        Ok(())
+    };
+    if is_whole && done.is_ok() {
+        return Ok(());
     }
-    let imports = shared.imports.clone();
-    match shared.act(move |context| imports.start(context, order)).await {
-        Ok(()) => Redirect::to("/import").into_response(),
-        Err(failure) => {
-            let wrong = Field::new(typed.path).wrong(failure);
-            let form =
-                Form { path: wrong, account: typed.account, mailbox: typed.mailbox, ..Form::default() };
-            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
-        }
+    let mut form = Form { path: Field::new(typed.path), ..Form::default() };
+    form.here = Fields { account: Field::new(typed.account), mailbox: Field::new(typed.mailbox), seen };
+    match done {
+        Ok(()) => form.path = form.path.wrong("Give the whole path, from / on, such as /media/usb/Mail."),
+        Err(failure) => place(&failure, &mut form.path, &mut form.here),
     }
+    Err(form)
+}
+
+/// Puts the reason at the field that it is about.
+fn place(failure: &Failure, what: &mut Field, fields: &mut Fields) {
+    let field = match failure {
+        Failure::Unknown { .. } => &mut fields.account,
+        // The mailbox is looked at before the file: see `Imports::start`.
+        Failure::Invalid(_) if !is_mailbox(&fields.mailbox.value) => &mut fields.mailbox,
+        _ => what,
+    };
+    field.error = Some(failure.to_string());
+}
+
+/// Whether mail can go below a mailbox of this name.
+fn is_mailbox(typed: &str) -> bool {
+    wanted(typed).is_none_or(|name| MailboxName::new(&name).is_ok())
 }
 
 /// Breaks the import off.
@@ -206,23 +261,66 @@ fn wanted(mailbox: &str) -> Option<String> {
     Some(mailbox.trim().to_owned()).filter(|mailbox| !mailbox.is_empty())
 }
 
-/// Takes a file from the browser, then brings in what is in it. It is streamed to the disk: an archive is read
-/// from its end.
+/// Takes a file from the browser, then brings in what is in it.
 pub(super) async fn upload(
     State(shared): State<Arc<Shared>>,
     session: LoggedIn,
     request: Request,
 ) -> Response {
     if !guard::is_same_origin(request.headers()) {
-        return page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.");
+        return guard::refuse_elsewhere();
     }
+    match receive(&shared, &session, request).await {
+        Ok(()) => Redirect::to("/import").into_response(),
+        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+    }
+}
+
+/// Takes an upload and begins to bring it in; or gives the form with what is wrong. The file is streamed to the
+/// disk: an archive is read from its end.
+pub(super) async fn receive(shared: &Arc<Shared>, session: &LoggedIn, request: Request) -> Result<(), Form> {
+    if let Some(why) = refusal(shared, request.headers()) {
+        return Err(Form { file: Field::default().wrong(why), ..Form::default() });
+    }
+    let mut upload = Upload {
+        folder: Temporary(shared.spool.join(format!("{SPOOLED}{}", unique()))),
+        ..Upload::default()
+    };
+    let taken = match Multipart::from_request(request, shared).await {
+        Ok(parts) => upload.take(parts, &session.known.csrf).await,
+        Err(error) => Err(error.body_text()),
+    };
+    let started = match &taken {
+        Ok(()) => {
+            let (imports, order) = (shared.imports.clone(), upload.order());
+            shared.act(move |context| imports.start(context, order)).await
+        }
+        Err(_) => Ok(()),
+    };
+    if taken.is_ok() && started.is_ok() {
+        // The import removes it.
+        upload.folder.0 = PathBuf::new();
+        return Ok(());
+    }
+    let (account, mailbox) = (Field::new(&upload.account), Field::new(&upload.mailbox));
+    let mut form = Form { upload: Fields { account, mailbox, seen: upload.seen }, ..Form::default() };
+    match (taken, started) {
+        (Err(why), _) => form.file.error = Some(why),
+        (_, Err(failure)) => place(&failure, &mut form.file, &mut form.upload),
+        _ => {}
+    }
+    Err(form)
+}
+
+/// Why an upload is not taken at all.
+fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<String> {
     let length: Option<u64> =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let free = shared.context.store.statistics().free;
-    let refused = match length {
+    match length {
         None => Some("The browser did not say how large the file is.".to_owned()),
         Some(length) if length > LARGEST_UPLOAD => Some(format!(
-            "The file is larger than {}. Copy it to this machine and give its path above.",
+            "The file is larger than {}. Copy it to this machine and give its path instead.",
             words::bytes(LARGEST_UPLOAD)
         )),
         // Once as it comes, once as it is stored.
@@ -231,40 +329,6 @@ pub(super) async fn upload(
         }
         Some(_) if shared.imports.is_running() => Some("An import runs already.".to_owned()),
         Some(_) => None,
-    };
-    if let Some(why) = refused {
-        let form = Form { file: Field::default().wrong(why), ..Form::default() };
-        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await;
-    }
-    let mut upload = Upload {
-        folder: Temporary(shared.spool.join(format!("{SPOOLED}{}", unique()))),
-        ..Upload::default()
-    };
-    let taken = match Multipart::from_request(request, &shared).await {
-        Ok(parts) => upload.take(parts, &session.known.csrf).await,
-        Err(error) => Err(error.body_text()),
-    };
-    let started = match taken {
-        Ok(()) => {
-            let (imports, order) = (shared.imports.clone(), upload.order());
-            shared
-                .act(move |context| imports.start(context, order))
-                .await
-                .map_err(|failure| failure.to_string())
-        }
-        Err(why) => Err(why),
-    };
-    match started {
-        Ok(()) => {
-            // The import removes it.
-            upload.folder.0 = PathBuf::new();
-            Redirect::to("/import").into_response()
-        }
-        Err(why) => {
-            let file = Field::default().wrong(why);
-            let form = Form { file, account: upload.account, mailbox: upload.mailbox, ..Form::default() };
-            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
-        }
     }
 }
 

@@ -60,24 +60,34 @@ struct Log {
 
 struct Line {
     class: &'static str,
+    time: String,
     text: String,
+}
+
+impl Line {
+    /// `2026-11-24T00:00:00.123456Z  WARN text`: the parts of a second, and that it is nothing special, are left
+    /// out.
+    fn new(line: &str) -> Self {
+        let (time, rest) = line.split_once(' ').unwrap_or(("", line));
+        let (level, text) = rest.trim_start().split_once(' ').unwrap_or(("", rest));
+        let time = time.split('.').next().unwrap_or_default().replace('T', " ");
+        match level {
+            "ERROR" => Line { class: "error", time, text: text.to_owned() },
+            "WARN" => Line { class: "warning", time, text: text.to_owned() },
+            "INFO" | "DEBUG" | "TRACE" => Line { class: "", time, text: text.to_owned() },
+            // Not one of ours, or what is left of one.
+            _ => Line { class: "", time: String::new(), text: line.to_owned() },
+        }
+    }
 }
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    let lines = shared.log.lines().into_iter().map(|text| Line { class: class(&text), text });
-    page::show(&Log { frame: Frame::new("log", &session), lines: lines.collect() })
-}
-
-fn class(text: &str) -> &'static str {
-    let start: String = text.chars().take(40).collect();
-    if start.contains("ERROR") {
-        "error"
-    } else if start.contains("WARN") {
-        "warning"
-    } else {
-        ""
-    }
+    let lines = shared.log.lines();
+    page::show(&Log {
+        frame: Frame::new("log", &session),
+        lines: lines.iter().map(|line| Line::new(line)).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -95,6 +105,19 @@ mod tests {
         assert_eq!(lines.len(), LINES);
         assert_eq!(lines[0].chars().count(), LONGEST / 2);
         assert_eq!(lines[1], format!("{}", LINES + 9));
-        assert_eq!(class("2026-11-24T00:00:00Z  WARN x"), "warning");
+    }
+
+    #[test]
+    fn a_line_is_a_time_and_a_text() {
+        let line = Line::new("2026-11-24T00:00:01.123456Z  WARN it is so a=1");
+        assert_eq!(
+            (line.class, line.time.as_str(), line.text.as_str()),
+            ("warning", "2026-11-24 00:00:01", "it is so a=1")
+        );
+        let line = Line::new("2026-11-24T00:00:01.123456Z  INFO x");
+        assert_eq!((line.class, line.text.as_str()), ("", "x"));
+        for odd in ["", "x", "a b c", "2026-11-24T00:00:01.123456Z"] {
+            assert_eq!(Line::new(odd).text, odd);
+        }
     }
 }

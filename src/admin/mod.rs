@@ -8,6 +8,7 @@ mod assets;
 mod certificate;
 mod form;
 mod guard;
+mod guide;
 mod import;
 pub mod log;
 mod login;
@@ -96,12 +97,20 @@ impl Admin {
         let router = Router::new()
             .route("/", get(overview::show))
             .route("/setup", get(setup::show).post(setup::set))
+            .route("/setup/next", get(guide::next))
+            .route("/setup/account", get(guide::account).post(guide::add_account))
+            .route("/setup/mail", get(guide::mail).post(guide::add_source))
+            .route("/setup/import", post(guide::import))
+            .route("/setup/device", get(guide::device).post(guide::add_device))
+            .route("/setup/ready", get(guide::ready))
+            .route("/setup/skip/{step}", post(guide::skip))
             .route("/login", get(login::show).post(login::log_in))
             .route("/logout", post(login::log_out))
             .route("/accounts", get(account::list).post(account::add))
             .route("/accounts/{name}", get(account::show))
             .route("/accounts/{name}/password", post(account::set_password))
             .route("/accounts/{name}/remove", post(account::remove))
+            .route("/accounts/{name}/role", post(account::set_role))
             .route("/accounts/{name}/devices", post(account::add_device))
             .route("/accounts/{name}/devices/{id}/revoke", post(account::revoke_device))
             .route("/sources", get(source::list).post(source::add))
@@ -114,8 +123,9 @@ impl Admin {
             .route("/log", get(log::show))
             .fallback(page::not_found)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))
-            // It has limits of its own.
+            // They have limits of their own.
             .route("/import/upload", post(import::upload).layer(DefaultBodyLimit::disable()))
+            .route("/setup/upload", post(guide::upload).layer(DefaultBodyLimit::disable()))
             // What devices fetch, and what any page needs, asks for no password.
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))

@@ -20,6 +20,8 @@ const DEVICES: usize = 8;
 struct Overview {
     frame: Frame,
     concerns: Vec<Shown>,
+    /// What is well, where all is.
+    well: &'static str,
     messages: u64,
     bytes: String,
     accounts: usize,
@@ -66,6 +68,11 @@ fn overview(frame: Frame, info: status::Info, mut devices: Vec<device::Info>) ->
     Overview {
         frame,
         concerns: concerns.collect(),
+        well: if info.sources.is_empty() {
+            "Devices can log in, and the disk has room. No Maildir is watched."
+        } else {
+            "Mail comes in, devices can log in, and the disk has room."
+        },
         messages: info.accounts.iter().map(|account| account.messages).sum(),
         bytes: words::bytes(info.accounts.iter().map(|account| account.bytes).sum()),
         accounts: info.accounts.len(),

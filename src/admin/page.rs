@@ -23,6 +23,17 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// The navigation: its name for [`Frame::here`], where it leads, and how it is called.
+    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 7] = [
+        ("overview", "/", "Overview"),
+        ("accounts", "/accounts", "Accounts"),
+        ("sources", "/sources", "Sources"),
+        ("import", "/import", "Import"),
+        ("certificate", "/certificate", "Certificate"),
+        ("storage", "/storage", "Storage"),
+        ("log", "/log", "Log"),
+    ];
+
     pub(super) fn new(here: &'static str, session: &LoggedIn) -> Self {
         Frame {
             here,

@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::form::Field;
 use super::serve::Peer;
-use super::{Shared, login, page};
-use crate::actions::{account, administrator};
+use super::{Shared, guide, login, page};
+use crate::actions::setup::{self, Step};
+use crate::actions::{account, administrator, health};
 
 /// Under this name the throttle counts wrong codes.
 const THROTTLED: &str = "\0setup";
@@ -25,6 +26,22 @@ struct Setup {
     again: Field,
     /// Whether the code is right: only then a password can be set.
     open: bool,
+    /// The steps of the set-up; none where the password is set anew.
+    steps: Vec<guide::Shown>,
+}
+
+impl Setup {
+    async fn new(shared: &Arc<Shared>, code: String, open: bool) -> Self {
+        let progress = shared.act(setup::progress).await.ok();
+        let first = progress.filter(|progress| progress.next() == Step::Password);
+        Setup {
+            code: Field::new(code),
+            password: Field::default(),
+            again: Field::default(),
+            open,
+            steps: first.map(|first| guide::steps(&first, Step::Password)).unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -47,11 +64,11 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Query(link): Query<L
         Ok(open) => open,
         Err(failure) => return page::failed(&failure),
     };
-    let mut code = Field::new(link.code);
-    if !open && !code.value.is_empty() {
-        code = code.wrong("This link was used already, or is too old.");
+    let mut page = Setup::new(&shared, link.code, open).await;
+    if !open && !page.code.value.is_empty() {
+        page.code = page.code.wrong("This link was used already, or is too old.");
     }
-    page::show(&Setup { code, password: Field::default(), again: Field::default(), open })
+    page::show(&page)
 }
 
 /// Sets the password, and logs in.
@@ -61,12 +78,7 @@ pub(super) async fn set(
     Form(typed): Form<Typed>,
 ) -> Response {
     smol::Timer::after(shared.throttle.delay(shared.started.elapsed(), peer.ip(), THROTTLED)).await;
-    let mut form = Setup {
-        code: Field::new(&typed.code),
-        password: Field::default(),
-        again: Field::default(),
-        open: true,
-    };
+    let mut form = Setup::new(&shared, typed.code.clone(), true).await;
     if let Err(failure) = account::check_password(&typed.password) {
         form.password = form.password.wrong(failure);
         return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
@@ -80,7 +92,11 @@ pub(super) async fn set(
             tracing::info!(peer = %peer.ip(), "the administrator's password was set");
             // Whoever knew the old one is out.
             shared.sessions.end_all();
-            login::begin(&shared, "/")
+            // A lost password was set anew, or this is a new server.
+            match shared.act(setup::progress).await.map(|progress| progress.next()) {
+                Ok(Step::Ready) | Err(_) => login::begin(&shared, "/"),
+                Ok(_) => login::begin(&shared, health::SETUP),
+            }
         }
         Err(failure) => {
             shared.throttle.failed(shared.started.elapsed(), peer.ip(), THROTTLED);

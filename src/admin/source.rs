@@ -68,15 +68,27 @@ impl Row {
     }
 }
 
-/// What was typed, and what is wrong with it.
-#[derive(Default)]
-struct Form {
-    path: Field,
-    account: Field,
-    mailbox: Field,
-    after: Field,
-    folder: Field,
-    advice: Vec<String>,
+/// The form of a new source: what was typed, and what is wrong with it.
+pub(super) struct Form {
+    pub(super) path: Field,
+    pub(super) account: Field,
+    pub(super) mailbox: Field,
+    pub(super) after: Field,
+    pub(super) folder: Field,
+    pub(super) advice: Vec<String>,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Form {
+            path: Field::default(),
+            account: Field::default(),
+            mailbox: Field::default(),
+            after: Field::new("keep"),
+            folder: Field::default(),
+            advice: Vec::new(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,7 +102,7 @@ pub(super) struct Typed {
 
 /// The list, and the form for one more.
 pub(super) async fn list(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, Form { after: Field::new("keep"), ..Form::default() }).await
+    shown(&shared, &session, StatusCode::OK, Form::default()).await
 }
 
 async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Form) -> Response {
@@ -114,13 +126,26 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
 /// Adds a source, if its folder can be used.
 pub(super) async fn add(
     State(shared): State<Arc<Shared>>,
-    Submitted { session, form: typed }: Submitted<Typed>,
+    Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
+    match watch(&shared, form).await {
+        Ok(text) => page::done(&shared, &session, text, "/sources"),
+        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+    }
+}
+
+/// Adds a source, and says what comes of it; or gives the form with what is wrong.
+pub(super) async fn watch(shared: &Arc<Shared>, typed: Typed) -> Result<String, Form> {
     let after = match typed.after.as_str() {
         "delete" => After::Delete,
         "move" => After::Move(PathBuf::from(typed.folder.trim())),
         _ => After::Keep,
     };
+    if after == After::Move(PathBuf::new()) {
+        let mut form = kept(typed);
+        form.folder = form.folder.wrong("Say which folder: the whole path, such as /home/anna/Done.");
+        return Err(form);
+    }
     let path = PathBuf::from(typed.path.trim());
     let mailbox = Some(typed.mailbox.trim().to_owned()).filter(|mailbox| !mailbox.is_empty());
     let (account, target) = (typed.account.clone(), after.clone());
@@ -128,28 +153,33 @@ pub(super) async fn add(
         .act(move |context| source::add(context, &path, Some(&account), mailbox.as_deref(), after))
         .await;
     match done {
-        Ok(added) => {
-            let text =
-                format!("{} messages in {} folders are being brought in.", added.messages, added.folders);
-            page::done(&shared, &session, text, "/sources")
+        Ok(added) if added.messages == 0 => {
+            Ok("It is watched. No message lies in it yet; each that arrives is here at once.".to_owned())
         }
-        Err(failure) => {
-            let form = wrong(typed, &target, &failure);
-            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await
-        }
+        Ok(added) => Ok(format!(
+            "{} in {} are being brought in.",
+            words::count(added.messages, "message", "messages"),
+            words::count(added.folders, "folder", "folders")
+        )),
+        Err(failure) => Err(wrong(typed, &target, &failure)),
     }
 }
 
-/// Puts the reason at the field that it is about.
-fn wrong(typed: Typed, after: &After, failure: &Failure) -> Form {
-    let mut form = Form {
+fn kept(typed: Typed) -> Form {
+    Form {
         path: Field::new(typed.path),
         account: Field::new(typed.account),
         mailbox: Field::new(typed.mailbox),
         after: Field::new(typed.after),
         folder: Field::new(typed.folder),
-        advice: failure.advice().to_vec(),
-    };
+        advice: Vec::new(),
+    }
+}
+
+/// Puts the reason at the field that it is about.
+fn wrong(typed: Typed, after: &After, failure: &Failure) -> Form {
+    let mut form = kept(typed);
+    form.advice = failure.advice().to_vec();
     let field = match failure {
         Failure::Unknown { .. } => &mut form.account,
         Failure::Access(problem) if matches!(after, After::Move(target) if target.starts_with(&problem.path)) => {

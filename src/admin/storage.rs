@@ -10,13 +10,16 @@ use super::Shared;
 use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{forecast, status, storage, words};
+use crate::actions::{Context, Failure, account, forecast, mailbox, status, storage, words};
 
 #[derive(Template)]
 #[template(path = "storage.html")]
 struct Storage {
     frame: Frame,
     accounts: Vec<Row>,
+    mailboxes: Vec<MailboxRow>,
+    /// Mailboxes that are not shown.
+    more: usize,
     live: String,
     dead: String,
     volumes: u64,
@@ -35,10 +38,33 @@ struct Row {
     size: String,
 }
 
+struct MailboxRow {
+    account: String,
+    name: String,
+    messages: u64,
+    size: String,
+}
+
+/// Mailboxes that are shown, the largest first.
+const MAILBOXES: usize = 20;
+
+/// The mailboxes of all accounts that hold mail, the largest first.
+fn largest(context: &Context) -> Result<Vec<(String, mailbox::Info)>, Failure> {
+    let mut found = Vec::new();
+    for account in account::list(context)? {
+        let mailboxes = mailbox::list(context, Some(&account.name))?.into_iter();
+        let filled = mailboxes.filter(|mailbox| mailbox.messages > 0);
+        found.extend(filled.map(|mailbox| (account.name.clone(), mailbox)));
+    }
+    found.sort_by_key(|(_, mailbox)| std::cmp::Reverse(mailbox.bytes));
+    Ok(found)
+}
+
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    let read = shared.act(|context| Ok((status::read(context)?, forecast::days_left(context)?))).await;
-    let (info, days_left) = match read {
+    let read =
+        |context: &Context| Ok((status::read(context)?, forecast::days_left(context)?, largest(context)?));
+    let (info, days_left, largest) = match shared.act(read).await {
         Ok(read) => read,
         Err(failure) => return page::failed(&failure),
     };
@@ -48,9 +74,18 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
         messages: account.messages,
         size: words::bytes(account.bytes),
     });
+    let more = largest.len().saturating_sub(MAILBOXES);
+    let mailboxes = largest.into_iter().take(MAILBOXES).map(|(account, mailbox)| MailboxRow {
+        account,
+        name: mailbox.name,
+        messages: mailbox.messages,
+        size: words::bytes(mailbox.bytes),
+    });
     page::show(&Storage {
         frame: Frame::new("storage", &session),
         accounts: accounts.collect(),
+        mailboxes: mailboxes.collect(),
+        more,
         live: words::bytes(info.storage.content),
         dead: words::bytes(info.storage.dead),
         volumes: info.storage.volumes,
@@ -75,10 +110,10 @@ pub(super) async fn reclaim(
     match shared.act(storage::reclaim).await {
         Ok(done) => {
             let text = format!(
-                "{} contents that nothing names any more were dropped ({}), {} volumes emptied.",
-                done.contents,
+                "{} of deleted mail were dropped ({}), and {} emptied.",
                 words::bytes(done.bytes),
-                done.volumes
+                words::count(done.contents, "message", "messages"),
+                words::count(done.volumes, "volume", "volumes")
             );
             page::done(&shared, &session, text, "/storage")
         }

@@ -8,6 +8,7 @@ mod demo_mail;
 mod device;
 mod export;
 mod import;
+mod mailbox;
 mod output;
 mod owner;
 mod perform;
@@ -66,6 +67,9 @@ enum Command {
     /// Devices: a password of its own for each phone and computer
     #[command(subcommand)]
     Device(device::Command),
+    /// Mailboxes of an account, and what each is for
+    #[command(subcommand)]
+    Mailbox(mailbox::Command),
     /// Watched Maildirs, from which mail is imported
     #[command(subcommand)]
     Source(source::Command),
@@ -181,6 +185,7 @@ pub fn run() -> ExitCode {
         Command::Demo(command) => demo::run(command),
         Command::Account(command) => account::run(global, command),
         Command::Device(command) => device::run(global, command),
+        Command::Mailbox(command) => mailbox::run(global, command),
         Command::Source(command) => source::run(global, command),
         Command::Import(command) => import::run(global, command),
         Command::Export(command) => export::run(global, command),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actions::{account, administrator, certificate, device, export, source, status, storage};
+use crate::actions::{account, administrator, certificate, device, export, mailbox, source, status, storage};
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
@@ -28,6 +28,10 @@ pub enum Request {
     DeviceList { account: Option<String> },
     /// Revokes a device's password.
     DeviceRevoke { account: Option<String>, device: String },
+    /// An account's mailboxes.
+    MailboxList { account: Option<String> },
+    /// What a mailbox is for.
+    MailboxRole { account: Option<String>, mailbox: String, role: String },
     /// Watches a Maildir.
     SourceAdd { path: PathBuf, account: Option<String>, mailbox: Option<String>, after: source::After },
     /// All sources.
@@ -67,6 +71,8 @@ pub enum Answer {
     Accounts(Vec<account::Info>),
     DeviceAdded(device::Added),
     Devices(Vec<device::Info>),
+    Mailboxes(Vec<mailbox::Info>),
+    RoleSet(mailbox::RoleSet),
     SourceAdded(source::Added),
     Sources(Vec<source::Info>),
     Status(Box<status::Info>),

@@ -11,7 +11,7 @@ mod socket;
 pub mod transfer;
 
 use crate::actions::{
-    Context, Failure, account, administrator, certificate, device, source, status, storage,
+    Context, Failure, account, administrator, certificate, device, mailbox, source, status, storage,
 };
 use message::{Answer, Request};
 
@@ -41,6 +41,10 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::DeviceRevoke { account, device } => {
             device::revoke(context, account.as_deref(), &device)?;
             Answer::Done
+        }
+        Request::MailboxList { account } => Answer::Mailboxes(mailbox::list(context, account.as_deref())?),
+        Request::MailboxRole { account, mailbox, role } => {
+            Answer::RoleSet(mailbox::set_role(context, account.as_deref(), &mailbox, &role)?)
         }
         Request::SourceAdd { path, account, mailbox, after } => {
             Answer::SourceAdded(source::add(context, &path, account.as_deref(), mailbox.as_deref(), after)?)

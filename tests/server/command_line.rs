@@ -357,3 +357,35 @@ fn nothing_in_the_data_folder_ever_belongs_to_root() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_role_that_is_given_is_seen_in_other_sessions() {
+    let server = Server::start(&["alice", "bob"]);
+    let at = |arguments: &[&str]| run(server.folder(), &[arguments, &["--data", "data"]].concat(), "");
+    let mut client = server.login("alice");
+    let mut bob = server.login("bob");
+    client.ok("CREATE \"Old sent\"");
+    let roles = |client: &mut crate::harness::Client, role: &str| -> Vec<String> {
+        let lines = client.ok("LIST \"\" *").into_iter();
+        lines.filter(|line| line.contains(role)).collect()
+    };
+    at(&["mailbox", "role", "Old sent", "sent"]).failed("several accounts");
+    let set = at(&["mailbox", "role", "Old sent", "sent", "--account", "alice"]);
+    assert_eq!(
+        set.done().out,
+        "Old sent is the mailbox for Sent now. Sent, which had this role, has none any more.\n"
+    );
+    let now = roles(&mut client, "\\Sent");
+    assert!(now.len() == 1 && now[0].ends_with("\"Old sent\""), "{now:?}");
+    assert!(roles(&mut bob, "\\Sent")[0].ends_with("\"Sent\""), "another account's is another's");
+    at(&["mailbox", "role", "Nowhere", "sent", "--account", "alice"]).failed("no mailbox \"Nowhere\"");
+    at(&["mailbox", "role", "Sent", "flagged", "--account", "alice"]).failed("or none");
+    at(&["mailbox", "role", "INBOX", "trash", "--account", "alice"]).failed("INBOX");
+    let none = at(&["mailbox", "role", "Old sent", "none", "--account", "alice", "--json"]).json();
+    assert_eq!(none, serde_json::json!({ "mailbox": "Old sent", "role": null, "taken_from": null }));
+    assert_eq!(roles(&mut client, "\\Sent"), Vec::<String>::new());
+    let list = at(&["mailbox", "list", "--account", "alice", "--json"]).json();
+    let trash = list.as_array().unwrap().iter().find(|one| one["name"] == "Trash").unwrap();
+    assert_eq!((&trash["role"], &trash["messages"]), (&"Trash".into(), &0.into()));
+    assert!(at(&["mailbox", "list", "--account", "bob"]).done().out.contains("Sent"));
+}

@@ -1,12 +1,13 @@
 // Walks every page and form of the admin site in a real Chromium, with and without JavaScript, at the width
 // of a phone and of a desk, and leaves screenshots: node walk.mjs BINARY TOOLS SCREENSHOTS
 // Prints "ok NAME" or "FAILED NAME: why" for each walk; exits 1 if any failed.
-import { spawn, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import assert from "node:assert/strict";
+import { figures } from "./figures.mjs";
+import { server } from "./server.mjs";
 
 const [binary, tools, shots] = process.argv.slice(2);
 const { chromium } = createRequire(path.resolve(tools) + "/")("playwright-core");
@@ -19,31 +20,9 @@ function maildir(root) {
   for (const name of fs.readdirSync(path.join(root, "new"))) fs.utimesSync(path.join(root, "new", name), old, old);
 }
 
-async function server() {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "postern-web-"));
-  const log = fs.openSync(path.join(folder, "log"), "w");
-  const args = ["serve", "--data", path.join(folder, "data"), "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-  const child = spawn(binary, args, { stdio: ["ignore", "pipe", log] });
-  let text = "";
-  await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`the server did not start: ${text}`)), 20000);
-    child.stdout.on("data", (bytes) => {
-      text += bytes;
-      if (/^set up: .*\n/m.test(text)) { clearTimeout(late); resolve(); }
-    });
-    child.on("exit", (code) => reject(new Error(`the server ended with ${code}: ${fs.readFileSync(path.join(folder, "log"), "utf8")}`)));
-  });
-  const link = /set up: (\S+)/.exec(text)[1];
-  return {
-    folder, link, port: new URL(link).port,
-    command: (...rest) => execFileSync(binary, [...rest, "--data", path.join(folder, "data")], { encoding: "utf8" }),
-    stop: () => { child.removeAllListeners("exit"); child.kill(); fs.rmSync(folder, { recursive: true, force: true }); },
-  };
-}
-
 async function walk(browser, width, scripts) {
   const name = `${width}-${scripts ? "js" : "nojs"}`;
-  const host = await server();
+  const host = await server(binary);
   const context = await browser.newContext({
     viewport: { width, height: 900 }, javaScriptEnabled: scripts, ignoreHTTPSErrors: true,
     colorScheme: scripts ? "light" : "dark",
@@ -84,30 +63,86 @@ async function walk(browser, width, scripts) {
     await page.getByLabel("Password").fill(PASSWORD);
     await page.getByLabel("The same again").fill(PASSWORD);
     await press("Set the password");
-    assert.equal(page.url(), at("/"));
+    // The guided set-up goes on; it can be left, and the overview knows where it was.
+    assert.equal(page.url(), at("/setup/account"));
+    assert.match(await text(), /Step 2 of 5/);
+    await shot("guide-account");
+    await page.goto(at("/"));
     assert.match(await text(), /There is no account yet/);
     await shot("overview-empty");
+    await page.getByRole("link", { name: "Go on with the set-up" }).click();
+    await page.goto(at("/setup/mail"));
+    assert.equal(page.url(), at("/setup/account"), "no mail without an account");
 
     // The link works once.
     await page.goto(host.link);
     assert.match(await text(), /used already, or is too old/);
 
-    // Accounts.
-    await page.goto(at("/accounts"));
+    // The first account.
+    await page.goto(at("/setup/next"));
     await page.getByLabel("Name").fill("not/a name");
-    await page.getByLabel("Password").fill("");
     await press("Add the account");
     assert.equal(await page.getByLabel("Name").inputValue(), "not/a name");
     assert.equal(await page.locator(".why").count(), 1);
+    await shot("guide-account-mistake");
     await page.getByLabel("Name").fill("anna");
+    await press("Add the account");
+    assert.equal(page.url(), at("/setup/mail"));
+    assert.match(await text(), /The account anna was added/);
+    assert.match(await text(), /Step 3 of 5/);
+    await shot("guide-mail");
+
+    // Where mail comes from: each way says what is wrong where it is typed; then a Maildir.
+    const way = (name) => page.locator("details", { has: page.locator("summary", { hasText: name }) });
+    const open = async (name) => { if (!(await way(name).evaluate((one) => one.open))) await way(name).locator("summary").click(); };
+    await open("Old mail lies on this machine");
+    await page.locator("#old-path").fill("/nowhere/at/all");
+    await page.getByLabel("mark all of it as read").first().check();
+    await press("Bring it in");
+    assert.match(await page.locator(".why").innerText(), /there is no .* on this machine/);
+    assert.ok(await page.getByLabel("mark all of it as read").first().isChecked(), "what was chosen is kept");
+    await shot("guide-mail-mistake");
+    await open("Old mail lies on your computer");
+    await press("Upload it");
+    assert.match(await page.locator(".why").innerText(), /No file was chosen/);
+    const mail = path.join(host.folder, "Maildir");
+    maildir(mail);
+    await open("New mail arrives in a Maildir");
+    await page.locator("#path").fill(mail);
+    await press("Watch it");
+    assert.equal(page.url(), at("/setup/device"));
+    assert.match(await text(), /5 messages in 2 folders/);
+
+    // Left here, on another machine: it goes on where it was.
+    await page.goto(at("/setup/next"));
+    assert.match(await text(), /Step 4 of 5/);
+    await shot("guide-device");
+    await press("Make a password for it");
+    assert.match(await page.locator(".why").innerText(), /Give it a name/);
+    await page.getByLabel("Name of the device").fill("Tablet");
+    await press("Make a password for it");
+    assert.match(await text(), /Step 5 of 5/);
+    assert.match(await text(), /SSL\/TLS/);
+    const imaps = /imaps=127\.0\.0\.1:(\d+)/.exec(host.command("status"))[1];
+    assert.match(await text(), new RegExp(`\\b${imaps}\\b`));
+    const opens = (secret) => execFileSync("curl", ["-sk", "--user", `anna:${secret}`, `imaps://127.0.0.1:${imaps}/`], { encoding: "utf8" });
+    assert.match(opens(await page.locator(".secret").innerText()), /LIST .*INBOX/);
+    assert.match(await text(), /IMAP server\s+localhost/, "it listens here only");
+    await shot("guide-ready");
+    await page.getByRole("link", { name: "Done: to the overview" }).click();
+    assert.match(await text(), /All is well/);
+    await page.goto(at("/setup/next"));
+    assert.equal(page.url(), at("/setup/ready"));
+    assert.equal(await page.locator(".secret").count(), 0, "the password is shown once");
+
+    // Accounts.
+    await page.goto(at("/accounts"));
+    await page.getByLabel("Name").fill("ben");
     await page.getByLabel("Password").fill("short");
     await press("Add the account");
-    assert.equal(await page.getByLabel("Name").inputValue(), "anna");
+    assert.equal(await page.getByLabel("Name").inputValue(), "ben");
     assert.match(await page.locator(".why").innerText(), /at least 8/);
     await shot("accounts-mistake");
-    await press("Add the account");
-    assert.match(await text(), /The account anna was added/);
-    await page.goto(at("/accounts"));
     await page.getByLabel("Name").fill("anna");
     await press("Add the account");
     assert.equal(await page.locator(".why").count(), 1, "a name that is taken");
@@ -121,25 +156,23 @@ async function walk(browser, width, scripts) {
     const secret = await page.locator(".secret").innerText();
     assert.match(secret, /^[0-9a-z]{5}(-[0-9a-z]+)+$/);
     await shot("account-device");
-    const imaps = /imaps=127\.0\.0\.1:(\d+)/.exec(host.command("status"))[1];
-    const folders = execFileSync("curl", ["-sk", "--user", `anna:${secret}`, `imaps://127.0.0.1:${imaps}/`], { encoding: "utf8" });
-    assert.match(folders, /LIST .*INBOX/);
+    assert.match(opens(secret), /LIST .*INBOX/);
     await page.goto(at("/accounts/anna"));
     assert.doesNotMatch(await text(), new RegExp(secret), "the password is shown once");
     assert.match(await text(), /Anna's phone/);
 
     // A source: refused with the reason at its field, then taken.
     await page.goto(at("/sources"));
-    await page.getByLabel("Maildir", { exact: false }).first().fill("/nowhere/at/all");
+    await page.locator("#path").fill("/nowhere/at/all");
     await press("Watch it");
     assert.match(await page.locator(".why").innerText(), /no such folder/);
     assert.equal(await page.locator("#path").inputValue(), "/nowhere/at/all");
     await shot("sources-mistake");
-    const mail = path.join(host.folder, "Maildir");
-    maildir(mail);
+    await page.getByLabel("moved to this folder").check();
     await page.locator("#path").fill(mail);
     await press("Watch it");
-    assert.match(await text(), /5 messages in 2 folders/);
+    assert.match(await page.locator(".why").innerText(), /Say which folder/);
+    assert.ok(await page.getByLabel("moved to this folder").isChecked());
     for (let n = 0; ; n += 1) {
       await page.goto(at("/sources"));
       if (/Brought in since the start\s*5/.test(await text())) break;
@@ -151,11 +184,23 @@ async function walk(browser, width, scripts) {
     assert.match(await text(), /Work/);
     await shot("account");
 
+    // What a mailbox is for: taken from the one that had it, and seen by whoever lists.
+    await page.getByText("Change what a mailbox is for").click();
+    await page.getByLabel("Mailbox", { exact: true }).selectOption("Work");
+    await page.getByLabel("is for").selectOption("Archive");
+    await shot("account-role");
+    await press("Change it");
+    assert.match(await text(), /Work is the mailbox for Archive now. Archive, which had this role, has none any more./);
+    const listed = opens(secret).split("\n");
+    assert.ok(listed.some((line) => /\\Archive.*Work/.test(line)), "LIST tells the new role");
+    assert.ok(!listed.some((line) => /\\Archive.*"?Archive"?\r?$/.test(line)), "and the old one no more");
+    assert.match(host.command("mailbox", "role", "Archive", "archive", "--account", "anna"), /Work, which had this role/);
+
     // Old mail: from this machine, and uploaded; twice brings nothing twice.
     const importEnds = async () => {
       for (let n = 0; ; n += 1) {
         await page.goto(at("/import"));
-        if (/messages were found|No mail was found/.test(await text())) return text();
+        if (/messages found|No mail was found/.test(await text())) return text();
         assert.ok(n < 100, "the import does not end");
         await new Promise((resolve) => setTimeout(resolve, 100));
       }
@@ -164,19 +209,25 @@ async function walk(browser, width, scripts) {
     await page.getByLabel("File or folder").fill("relative/path");
     await press("Bring it in");
     assert.match(await page.locator(".why").innerText(), /whole path/);
+    await page.locator("#old-mailbox").fill("a//b");
+    await page.getByLabel("File or folder").fill("/");
+    await press("Bring it in");
+    assert.equal(await page.locator("#old-mailbox-why").count(), 1, "the reason is at the mailbox");
+    assert.equal(await page.locator("#old-mailbox").inputValue(), "a//b");
+    await page.locator("#old-mailbox").fill("");
     await page.getByLabel("File or folder").fill("/nowhere/at/all");
     await press("Bring it in");
-    assert.match(await page.locator(".why").innerText(), /No such file/);
+    assert.match(await page.locator(".why").innerText(), /there is no .* on this machine/);
     await shot("import-mistake");
     const mbox = path.join(host.folder, "Old.mbox");
     fs.writeFileSync(mbox, [1, 2, 3].map((n) => `From x@example.org Mon Jan  2 03:04:05 2006\nFrom: x@example.org\nSubject: old ${n}\nMessage-ID: <${n}@old>\n\nText ${n}\n\n`).join(""));
     await page.getByLabel("File or folder").fill(mbox);
     await press("Bring it in");
-    assert.match(await importEnds(), /3 messages were found: 3 brought in/);
+    assert.match(await importEnds(), /3 messages found: 3 brought in/);
     await shot("import");
     await page.locator("#file").setInputFiles(mbox);
     await press("Upload it");
-    assert.match(await importEnds(), /3 messages were found: 0 brought in .*3 were there already/);
+    assert.match(await importEnds(), /3 messages found: 0 brought in .*3 there already/);
     assert.match(await text(), /Old.mbox, for anna/);
     assert.deepEqual(fs.readdirSync(path.join(host.folder, "data")).filter((name) => name.startsWith("upload-")), []);
     await press("Upload it");
@@ -206,7 +257,7 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/accounts/anna"));
     await press("Revoke Anna's phone");
     assert.match(await text(), /cannot log in any more/);
-    assert.throws(() => execFileSync("curl", ["-sk", "--user", `anna:${secret}`, `imaps://127.0.0.1:${imaps}/`], { encoding: "utf8" }));
+    assert.throws(() => opens(secret));
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/);
     await shot("overview-revoked");
@@ -249,7 +300,18 @@ async function walk(browser, width, scripts) {
     await page.getByLabel("Password").fill("quite another one");
     await page.getByLabel("The same again").fill("quite another one");
     await press("Set the password");
-    assert.equal(page.url(), at("/"));
+    // The only account is gone: the set-up goes on from there, and mail and device can wait.
+    assert.equal(page.url(), at("/setup/account"));
+    await page.getByLabel("Name").fill("ben");
+    await press("Add the account");
+    await press("Skip this step");
+    assert.equal(page.url(), at("/setup/device"));
+    await press("Skip this step");
+    assert.match(await text(), /Step 5 of 5/);
+    assert.match(await text(), /\(later\)/);
+    await shot("guide-skipped");
+    await page.goto(at("/"));
+    assert.match(await text(), /All is well/);
     assert.deepEqual(problems, []);
     console.log(`ok web ${name}`);
     return true;
@@ -270,4 +332,5 @@ const browser = await chromium.launch({
 let good = true;
 for (const width of [390, 1280]) for (const scripts of [true, false]) good = (await walk(browser, width, scripts)) && good;
 await browser.close();
+good = (await figures(binary)) && good;
 process.exit(good ? 0 : 1);
