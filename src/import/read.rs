@@ -21,7 +21,7 @@ const CHUNK: usize = 64 * 1024;
 pub const SETTLE: Duration = Duration::from_millis(300);
 
 /// How long after it came a file or folder may become readable: `share` gives rights to what is there already.
-const SHARED: Duration = Duration::from_secs(5);
+const SHARED: Duration = Duration::from_secs(3);
 
 /// Which file, and in which state: what must be the same for it to be the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
