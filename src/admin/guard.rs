@@ -43,7 +43,7 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
 /// here (DNS rebinding).
 pub(super) async fn headers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut response = if is_our_host(&shared, request.headers(), request.uri()) {
-        next.run(request).await
+        as_page(next.run(request).await)
     } else {
         let names = shared.context.certificates.describe().names.join(", ");
         let text = format!("Open this site by one of its own names or addresses: {names}.");
@@ -53,6 +53,19 @@ pub(super) async fn headers(State(shared): State<Arc<Shared>>, request: Request,
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     response
+}
+
+/// A request that no page here sends is refused by axum with a line for its author, or with nothing: whoever
+/// sees it in a browser gets a page that says what to do.
+fn as_page(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page || !response.status().is_client_error() {
+        return response;
+    }
+    let text =
+        "No page of this site sends such a request. Go back, load the page again, and repeat what you did.";
+    page::plain(response.status(), "That was not understood", text)
 }
 
 /// Bounds what a request sends, in size and time, and refuses forms that another site sends.
@@ -159,6 +172,25 @@ mod tests {
         {
             assert_eq!(without_port(host), name);
         }
+    }
+
+    #[test]
+    fn who_sees_a_refusal_is_told_what_to_do() {
+        let kind = |response: &Response| response.headers().get(header::CONTENT_TYPE).cloned();
+        for refused in [
+            (StatusCode::UNPROCESSABLE_ENTITY, "missing field `password`").into_response(),
+            StatusCode::METHOD_NOT_ALLOWED.into_response(),
+        ] {
+            let status = refused.status();
+            let page = as_page(refused);
+            assert_eq!(page.status(), status);
+            assert!(kind(&page).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")));
+        }
+        let style = as_page(([(header::CONTENT_TYPE, "text/css")], "a {}").into_response());
+        assert_eq!(kind(&style).unwrap(), "text/css");
+        let own = page::plain(StatusCode::NOT_FOUND, "a", "b");
+        let length = own.headers().get(header::CONTENT_LENGTH).cloned();
+        assert_eq!(as_page(own).headers().get(header::CONTENT_LENGTH), length.as_ref());
     }
 
     #[test]

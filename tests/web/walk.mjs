@@ -293,6 +293,9 @@ async function walk(browser, width, scripts) {
     assert.equal(elsewhere.status(), 403);
     const large = await context.request.post(at("/accounts"), { form: { csrf: token, name: "x".repeat(70000), password: "" }, ignoreHTTPSErrors: true });
     assert.equal(large.status(), 413);
+    const odd = await context.request.post(at("/login"), { form: { other: "x" }, ignoreHTTPSErrors: true });
+    assert.equal(odd.status(), 422);
+    assert.match(await odd.text(), /<html[^]*load the page again/);
 
     // A lost password: a new link.
     const again = /https:\S+/.exec(host.command("setup-link"))[0];
