@@ -1,7 +1,5 @@
 //! The job that stores a batch of messages, and in the same record that their files are imported.
 
-use std::collections::BTreeSet;
-
 use super::candidates::Candidate;
 use super::read::Identity;
 use super::target::Target;
@@ -9,7 +7,7 @@ use crate::model::{AccountId, DateTime, EmailId, FlagSet, SourceId};
 use crate::store::arrivals;
 use crate::store::imported::{self, Imported};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Prepared, Transaction, keywords};
+use crate::store::{Error, Prepared, Transaction};
 
 /// A message that waits for its job.
 pub(super) struct Item {
@@ -36,18 +34,10 @@ impl Job {
     /// Runs it; gives the content of each message.
     pub(super) fn run(self, tx: &mut dyn Transaction) -> Result<Vec<EmailId>, Error> {
         let (mailbox, name) = self.target.resolve(tx, self.account)?;
-        let table = messages::keywords(tx, mailbox)?;
-        let mut known: BTreeSet<String> =
-            table.all().map(|keyword| keyword.as_str().to_lowercase()).collect();
         let (mut emails, mut new) = (Vec::new(), Vec::new());
         for item in &self.batch {
             let email = item.prepared.file(tx, self.account, &name)?;
-            let mut flags = item.flags.clone();
-            // A message is worth more than its keyword where the mailbox has no room for another.
-            flags.keywords.retain(|keyword| {
-                let word = keyword.as_str().to_lowercase();
-                known.contains(&word) || known.len() < keywords::MAX && known.insert(word)
-            });
+            let flags = item.flags.clone();
             let (size, internal_date) = (item.prepared.size(), item.date);
             new.push(NewMessage { email, size, internal_date, flags });
             emails.push(email);

@@ -13,7 +13,7 @@ use super::sink::{Filing, Outcome, Refused, Sink, Stop};
 use super::target::{Target, target};
 use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Incoming, Prepared, Snapshot, Store, Transaction, emails, keywords, mailboxes};
+use crate::store::{Error, Incoming, Prepared, Snapshot, Store, Transaction, emails, mailboxes};
 
 /// Messages that are stored in one job, and so with one sync.
 const BATCH_MESSAGES: usize = 32;
@@ -268,8 +268,7 @@ impl Job {
         for waiting in self.batch.get(self.range.clone()).unwrap_or_default() {
             self.take(tx, waiting, &mut new, &mut done)?;
         }
-        for (mailbox, mut new) in new {
-            keep_keywords_that_fit(tx, mailbox, &mut new)?;
+        for (mailbox, new) in new {
             messages::append(tx, self.account, mailbox, &new)?;
         }
         Ok(done)
@@ -312,23 +311,6 @@ impl Job {
         let known = present.mailboxes.get(&mailbox).is_some_and(|known| known.contains(&message));
         known || done.added.contains(&(mailbox, message))
     }
-}
-
-/// A message is worth more than its keyword where the mailbox has no room for another.
-fn keep_keywords_that_fit(
-    tx: &mut dyn Transaction,
-    mailbox: MailboxId,
-    new: &mut [NewMessage],
-) -> Result<(), Error> {
-    let table = messages::keywords(tx, mailbox)?;
-    let mut known: HashSet<String> = table.all().map(|keyword| keyword.as_str().to_lowercase()).collect();
-    for message in new {
-        message.flags.keywords.retain(|keyword| {
-            let word = keyword.as_str().to_lowercase();
-            known.contains(&word) || known.len() < keywords::MAX && known.insert(word)
-        });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
