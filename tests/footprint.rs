@@ -3,6 +3,8 @@
 //! that of the release build.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "server/anyone.rs"]
+mod anyone;
 #[allow(dead_code)]
 #[path = "server/harness.rs"]
 mod harness;
@@ -13,9 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::{PASSWORD, Server};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 /// In the first account's INBOX; the other accounts are there for more sessions.
 const MESSAGES: usize = 5_000;
@@ -27,45 +28,6 @@ const OWN: u64 = 5 * 1024;
 /// Longer than the memory of a password hash is kept.
 const SETTLED: Duration = Duration::from_secs(17);
 const ACCOUNTS: [&str; 5] = ["anna", "ben", "cleo", "dan", "eve"];
-
-/// Who is measured, not whom to trust.
-#[derive(Debug)]
-struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
 
 struct Phone(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
@@ -137,12 +99,7 @@ fn idling_phones_need_little_memory() {
     ACCOUNTS[1..].iter().for_each(|account| fill(&server, account, MESSAGES_OF_OTHERS));
     assert_eq!(server.stop(), Some(0));
     server.restart();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let verifier = Arc::new(Anyone);
-    let config =
-        Arc::new(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth());
+    let config = Arc::new(anyone::config());
     let idle = resident(&server);
     println!("figure resident idle: {} KiB, of it {} KiB not shared with the binary", idle.0, idle.1);
     let mut phones = Vec::new();

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 mod answers;
+#[path = "../server/anyone.rs"]
+mod anyone;
 #[allow(dead_code)]
 #[path = "../server/harness.rs"]
 mod harness;
