@@ -68,13 +68,10 @@ fn as_page(response: Response) -> Response {
     page::plain(response.status(), "That was not understood", text)
 }
 
-/// Bounds what a request sends, in size and time, and refuses forms that another site sends.
+/// Bounds what a request sends, in size and time.
 pub(super) async fn limits(request: Request, next: Next) -> Response {
-    if request.method() == Method::GET || request.method() == Method::HEAD {
+    if asks_only(request.method()) {
         return next.run(request).await;
-    }
-    if !is_same_origin(request.headers()) {
-        return refuse_elsewhere();
     }
     let (parts, body) = request.into_parts();
     let read = async { Some(to_bytes(body, BODY).await) };
@@ -91,8 +88,15 @@ pub(super) async fn limits(request: Request, next: Next) -> Response {
     }
 }
 
-/// The answer to a form that is not ours.
-pub(super) fn refuse_elsewhere() -> Response {
+fn asks_only(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Refuses forms that another site sends.
+pub(super) async fn origin(request: Request, next: Next) -> Response {
+    if asks_only(request.method()) || is_same_origin(request.headers()) {
+        return next.run(request).await;
+    }
     page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.")
 }
 
@@ -115,7 +119,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Browsers say where a form comes from; programs that say nothing have no cookie that could be misused.
-pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
+fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site")
         && !matches!(site, "same-origin" | "none")

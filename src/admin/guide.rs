@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::account::{Added, Needs, New, NewForm};
 use super::form::{Empty, Field, Submitted};
-use super::guard::{self, LoggedIn};
+use super::guard::LoggedIn;
 use super::sessions::Notice;
 use super::{Shared, account, import, page, source};
 use crate::actions::setup::{self, Progress, Step};
@@ -240,9 +240,6 @@ pub(super) async fn upload(
     session: LoggedIn,
     request: Request,
 ) -> Response {
-    if !guard::is_same_origin(request.headers()) {
-        return guard::refuse_elsewhere();
-    }
     match import::receive(&shared, &session, request).await {
         Ok(()) => on(&shared, &session, COMES, Step::Device),
         Err(form) => {

@@ -15,7 +15,7 @@ use smol::Timer;
 
 use super::Shared;
 use super::form::{Empty, Field, Submitted};
-use super::guard::{self, LoggedIn};
+use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::import_job::{self, Order};
 use crate::actions::{Failure, account, words};
@@ -207,24 +207,21 @@ pub(super) async fn begin(shared: &Arc<Shared>, typed: Typed) -> Result<(), Form
         seen: !typed.seen.is_empty(),
         temporary: None,
     };
-    let seen = order.seen;
-    let is_whole = order.path.is_absolute();
-    let done = if is_whole {
-        let imports = shared.imports.clone();
-        shared.act(move |context| imports.start(context, order)).await
-    } else {
-        Ok(())
-    };
-    if is_whole && done.is_ok() {
-        return Ok(());
+    let (account, mailbox) = (Field::new(typed.account), Field::new(typed.mailbox));
+    let here = Fields { account, mailbox, seen: order.seen };
+    let mut form = Form { path: Field::new(typed.path), here, ..Form::default() };
+    if !order.path.is_absolute() {
+        form.path = form.path.wrong("Give the whole path, from / on, such as /media/usb/Mail.");
+        return Err(form);
     }
-    let mut form = Form { path: Field::new(typed.path), ..Form::default() };
-    form.here = Fields { account: Field::new(typed.account), mailbox: Field::new(typed.mailbox), seen };
-    match done {
-        Ok(()) => form.path = form.path.wrong("Give the whole path, from / on, such as /media/usb/Mail."),
-        Err(failure) => place(&failure, &mut form.path, &mut form.here),
+    let imports = shared.imports.clone();
+    match shared.act(move |context| imports.start(context, order)).await {
+        Ok(()) => Ok(()),
+        Err(failure) => {
+            place(&failure, &mut form.path, &mut form.here);
+            Err(form)
+        }
     }
-    Err(form)
 }
 
 /// Puts the reason at the field that it is about.
@@ -267,9 +264,6 @@ pub(super) async fn upload(
     session: LoggedIn,
     request: Request,
 ) -> Response {
-    if !guard::is_same_origin(request.headers()) {
-        return guard::refuse_elsewhere();
-    }
     match receive(&shared, &session, request).await {
         Ok(()) => Redirect::to("/import").into_response(),
         Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
@@ -290,26 +284,24 @@ pub(super) async fn receive(shared: &Arc<Shared>, session: &LoggedIn, request: R
         Ok(parts) => upload.take(parts, &session.known.csrf).await,
         Err(error) => Err(error.body_text()),
     };
-    let started = match &taken {
-        Ok(()) => {
-            let (imports, order) = (shared.imports.clone(), upload.order());
-            shared.act(move |context| imports.start(context, order)).await
-        }
-        Err(_) => Ok(()),
-    };
-    if taken.is_ok() && started.is_ok() {
-        // The import removes it.
-        upload.folder.0 = PathBuf::new();
-        return Ok(());
-    }
     let (account, mailbox) = (Field::new(&upload.account), Field::new(&upload.mailbox));
     let mut form = Form { upload: Fields { account, mailbox, seen: upload.seen }, ..Form::default() };
-    match (taken, started) {
-        (Err(why), _) => form.file.error = Some(why),
-        (_, Err(failure)) => place(&failure, &mut form.file, &mut form.upload),
-        _ => {}
+    if let Err(why) = taken {
+        form.file.error = Some(why);
+        return Err(form);
     }
-    Err(form)
+    let (imports, order) = (shared.imports.clone(), upload.order());
+    match shared.act(move |context| imports.start(context, order)).await {
+        Ok(()) => {
+            // The import removes it.
+            upload.folder.0 = PathBuf::new();
+            Ok(())
+        }
+        Err(failure) => {
+            place(&failure, &mut form.file, &mut form.upload);
+            Err(form)
+        }
+    }
 }
 
 /// Why an upload is not taken at all.

@@ -126,6 +126,7 @@ impl Admin {
             // They have limits of their own.
             .route("/import/upload", post(import::upload).layer(DefaultBodyLimit::disable()))
             .route("/setup/upload", post(guide::upload).layer(DefaultBodyLimit::disable()))
+            .layer(middleware::from_fn(guard::origin))
             // What devices fetch, and what any page needs, asks for no password.
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))
