@@ -118,13 +118,7 @@ mod tests {
     #[test]
     fn a_link_sets_the_password_once() {
         let folder = tempfile::tempdir().unwrap();
-        let store = crate::store::Store::open(crate::store::Options::new(folder.path())).unwrap();
-        let context = Context {
-            certificates: std::sync::Arc::new(crate::tls::Certificates::open(&store).unwrap()),
-            hasher: std::sync::Arc::new(crate::credential::Hasher::new()),
-            store,
-            running: None,
-        };
+        let context = Context::in_folder(folder.path());
         assert!(!is_set_up(&context).unwrap());
         let (old, link) = (setup_link(&context).unwrap(), setup_link(&context).unwrap());
         assert!(!is_code_right(&context, &old.code).unwrap(), "a newer link takes its place");

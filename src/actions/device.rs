@@ -142,22 +142,16 @@ pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::Hasher;
-    use crate::store::{Options, Store, accounts};
-    use crate::tls::Certificates;
-    use std::sync::Arc;
+    use crate::store::accounts;
 
     #[test]
     fn what_is_kept_of_passwords() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(folder.path())).unwrap();
-        let certificates = Arc::new(Certificates::open(&store).unwrap());
-        let context =
-            Context { store: store.clone(), hasher: Arc::new(Hasher::new()), certificates, running: None };
+        let context = Context::in_folder(folder.path());
         account::add(&context, "anna", Some("correct horse")).unwrap();
         let (one, two) = (add(&context, None, "phone").unwrap(), add(&context, None, "tablet").unwrap());
         assert_ne!(one.password, two.password);
-        let snapshot = store.snapshot().unwrap();
+        let snapshot = context.store.snapshot().unwrap();
         let anna = accounts::by_name(&snapshot, "anna").unwrap().unwrap();
         let devices = devices::list(&snapshot, anna.id).unwrap();
         // A verifier for each device from the start, with the account's one salt.

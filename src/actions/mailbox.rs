@@ -133,12 +133,7 @@ pub fn list(context: &Context, account: Option<&str>) -> Result<Vec<Info>, Failu
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::credential::Hasher;
-    use crate::store::{Options, Store};
-    use crate::tls::Certificates;
 
     fn role(context: &Context, mailbox: &str) -> Option<String> {
         let all = list(context, Some("anna")).unwrap();
@@ -148,9 +143,7 @@ mod tests {
     #[test]
     fn a_role_is_borne_by_one_mailbox() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(folder.path())).unwrap();
-        let certificates = Arc::new(Certificates::open(&store).unwrap());
-        let context = Context { store, hasher: Arc::new(Hasher::new()), certificates, running: None };
+        let context = Context::in_folder(folder.path());
         account::add(&context, "anna", None).unwrap();
         account::add(&context, "ben", None).unwrap();
         assert!(set_role(&context, None, "Sent", "trash").is_err(), "whose?");

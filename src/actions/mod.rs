@@ -40,6 +40,16 @@ pub struct Context {
     pub running: Option<Running>,
 }
 
+#[cfg(test)]
+impl Context {
+    /// On a store in this folder, made where there is none, without a server.
+    fn in_folder(folder: &std::path::Path) -> Context {
+        let store = Store::open(store::Options::new(folder)).unwrap();
+        let certificates = Arc::new(Certificates::open(&store).unwrap());
+        Context { store, hasher: Arc::new(Hasher::new()), certificates, running: None }
+    }
+}
+
 /// See [`Running::dismiss`].
 pub type Dismiss =
     Arc<dyn Fn(AccountId, &dyn Fn(Option<DeviceId>) -> bool, &'static str) -> usize + Send + Sync>;

@@ -131,25 +131,13 @@ pub fn skip(context: &Context, step: Step) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
     use super::*;
     use crate::actions::device;
-    use crate::credential::Hasher;
-    use crate::store::{Options, Store};
-    use crate::tls::Certificates;
-
-    fn open(folder: &Path) -> Context {
-        let store = Store::open(Options::new(folder)).unwrap();
-        let certificates = Arc::new(Certificates::open(&store).unwrap());
-        Context { store, hasher: Arc::new(Hasher::new()), certificates, running: None }
-    }
 
     #[test]
     fn it_goes_on_where_it_was_left() {
         let folder = tempfile::tempdir().unwrap();
-        let context = open(folder.path());
+        let context = Context::in_folder(folder.path());
         let next = |context: &Context| progress(context).unwrap().next();
         assert_eq!(next(&context), Step::Password);
         let code = administrator::setup_link(&context).unwrap().code;
@@ -162,7 +150,7 @@ mod tests {
         skip(&context, Step::Mail).unwrap();
         // The certificates hold on to the store as well.
         drop(context);
-        let context = open(folder.path());
+        let context = Context::in_folder(folder.path());
         assert_eq!(next(&context), Step::Device, "over a restart");
         assert_eq!(progress(&context).unwrap().mail, State::Skipped);
         device::add(&context, None, "phone").unwrap();
@@ -173,7 +161,7 @@ mod tests {
     #[test]
     fn what_the_command_line_did_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let context = open(folder.path());
+        let context = Context::in_folder(folder.path());
         account::add(&context, "anna", Some("correct horse")).unwrap();
         let maildir = folder.path().join("Maildir");
         for sub in ["cur", "new", "tmp"] {
