@@ -8,6 +8,7 @@ use super::words;
 const LOW_DISK: u64 = 1_000_000_000;
 /// A certificate that expires within this should have been renewed by itself, in seconds.
 const RENEWED_BEFORE: i64 = 14 * 86_400;
+
 /// A revoked device that tried longer ago than this has stopped, in seconds.
 const TRIED_LATELY: i64 = 2 * 86_400;
 

@@ -46,7 +46,8 @@ pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
 const DAY: i64 = 86_400;
 
 /// The upkeep: lets the bin's clock go on by the `elapsed` seconds since the last time, and does the daily part
-/// whenever a day of running is full, and each time while the disk is nearly full. A machine that is switched off every night comes to it as well.
+/// whenever a day of running is full, and each time while the disk is nearly full. A machine that is switched off
+/// every night comes to it as well.
 ///
 /// # Errors
 /// Of reading and writing.

@@ -66,7 +66,8 @@ impl Service {
         Ok(())
     }
 
-    /// Takes back what [`open`](Self::open) and [`share`](Self::share) did. The service loses sight of the Maildir when it starts again.
+    /// Takes back what [`open`](Self::open) and [`share`](Self::share) did. The service loses sight of the Maildir
+    /// when it starts again.
     pub(super) fn close(&self, path: &Path) {
         let unit = sandbox::share_unit(path);
         if systemctl(&["--quiet", "is-enabled", &unit]).is_ok() {

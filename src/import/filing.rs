@@ -37,8 +37,7 @@ impl Job {
         let (mut emails, mut new) = (Vec::new(), Vec::new());
         for item in &self.batch {
             let email = item.prepared.file(tx, self.account, &name)?;
-            let flags = item.flags.clone();
-            let (size, internal_date) = (item.prepared.size(), item.date);
+            let (size, internal_date, flags) = (item.prepared.size(), item.date, item.flags.clone());
             new.push(NewMessage { email, size, internal_date, flags });
             emails.push(email);
             imported::put(tx, self.source, &self.folder, &item.key, &item.row)?;

@@ -41,7 +41,7 @@ impl KeywordTable {
     }
 
     /// All keywords, by bit.
-    pub fn all(&self) -> impl Iterator<Item = &Keyword> {
+    pub fn all(&self) -> impl Iterator<Item = &Keyword> + Clone {
         self.bits.iter().map(|(_, keyword)| keyword)
     }
 
@@ -187,14 +187,7 @@ impl Translation {
         let used = from.only(used);
         if !used.bits.is_empty() {
             let mut table = load(tx, to)?;
-            let assigned = assign(
-                tx,
-                to,
-                &mut table,
-                used.pairs().iter().map(|(_, keyword)| keyword),
-                0,
-                WhenFull::LeaveOff,
-            )?;
+            let assigned = assign(tx, to, &mut table, used.all(), 0, WhenFull::LeaveOff)?;
             for ((bit, _), new) in used.bits.iter().zip(assigned) {
                 bits[usize::from(*bit) % MAX] = new;
             }
