@@ -17,7 +17,7 @@ use crate::model::{AccountId, DateTime, MailboxId, MailboxName, ModSeq, SeqNum, 
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
-use crate::store::content::HEAD_MAX;
+use crate::store::contents::HEAD_MAX;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages;

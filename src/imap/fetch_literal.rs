@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::imap::connection::CHUNK;
 use crate::mail::transfer::{Decoder, Encoding};
 use crate::model::EmailId;
-use crate::store::content::Reading;
+use crate::store::contents::Reading;
 use crate::store::{Error, Snapshot};
 
 /// NUL cannot be in a literal (RFC 9051 §9, `CHAR8`); it goes out as this, so that no length changes.

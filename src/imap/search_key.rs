@@ -13,7 +13,7 @@ use crate::mail::{date, encoded_word, header, mime_params};
 use crate::model::{AccountId, CivilDate, ModSeq, SystemFlags, UidSet};
 use crate::protocol::command::search::{DateTest, Key, Search};
 use crate::protocol::response::code::Code;
-use crate::store::content::Reading;
+use crate::store::contents::Reading;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;

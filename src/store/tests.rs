@@ -459,7 +459,7 @@ fn email_ids_are_never_given_twice() {
     let crashed = open(&disk.cut(disk.position(), 1));
     assert!(file(&crashed, &message(2, 100)).unwrap() > first);
     let next = counter(&crashed.snapshot().unwrap(), super::overlay::EMAIL_ID).unwrap();
-    assert_eq!(next, 1 + 2 * super::EMAIL_BLOCK);
+    assert_eq!(next, 1 + 2 * super::content::incoming::EMAIL_BLOCK);
 }
 
 #[test]

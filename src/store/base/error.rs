@@ -1,0 +1,65 @@
+//! What can go wrong in the store, for the log and the operator. What a client is told is decided in
+//! `imap`, in one place.
+
+use crate::model::EmailId;
+
+/// An error of the store.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// Reading or writing a file failed.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was done to which file.
+        what: String,
+        /// What the system said.
+        error: std::sync::Arc<std::io::Error>,
+    },
+    /// A row's checksum does not fit, or it cannot be decoded.
+    #[error("{0} is damaged; run `postern check`")]
+    Damaged(String),
+    /// A message's content is damaged; everything else is served.
+    #[error("the content of message {0} is damaged; run `postern check`")]
+    DamagedEmail(EmailId),
+    /// The disk is full, or the reserve is reached.
+    #[error("no space left for new mail: {free} bytes free, {needed} needed; delete something or add space")]
+    NoSpace {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that the operation and the reserve need.
+        needed: u64,
+    },
+    /// An earlier write failed: the store serves reads only until it is restarted.
+    #[error("the store accepts no changes until restart, because a write failed: {0}")]
+    ReadOnly(String),
+    /// The thing named is not there (any more).
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// A thing of that name is there already.
+    #[error("{0} exists already")]
+    Exists(&'static str),
+    /// A limit of the store is reached.
+    #[error("{0}")]
+    Limit(&'static str),
+    /// The request makes no sense for what it names.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// Another process holds the data folder.
+    #[error("the data folder is in use by {0}")]
+    Locked(String),
+    /// The store was made by another version, or cannot be kept where it is.
+    #[error("{0}")]
+    Incompatible(String),
+    /// Another store than this one, or none, was expected here ([`Options::expect`](crate::store::Options)).
+    #[error("{0}")]
+    NotExpected(String),
+    /// The store is being closed.
+    #[error("the server is shutting down")]
+    Closed,
+}
+
+impl Error {
+    /// An I/O error with what was being done.
+    pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
+        Error::Io { what: what.into(), error: std::sync::Arc::new(error) }
+    }
+}

@@ -1,0 +1,13 @@
+//! What all rooms of the store stand on: the world it is handed, tables, rows and their bytes.
+
+pub mod codec;
+pub mod compression;
+pub mod env;
+pub mod error;
+pub mod lock;
+#[cfg(test)]
+pub mod memory;
+pub mod rows;
+pub mod schema;
+pub mod settings;
+pub mod sim;

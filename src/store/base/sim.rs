@@ -1,0 +1,380 @@
+//! For tests: a disk in memory that records everything asked of it, so that the power can be cut between
+//! any two writes.
+//!
+//! What is not synced at a cut is anyone's guess: each such write may have reached the disk or not, or in
+//! part, at 512 bytes; each creation, renaming and removal in a folder that was not synced since may have
+//! happened, in order.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::store::base::env::{Clock, Disk, DiskFile, Held, Random};
+use crate::store::base::lock::locked;
+
+/// What a disk keeps whole.
+const SECTOR: usize = 512;
+
+type FileId = usize;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Make(FileId, PathBuf),
+    Write(FileId, u64, Vec<u8>),
+    SetLen(FileId, u64),
+    Sync(FileId),
+    Rename(PathBuf, PathBuf),
+    Unlink(PathBuf),
+    SyncDir(PathBuf),
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// What was durable when the log began.
+    base: BTreeMap<PathBuf, Vec<u8>>,
+    names: BTreeMap<PathBuf, FileId>,
+    files: Vec<Vec<u8>>,
+    log: Vec<Op>,
+    /// The write with this number fails, and every later one.
+    fail_after: Option<(usize, io::ErrorKind)>,
+    free: Option<u64>,
+}
+
+/// A disk in memory.
+#[derive(Clone, Debug, Default)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+}
+
+/// A small generator of chance that a seed decides.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Dice(seed ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// The next number (splitmix64).
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound.max(1)
+    }
+}
+
+/// Chance that a seed decides, as the store takes it.
+#[derive(Debug)]
+pub struct SimRandom(Mutex<Dice>);
+
+impl SimRandom {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        SimRandom(Mutex::new(Dice::new(seed)))
+    }
+}
+
+impl Random for SimRandom {
+    fn bytes(&self) -> io::Result<[u8; 16]> {
+        let mut dice = locked(&self.0);
+        let number = (u128::from(dice.roll()) << 64) | u128::from(dice.roll());
+        Ok(number.to_le_bytes())
+    }
+}
+
+/// A clock that a test sets.
+#[derive(Debug, Default)]
+pub struct SimClock(pub AtomicU64);
+
+impl Clock for SimClock {
+    fn now(&self) -> i64 {
+        i64::try_from(self.0.load(Ordering::Relaxed)).unwrap_or(i64::MAX)
+    }
+}
+
+impl SimDisk {
+    /// How much was asked of it so far: a cut point.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        locked(&self.state).log.len()
+    }
+
+    /// From so many more operations on, everything fails.
+    pub fn fail_after(&self, operations: usize, kind: io::ErrorKind) {
+        let mut state = locked(&self.state);
+        let at = state.log.len() + operations;
+        state.fail_after = Some((at, kind));
+    }
+
+    /// Ends [`SimDisk::fail_after`].
+    pub fn heal(&self) {
+        locked(&self.state).fail_after = None;
+    }
+
+    /// Says that so many bytes are free.
+    pub fn set_free(&self, bytes: Option<u64>) {
+        locked(&self.state).free = bytes;
+    }
+
+    /// Changes bytes of a file behind everyone's back.
+    pub fn damage(&self, path: &Path, mut change: impl FnMut(&mut Vec<u8>)) -> bool {
+        let mut state = locked(&self.state);
+        let Some(id) = state.names.get(path).copied() else { return false };
+        state.files.get_mut(id).map(&mut change).is_some()
+    }
+
+    /// The disk as it may be found after a power cut at `position`.
+    #[must_use]
+    pub fn cut(&self, position: usize, seed: u64) -> SimDisk {
+        let state = locked(&self.state);
+        let mut dice = Dice::new(seed);
+        let mut medium = Medium::new(&state.base);
+        for op in state.log.iter().take(position) {
+            medium.note(op);
+        }
+        SimDisk::holding(medium.settle(&mut dice))
+    }
+
+    /// The disk as it is, everything durable: an orderly restart of the machine.
+    #[must_use]
+    pub fn copy(&self) -> SimDisk {
+        let state = locked(&self.state);
+        let files =
+            state.names.iter().filter_map(|(path, id)| Some((path.clone(), state.files.get(*id)?.clone())));
+        SimDisk::holding(files.collect())
+    }
+
+    fn holding(base: BTreeMap<PathBuf, Vec<u8>>) -> SimDisk {
+        let names = base.keys().cloned().enumerate().map(|(id, path)| (path, id)).collect();
+        let files = base.values().cloned().collect();
+        let state = State { base, names, files, ..State::default() };
+        SimDisk { state: Arc::new(Mutex::new(state)) }
+    }
+}
+
+/// What is on the medium, and what is still on its way.
+struct Medium {
+    names: BTreeMap<PathBuf, FileId>,
+    durable: BTreeMap<FileId, Vec<u8>>,
+    writes: BTreeMap<FileId, Vec<Op>>,
+    folders: BTreeMap<PathBuf, Vec<Op>>,
+}
+
+impl Medium {
+    fn new(base: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        Medium {
+            names: base.keys().cloned().enumerate().map(|(id, path)| (path, id)).collect(),
+            durable: base.values().cloned().enumerate().collect(),
+            writes: BTreeMap::new(),
+            folders: BTreeMap::new(),
+        }
+    }
+
+    fn note(&mut self, op: &Op) {
+        let folder = |path: &Path| path.parent().unwrap_or(path).to_path_buf();
+        match op {
+            Op::Write(id, ..) | Op::SetLen(id, _) => self.writes.entry(*id).or_default().push(op.clone()),
+            Op::Sync(id) => {
+                for op in self.writes.remove(id).unwrap_or_default() {
+                    write(self.durable.entry(*id).or_default(), &op);
+                }
+            }
+            Op::Make(_, path) | Op::Unlink(path) | Op::Rename(path, _) => {
+                self.folders.entry(folder(path)).or_default().push(op.clone());
+            }
+            Op::SyncDir(path) => {
+                for op in self.folders.remove(path).unwrap_or_default() {
+                    rename(&mut self.names, &op);
+                }
+            }
+        }
+    }
+
+    fn settle(mut self, dice: &mut Dice) -> BTreeMap<PathBuf, Vec<u8>> {
+        // One cut in eight keeps everything, one loses everything: both are likely on real disks.
+        let mood = dice.below(8);
+        let kept = |dice: &mut Dice| match mood {
+            0 => true,
+            1 => false,
+            _ => dice.below(2) == 0,
+        };
+        for (id, ops) in std::mem::take(&mut self.writes) {
+            for op in ops {
+                if kept(dice) {
+                    let op = if mood > 1 && dice.below(4) == 0 { torn(op, dice) } else { op };
+                    write(self.durable.entry(id).or_default(), &op);
+                }
+            }
+        }
+        for (_, ops) in std::mem::take(&mut self.folders) {
+            // A file system keeps the order in one folder.
+            for op in ops {
+                if !kept(dice) {
+                    break;
+                }
+                rename(&mut self.names, &op);
+            }
+        }
+        let durable = &mut self.durable;
+        self.names
+            .into_iter()
+            .map(|(path, id)| (path, durable.get(&id).cloned().unwrap_or_default()))
+            .collect()
+    }
+}
+
+fn write(file: &mut Vec<u8>, op: &Op) {
+    match op {
+        Op::SetLen(_, length) => file.resize(*length as usize, 0),
+        Op::Write(_, offset, bytes) => {
+            let end = *offset as usize + bytes.len();
+            if file.len() < end {
+                file.resize(end, 0);
+            }
+            if let Some(part) = file.get_mut(*offset as usize..end) {
+                part.copy_from_slice(bytes);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn rename(names: &mut BTreeMap<PathBuf, FileId>, op: &Op) {
+    match op {
+        Op::Make(id, path) => {
+            names.insert(path.clone(), *id);
+        }
+        Op::Unlink(path) => {
+            names.remove(path);
+        }
+        Op::Rename(from, to) => {
+            if let Some(id) = names.remove(from) {
+                names.insert(to.clone(), id);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Only some sectors of a write: a stretch from its start or to its end.
+fn torn(op: Op, dice: &mut Dice) -> Op {
+    match op {
+        Op::Write(id, offset, mut bytes) if bytes.len() > SECTOR => {
+            let sectors = bytes.len().div_ceil(SECTOR) as u64;
+            let at = (1 + dice.below(sectors - 1)) as usize * SECTOR;
+            if dice.below(2) == 0 {
+                bytes.truncate(at);
+                Op::Write(id, offset, bytes)
+            } else {
+                Op::Write(id, offset + at as u64, bytes.split_off(at))
+            }
+        }
+        other => other,
+    }
+}
+
+impl State {
+    fn log(&mut self, op: Op) -> io::Result<()> {
+        if let Some((at, kind)) = self.fail_after
+            && self.log.len() >= at
+        {
+            return Err(kind.into());
+        }
+        match &op {
+            Op::Write(id, ..) | Op::SetLen(id, _) => {
+                if let Some(file) = self.files.get_mut(*id) {
+                    write(file, &op);
+                }
+            }
+            Op::Sync(_) | Op::SyncDir(_) => {}
+            op => rename(&mut self.names, op),
+        }
+        self.log.push(op);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    id: FileId,
+    state: Arc<Mutex<State>>,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(locked(&self.state).files.get(self.id).map_or(0, |file| file.len() as u64))
+    }
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = locked(&self.state);
+        let file = state.files.get(self.id).ok_or(io::ErrorKind::NotFound)?;
+        let start = offset as usize;
+        let part = file.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(part);
+        Ok(())
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        locked(&self.state).log(Op::Write(self.id, offset, bytes.to_vec()))
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        locked(&self.state).log(Op::SetLen(self.id, len))
+    }
+    fn sync(&self) -> io::Result<()> {
+        locked(&self.state).log(Op::Sync(self.id))
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = locked(&self.state);
+        let id = match state.names.get(path) {
+            Some(id) => *id,
+            None if create => {
+                let id = state.files.len();
+                state.files.push(Vec::new());
+                state.log(Op::Make(id, path.to_path_buf()))?;
+                id
+            }
+            None => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(Arc::new(SimFile { id, state: Arc::clone(&self.state) }))
+    }
+    fn create_dir(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        locked(&self.state).log(Op::Rename(from.to_path_buf(), to.to_path_buf()))
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        let mut state = locked(&self.state);
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.log(Op::Unlink(path.to_path_buf()))
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        locked(&self.state).log(Op::SyncDir(path.to_path_buf()))
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let state = locked(&self.state);
+        let own = state.names.keys().filter(|name| name.parent() == Some(path));
+        Ok(own.filter_map(|name| Some(name.file_name()?.to_string_lossy().into_owned())).collect())
+    }
+    fn free_space(&self, _path: &Path) -> io::Result<u64> {
+        Ok(locked(&self.state).free.unwrap_or(u64::MAX / 4))
+    }
+    fn lock(&self, _path: &Path) -> io::Result<Held> {
+        Ok(Box::new(()))
+    }
+}

@@ -1,0 +1,7 @@
+//! Messages' bytes: how they come in, lie in volumes, are read and are swept.
+
+pub mod contents;
+pub mod emails;
+pub mod incoming;
+pub mod snapshot;
+pub mod sweep;

@@ -1,0 +1,168 @@
+//! The one memory budget: nothing opens a volume without it. redb would take 1 GiB of cache for each file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::store::base::env::{Disk, Metered, Paths};
+use crate::store::base::error::Error;
+use crate::store::base::lock::locked;
+use crate::store::engine::database::{File, Kind};
+
+struct Open {
+    file: Arc<File>,
+    used: u64,
+    active: bool,
+}
+
+#[derive(Default)]
+struct State {
+    open: BTreeMap<u32, Open>,
+    /// Volumes with rows since the last checkpoint; a handle that holds such rows is not closed.
+    dirty: BTreeSet<u32>,
+    tick: u64,
+}
+
+/// The open volumes.
+pub(in crate::store) struct Budget {
+    disk: Metered,
+    paths: Paths,
+    state: Mutex<State>,
+    /// The volume that takes new content; 0 for none.
+    pub(in crate::store) active: AtomicU32,
+    active_cache: usize,
+    other_cache: usize,
+    most: usize,
+}
+
+impl Budget {
+    pub(in crate::store) fn new(disk: Metered, paths: Paths, caches: (usize, usize), most: usize) -> Self {
+        let (active_cache, other_cache) = caches;
+        Budget {
+            disk,
+            paths,
+            state: Mutex::default(),
+            active: AtomicU32::new(0),
+            active_cache,
+            other_cache,
+            most,
+        }
+    }
+
+    /// The handle of a volume; opens it if it is not open.
+    pub(in crate::store) fn volume(&self, number: u32) -> Result<Arc<File>, Error> {
+        let mut state = locked(&self.state);
+        state.tick += 1;
+        let tick = state.tick;
+        let active = self.active.load(Ordering::Acquire) == number;
+        let dirty = state.dirty.contains(&number);
+        if let Some(open) = state.open.get_mut(&number) {
+            let broken = open.file.broken.load(Ordering::Acquire);
+            if broken && dirty {
+                // Rows that only the journal has must be applied again first; the writer does that.
+                return Err(Error::Damaged(format!("volume {number}")));
+            }
+            let regrow = active && !open.active && !dirty && Arc::strong_count(&open.file) == 1;
+            if !broken && !regrow {
+                open.used = tick;
+                return Ok(Arc::clone(&open.file));
+            }
+            close(state.open.remove(&number));
+        }
+        let file = Arc::new(self.open(number, active, false)?);
+        state.open.insert(number, Open { file: Arc::clone(&file), used: tick, active });
+        Self::trim(&mut state, self.most, number);
+        Ok(file)
+    }
+
+    fn open(&self, number: u32, active: bool, create: bool) -> Result<File, Error> {
+        let cache = if active { self.active_cache } else { self.other_cache };
+        File::open(&self.disk, &self.paths.volume(number), Kind::Volume, cache, create)
+    }
+
+    /// Closes the ones least recently used, but for those in use or with rows since the checkpoint.
+    fn trim(state: &mut State, most: usize, keep: u32) {
+        while state.open.len() > most + 1 {
+            let idle = state
+                .open
+                .iter()
+                .filter(|(number, open)| {
+                    **number != keep && !state.dirty.contains(number) && Arc::strong_count(&open.file) == 1
+                })
+                .min_by_key(|(_, open)| open.used)
+                .map(|(number, _)| *number);
+            let Some(number) = idle else { return };
+            close(state.open.remove(&number));
+        }
+    }
+
+    /// Makes a volume's file: created, synced, its folder synced.
+    pub(in crate::store) fn create(&self, number: u32, sequence: u64) -> Result<(), Error> {
+        let file = Arc::new(self.open(number, true, true)?);
+        file.apply(std::iter::empty(), sequence, true)?;
+        self.disk.sync_dir(&self.paths.mail()).map_err(|error| Error::io("syncing mail/", error))?;
+        let mut state = locked(&self.state);
+        state.tick += 1;
+        let used = state.tick;
+        close(state.open.insert(number, Open { file, used, active: true }));
+        Self::trim(&mut state, self.most, number);
+        Ok(())
+    }
+
+    pub(in crate::store) fn mark_dirty(&self, number: u32) {
+        locked(&self.state).dirty.insert(number);
+    }
+
+    pub(in crate::store) fn dirty(&self) -> Vec<u32> {
+        locked(&self.state).dirty.iter().copied().collect()
+    }
+
+    pub(in crate::store) fn mark_clean(&self, number: u32) {
+        locked(&self.state).dirty.remove(&number);
+    }
+
+    /// Volumes whose handle panicked while it held rows that only the journal has.
+    pub(in crate::store) fn broken(&self) -> Vec<u32> {
+        let state = locked(&self.state);
+        let broken = |number: &u32| {
+            state.open.get(number).is_some_and(|open| open.file.broken.load(Ordering::Acquire))
+        };
+        state.dirty.iter().copied().filter(broken).collect()
+    }
+
+    /// Gives up the handle and opens the file anew: what was not durable in it is gone.
+    pub(in crate::store) fn reopen(&self, number: u32) -> Result<Arc<File>, Error> {
+        let mut state = locked(&self.state);
+        close(state.open.remove(&number));
+        let active = self.active.load(Ordering::Acquire) == number;
+        let file = Arc::new(self.open(number, active, false)?);
+        state.tick += 1;
+        let used = state.tick;
+        state.open.insert(number, Open { file: Arc::clone(&file), used, active });
+        Ok(file)
+    }
+
+    /// Forgets a volume that is about to be unlinked.
+    pub(in crate::store) fn forget(&self, number: u32) {
+        let mut state = locked(&self.state);
+        state.dirty.remove(&number);
+        close(state.open.remove(&number));
+    }
+
+    pub(in crate::store) fn open_count(&self) -> usize {
+        locked(&self.state).open.len()
+    }
+
+    /// Drops every handle; redb closes the files in order.
+    pub(in crate::store) fn close_all(&self) {
+        locked(&self.state).open.clear();
+    }
+}
+
+/// A clean handle is given up, not closed: closing would cost redb a durable commit, and since the last
+/// one had quick repair the file opens at once all the same.
+fn close(open: Option<Open>) {
+    if let Some(open) = open {
+        open.file.give_up();
+    }
+}

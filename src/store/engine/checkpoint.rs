@@ -1,0 +1,103 @@
+//! Checkpoints: what the journal holds becomes durable in the redb files, first in the volumes, then in
+//! the index, each with the number that it has reached; then the journal's segment is free.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::store::base::error::Error;
+use crate::store::engine::database::{Change, File, Kind, META};
+use crate::store::engine::journal::FileNumber;
+use crate::store::engine::writer::Engine;
+
+/// Key in the index's `meta`: the store was closed in order.
+pub(in crate::store) const META_CLEAN: &[u8] = b"clean";
+/// Key in the index's `meta`: the epoch of the records that follow it.
+pub(in crate::store) const META_EPOCH: &[u8] = b"epoch";
+
+impl Engine {
+    /// Makes everything so far durable outside of the journal. It holds up writers, never readers.
+    pub(in crate::store) fn checkpoint(&mut self) -> Result<(), Error> {
+        self.checkpoint_with(&[])
+    }
+
+    /// A checkpoint that puts facts into the index's `meta`.
+    pub(in crate::store) fn checkpoint_with(&mut self, facts: &[Change<'_>]) -> Result<(), Error> {
+        self.shared.check_writable()?;
+        let sequence = self.journal.sequence();
+        for volume in self.shared.budget.dirty() {
+            let written = self
+                .shared
+                .budget
+                .volume(volume)
+                .and_then(|file| file.apply(std::iter::empty(), sequence, true));
+            if let Err(error) = written {
+                self.redo(volume, &error, sequence)?;
+            }
+            self.shared.budget.mark_clean(volume);
+        }
+        if let Err(error) = self.shared.index().apply(facts.iter().copied(), sequence, true) {
+            self.redo_index(&error, facts, sequence)?;
+        }
+        self.journal.checkpointed();
+        self.checkpointed = sequence;
+        (self.operations, self.dirty_bytes) = (0, 0);
+        self.shared.counters.dirty.store(0, Ordering::Relaxed);
+        self.shared.counters.journal_used.store(0, Ordering::Relaxed);
+        self.shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The orderly end.
+    pub(in crate::store) fn close(&mut self) -> Result<(), Error> {
+        self.checkpoint_with(&[(META, META_CLEAN, Some(&[1]))])
+    }
+
+    fn redo(&mut self, volume: FileNumber, error: &Error, sequence: u64) -> Result<(), Error> {
+        tracing::warn!(volume, %error, "a volume could not be made durable; it is opened again");
+        let again = self
+            .may_redo(error)
+            .and_then(|()| self.reopen(volume))
+            .and_then(|()| self.shared.budget.volume(volume)?.apply(std::iter::empty(), sequence, true));
+        again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
+    }
+
+    fn redo_index(&mut self, error: &Error, facts: &[Change<'_>], sequence: u64) -> Result<(), Error> {
+        let again = self
+            .may_redo(error)
+            .and_then(|()| self.reopen(0))
+            .and_then(|()| self.shared.index().apply(facts.iter().copied(), sequence, true));
+        again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
+    }
+
+    /// After EIO nobody knows what is on the disk: a second sync would say that all is well.
+    fn may_redo(&self, error: &Error) -> Result<(), Error> {
+        match error {
+            Error::Damaged(_) => Ok(()),
+            Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            other => Err(other.clone()),
+        }
+    }
+
+    /// Opens a file again as of its last durable commit and applies what the journal has since.
+    pub(in crate::store) fn reopen(&mut self, number: FileNumber) -> Result<(), Error> {
+        let file = if number == 0 { self.reopen_index()? } else { self.shared.budget.reopen(number)? };
+        let reached = file.sequence()?.max(self.checkpointed);
+        let last = self.journal.sequence();
+        self.journal.read_again(reached, &mut |rows, sequence| {
+            let rows = rows.iter().filter(|row| row.file == number);
+            let rows = rows.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
+            if sequence > reached && sequence <= last { file.apply(rows, sequence, false) } else { Ok(()) }
+        })
+    }
+
+    fn reopen_index(&mut self) -> Result<Arc<File>, Error> {
+        let shared = &self.shared;
+        shared.index().give_up();
+        let path = shared.paths.index();
+        let file = File::open(&shared.disk, &path, Kind::Index, shared.options.index_cache, false)?;
+        let file = Arc::new(file);
+        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&file);
+        Ok(file)
+    }
+}

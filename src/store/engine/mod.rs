@@ -1,0 +1,14 @@
+//! The journal, the redb files under it, and the one writer.
+
+pub mod budget;
+pub mod checkpoint;
+pub mod database;
+pub mod journal;
+pub mod options;
+pub mod overlay;
+pub mod pins;
+pub mod shared;
+pub mod start;
+pub mod store;
+pub mod volumes;
+pub mod writer;

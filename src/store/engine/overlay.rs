@@ -1,0 +1,342 @@
+//! The writer's view in a batch: the rows of this job, over those of the jobs before it, over a snapshot.
+//! Nothing is read inside a redb write transaction, which would flush its dirty pages (DESIGN.md §1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::atomic::Ordering;
+
+use crate::model::{EmailId, ModSeq};
+use crate::store::base::error::Error;
+use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, VolumeRows};
+use crate::store::base::schema::Table;
+use crate::store::base::schema::VolumeTable;
+use crate::store::engine::database::View;
+use crate::store::engine::journal::{FileNumber, Row};
+use crate::store::engine::shared::Shared;
+use crate::store::engine::volumes::{self, VolumeRow};
+
+/// A counter's key in `settings`: the last modseq given.
+pub(in crate::store) const MODSEQ: &[u8] = b"modseq";
+/// The first email id that is not reserved yet.
+pub(in crate::store) const EMAIL_ID: &[u8] = b"emailid";
+/// The first volume number that was never used.
+pub(in crate::store) const VOLUME: &[u8] = b"volume";
+
+/// Reads a counter of the engine.
+pub(in crate::store) fn counter(rows: &dyn Rows, key: &[u8]) -> Result<u64, Error> {
+    let Some(value) = rows.get(Table::Settings, key)? else { return Ok(0) };
+    match value.split_first() {
+        Some((1, number)) => number.try_into().ok().map(u64::from_le_bytes),
+        _ => None,
+    }
+    .ok_or_else(|| Error::Damaged("a counter".to_owned()))
+}
+
+/// The last modseq that a job was given.
+///
+/// # Errors
+/// Of reading.
+pub fn last_modseq(rows: &dyn Rows) -> Result<ModSeq, Error> {
+    counter(rows, MODSEQ).map(ModSeq)
+}
+
+pub(in crate::store) fn counter_value(number: u64) -> Vec<u8> {
+    let mut value = vec![1];
+    value.extend_from_slice(&number.to_le_bytes());
+    value
+}
+
+type Changed<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
+type TableRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// Rows by file and table.
+#[derive(Default)]
+pub(in crate::store) struct Layer {
+    tables: BTreeMap<(FileNumber, u8), TableRows>,
+}
+
+impl Layer {
+    fn set(&mut self, file: FileNumber, table: u8, key: &[u8], value: Option<&[u8]>) {
+        self.tables.entry((file, table)).or_default().insert(key.to_vec(), value.map(<[u8]>::to_vec));
+    }
+
+    fn get(&self, file: FileNumber, table: u8, key: &[u8]) -> Option<&Option<Vec<u8>>> {
+        self.tables.get(&(file, table))?.get(key)
+    }
+
+    fn range<'a>(
+        &'a self,
+        table: u8,
+        low: &[u8],
+        high: &[u8],
+    ) -> impl DoubleEndedIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)> + use<'a> {
+        let rows = self.tables.get(&(0, table));
+        rows.into_iter().flat_map({
+            let bounds = (Bound::Included(low.to_vec()), Bound::Excluded(high.to_vec()));
+            move |rows| rows.range::<Vec<u8>, _>(bounds.clone())
+        })
+    }
+
+    /// Puts a job's rows over those of the batch.
+    pub(in crate::store) fn absorb(&mut self, job: Layer) {
+        for (place, rows) in job.tables {
+            self.tables.entry(place).or_default().extend(rows);
+        }
+    }
+
+    pub(in crate::store) fn bytes(&self) -> usize {
+        self.tables
+            .values()
+            .flatten()
+            .map(|(key, value)| 13 + key.len() + value.as_ref().map_or(0, Vec::len))
+            .sum()
+    }
+
+    pub(in crate::store) fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Volumes before the index: a reader finds the index's row last.
+    pub(in crate::store) fn into_rows(self) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        for ((file, table), entries) in self.tables {
+            rows.extend(entries.into_iter().map(|(key, value)| Row { file, table, key, value }));
+        }
+        rows
+    }
+
+    fn largest(&self) -> usize {
+        self.tables
+            .values()
+            .flatten()
+            .map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Which volume takes new content.
+#[derive(Default)]
+pub(in crate::store) struct Placement {
+    pub(in crate::store) active: Option<u32>,
+    /// Volumes that are being emptied.
+    pub(in crate::store) retiring: BTreeSet<u32>,
+}
+
+/// One job's transaction.
+pub(in crate::store) struct Job<'a> {
+    pub(in crate::store) shared: &'a Shared,
+    pub(in crate::store) base: &'a View,
+    pub(in crate::store) batch: &'a Layer,
+    pub(in crate::store) placement: &'a mut Placement,
+    pub(in crate::store) last_modseq: u64,
+    pub(in crate::store) layer: Layer,
+    pub(in crate::store) modseq: Option<u64>,
+    pub(in crate::store) news: Vec<News>,
+    /// Bytes put into volumes and freed there.
+    added: BTreeMap<u32, (u64, u64)>,
+    /// It put content.
+    pub(in crate::store) grows: bool,
+    /// What is reached in the journal; a volume that is made now begins there.
+    pub(in crate::store) sequence: u64,
+}
+
+impl<'a> Job<'a> {
+    pub(in crate::store) fn new(
+        shared: &'a Shared,
+        base: &'a View,
+        batch: &'a Layer,
+        placement: &'a mut Placement,
+        last_modseq: u64,
+        sequence: u64,
+    ) -> Self {
+        let (layer, modseq, news, added) = Default::default();
+        Job {
+            shared,
+            base,
+            batch,
+            placement,
+            last_modseq,
+            layer,
+            modseq,
+            news,
+            added,
+            grows: false,
+            sequence,
+        }
+    }
+
+    /// Puts the rows that follow from what the job did.
+    pub(in crate::store) fn conclude(&mut self, row_max: usize) -> Result<(), Error> {
+        if let Some(modseq) = self.modseq {
+            self.layer.set(0, Table::Settings as u8, MODSEQ, Some(&counter_value(modseq)));
+        }
+        for (volume, (put, freed)) in std::mem::take(&mut self.added) {
+            let mut row = volumes::get(self, volume)?.unwrap_or_default();
+            row.live = row.live.saturating_add(put).saturating_sub(freed);
+            self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
+        }
+        if self.layer.largest() > row_max {
+            return Err(Error::Limit("a row is too large"));
+        }
+        Ok(())
+    }
+
+    fn scan_layers(
+        &self,
+        table: u8,
+        low: &[u8],
+        high: &[u8],
+        back: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Error> {
+        if low >= high {
+            return Ok(());
+        }
+        let mut changed: BTreeMap<&Vec<u8>, &Option<Vec<u8>>> = self.batch.range(table, low, high).collect();
+        changed.extend(self.layer.range(table, low, high));
+        let mut changed: Box<dyn Iterator<Item = Changed<'_>>> =
+            if back { Box::new(changed.into_iter().rev()) } else { Box::new(changed.into_iter()) };
+        let mut base = self.base.range(table, low, high)?;
+        let (mut over, mut under) = (changed.next(), base.step(back)?);
+        loop {
+            let order = match (&over, &under) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((key, _)), Some((stored, _))) if back => stored.cmp(key),
+                (Some((key, _)), Some((stored, _))) => (*key).cmp(stored),
+            };
+            let flow = if order.is_gt() {
+                let Some((key, value)) = under.take() else { return Ok(()) };
+                under = base.step(back)?;
+                visit(&key, &value)?
+            } else {
+                if order.is_eq() {
+                    under = base.step(back)?;
+                }
+                let Some((key, value)) = over.take() else { return Ok(()) };
+                over = changed.next();
+                match value {
+                    Some(value) => visit(key, value)?,
+                    None => continue,
+                }
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn make_volume(&mut self) -> Result<u32, Error> {
+        let number = counter(self, VOLUME)?.max(1);
+        let volume = u32::try_from(number).map_err(|_| Error::Limit("no volume numbers left"))?;
+        self.shared.make_volume(volume, self.sequence)?;
+        self.put(Table::Settings, VOLUME, &counter_value(number + 1));
+        let row = VolumeRow { generation: self.shared.generation, ..VolumeRow::default() };
+        self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
+        Ok(volume)
+    }
+}
+
+impl Rows for Job<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let number = table as u8;
+        match self.layer.get(0, number, key).or_else(|| self.batch.get(0, number, key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.base.get(number, key),
+        }
+    }
+
+    fn scan(&self, table: Table, low: &[u8], high: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.scan_layers(table as u8, low, high, false, visit)
+    }
+
+    fn scan_back(&self, table: Table, low: &[u8], high: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.scan_layers(table as u8, low, high, true, visit)
+    }
+}
+
+impl Transaction for Job<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.layer.set(0, table as u8, key, Some(value));
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) {
+        self.layer.set(0, table as u8, key, None);
+    }
+
+    fn modseq(&mut self) -> Result<ModSeq, Error> {
+        Ok(ModSeq(*self.modseq.get_or_insert(self.last_modseq + 1)))
+    }
+
+    fn now(&self) -> i64 {
+        self.shared.options.clock.now()
+    }
+
+    fn random(&mut self) -> [u8; 16] {
+        self.shared.random_bytes()
+    }
+
+    fn publish(&mut self, news: News) {
+        if !self.news.contains(&news) {
+            self.news.push(news);
+        }
+    }
+
+    fn content(&mut self) -> Option<&mut dyn ContentRows> {
+        Some(self)
+    }
+}
+
+impl VolumeRows for Job<'_> {
+    fn get_row(&self, volume: u32, table: VolumeTable, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let number = table as u8;
+        match self.layer.get(volume, number, key).or_else(|| self.batch.get(volume, number, key)) {
+            Some(value) => Ok(value.clone()),
+            None => self.shared.budget.volume(volume)?.view()?.get(number, key),
+        }
+    }
+}
+
+impl ContentRows for Job<'_> {
+    fn room(&mut self) -> Result<u32, Error> {
+        let size = self.shared.options.volume_size;
+        if let Some(active) = self.placement.active
+            && !self.placement.retiring.contains(&active)
+            && let Some(row) = volumes::get(self, active)?
+            && row.live < size
+        {
+            return Ok(active);
+        }
+        // One that was emptied before a new one; not one that would be full again at once.
+        let found = volumes::list(self)?.into_iter().find(|(number, row)| {
+            !row.damaged && row.live < size / 4 * 3 && !self.placement.retiring.contains(number)
+        });
+        let volume = match found {
+            Some((number, _)) if self.shared.budget.volume(number).is_ok() => number,
+            _ => self.make_volume()?,
+        };
+        self.placement.active = Some(volume);
+        self.shared.budget.active.store(volume, Ordering::Release);
+        Ok(volume)
+    }
+
+    fn put_row(&mut self, volume: u32, table: VolumeTable, key: &[u8], value: &[u8]) {
+        self.grows = true;
+        self.added.entry(volume).or_default().0 += (key.len() + value.len()) as u64;
+        self.layer.set(volume, table as u8, key, Some(value));
+    }
+
+    fn delete_row(&mut self, volume: u32, table: VolumeTable, key: &[u8]) {
+        self.layer.set(volume, table as u8, key, None);
+    }
+
+    fn freed(&mut self, volume: u32, bytes: u64) {
+        self.added.entry(volume).or_default().1 += bytes;
+    }
+
+    fn named(&mut self, content: EmailId) {
+        self.shared.pins.name(content);
+    }
+}

@@ -1,0 +1,90 @@
+//! What the writer, readers and all that comes in share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::model::EmailId;
+use crate::store::base::env::{Held, Metered, Paths};
+use crate::store::base::error::Error;
+use crate::store::base::lock::locked;
+use crate::store::base::rows::News;
+use crate::store::engine::budget::Budget;
+use crate::store::engine::database::File;
+use crate::store::engine::options::Options;
+use crate::store::engine::pins::Pins;
+use crate::store::engine::writer::Queue;
+
+pub(in crate::store) type Listener = Arc<dyn Fn(&News) + Send + Sync>;
+
+/// What the writer, readers and `Incoming` share.
+pub(in crate::store) struct Shared {
+    pub(in crate::store) options: Options,
+    pub(in crate::store) disk: Metered,
+    pub(in crate::store) paths: Paths,
+    pub(in crate::store) generation: u64,
+    pub(in crate::store) id: [u8; 16],
+    pub(in crate::store) index: RwLock<Arc<File>>,
+    pub(in crate::store) budget: Budget,
+    pub(in crate::store) queue: Queue,
+    pub(in crate::store) pins: Arc<Pins>,
+    pub(in crate::store) listeners: Mutex<(u64, BTreeMap<u64, Listener>)>,
+    pub(in crate::store) failed: Mutex<Option<String>>,
+    pub(in crate::store) reserved: Mutex<Range<u64>>,
+    pub(in crate::store) counters: Counters,
+    pub(in crate::store) sweeping: Mutex<()>,
+    /// Contents that were found damaged: read to their end before they are announced again.
+    pub(in crate::store) suspects: Mutex<BTreeSet<EmailId>>,
+    /// Released when the last of them is dropped.
+    pub(in crate::store) _lock: Held,
+}
+
+#[derive(Default)]
+pub(in crate::store) struct Counters {
+    pub(in crate::store) sequence: AtomicU64,
+    pub(in crate::store) batches: AtomicU64,
+    pub(in crate::store) jobs: AtomicU64,
+    pub(in crate::store) checkpoints: AtomicU64,
+    pub(in crate::store) dirty: AtomicU64,
+    pub(in crate::store) journal_used: AtomicU64,
+    pub(in crate::store) journal_segments: AtomicU64,
+    pub(in crate::store) journal_damaged: AtomicBool,
+}
+
+impl Shared {
+    pub(in crate::store) fn index(&self) -> Arc<File> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(in crate::store) fn make_volume(&self, number: u32, sequence: u64) -> Result<(), Error> {
+        self.budget.active.store(number, Ordering::Release);
+        self.budget.create(number, sequence)
+    }
+
+    pub(in crate::store) fn random_bytes(&self) -> [u8; 16] {
+        self.options.random.bytes().unwrap_or_else(|error| {
+            // Without the system's chance: unique still, from what never comes twice.
+            tracing::error!(%error, "the system gives no random bytes");
+            let seed = [self.counters.jobs.load(Ordering::Relaxed), self.generation];
+            let hash = blake3::hash(format!("{seed:?}{:?}", std::time::Instant::now()).as_bytes());
+            let mut bytes = [0; 16];
+            bytes.iter_mut().zip(hash.as_bytes()).for_each(|(to, from)| *to = *from);
+            bytes
+        })
+    }
+
+    /// After a failed write nothing more is written: what is on the disk cannot be known any more.
+    pub(in crate::store) fn fail(&self, why: &str) {
+        self.disk.meter.frozen.store(true, Ordering::Release);
+        let mut failed = locked(&self.failed);
+        if failed.is_none() {
+            tracing::error!(why, "a write failed: the store serves reads only until it is restarted");
+            *failed = Some(why.to_owned());
+        }
+    }
+
+    pub(in crate::store) fn check_writable(&self) -> Result<(), Error> {
+        locked(&self.failed).as_ref().map_or(Ok(()), |why| Err(Error::ReadOnly(why.clone())))
+    }
+}

@@ -1,0 +1,272 @@
+//! The start: lock, replay, durable checkpoint, and only then anything is told to anyone.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, RwLock};
+
+use crate::store::base::env::{Disk, Metered, Paths};
+use crate::store::base::error::Error;
+use crate::store::base::schema::{SCHEMA_VERSION, Table};
+use crate::store::base::settings::OBJECT_KEY;
+use crate::store::engine::budget::Budget;
+use crate::store::engine::checkpoint::{META_CLEAN, META_EPOCH};
+use crate::store::engine::database::{Change, File, Kind, META};
+use crate::store::engine::journal::{Journal, Row};
+use crate::store::engine::options::Options;
+use crate::store::engine::overlay::{MODSEQ, Placement, counter};
+use crate::store::engine::pins::Pins;
+use crate::store::engine::shared::{Counters, Shared};
+use crate::store::engine::volumes;
+use crate::store::engine::writer::{Engine, Queue};
+
+const META_ID: &[u8] = b"id";
+const META_SCHEMA: &[u8] = b"schema";
+const META_GENERATION: &[u8] = b"generation";
+/// The version of the program that opened the store last: what to install where that is a newer one.
+const META_PROGRAM: &[u8] = b"program";
+
+/// What the index's `meta` says.
+struct Facts {
+    id: [u8; 16],
+    generation: u64,
+    epoch: u64,
+    clean: bool,
+}
+
+pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine), Error> {
+    let disk = Metered::new(Arc::clone(&options.disk));
+    let paths = Paths { data: options.data.clone() };
+    let held = prepare_folder(&disk, &paths)?;
+    let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    make_index(&disk, &paths, &options)?;
+    let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
+    let facts = read_facts(&index, &options)?;
+    let epoch = random_number(&options)?;
+    let (journal, missing) =
+        Journal::open(shared_disk, &paths, options.segment_size, facts.generation, epoch)?;
+    if missing && !facts.clean {
+        tracing::error!(
+            "the store was not closed in order and its journal is missing: the last changes may be lost"
+        );
+    }
+    let caches = (options.active_cache, options.volume_cache);
+    let shared = Arc::new(Shared {
+        budget: Budget::new(disk.clone(), paths.clone(), caches, options.open_volumes),
+        generation: facts.generation,
+        id: facts.id,
+        index: RwLock::new(index),
+        queue: Queue::default(),
+        pins: Arc::new(Pins::default()),
+        listeners: Mutex::default(),
+        failed: Mutex::default(),
+        reserved: Mutex::new(0..0),
+        counters: Counters::default(),
+        sweeping: Mutex::default(),
+        suspects: Mutex::default(),
+        _lock: held,
+        options,
+        disk,
+        paths,
+    });
+    shared.counters.journal_damaged.store(missing && !facts.clean, Ordering::Relaxed);
+    let mut engine = Engine {
+        shared: Arc::clone(&shared),
+        journal,
+        placement: Placement::default(),
+        last_modseq: 0,
+        checkpointed: 0,
+        operations: 0,
+        dirty_bytes: 0,
+    };
+    replay(&mut engine, facts.epoch, epoch)?;
+    engine.last_modseq = counter(&shared.index().view()?, MODSEQ)?;
+    set_aside(&shared, epoch)?;
+    Ok((shared, engine))
+}
+
+fn prepare_folder(disk: &Metered, paths: &Paths) -> Result<crate::store::base::env::Held, Error> {
+    let making = |error| Error::io(format!("making {}", paths.data.display()), error);
+    disk.create_dir(&paths.data).map_err(making)?;
+    if disk.is_remote(&paths.data).unwrap_or(false) {
+        return Err(Error::Incompatible(format!(
+            "{} lies on a network file system, whose syncs cannot be trusted; use a local disk",
+            paths.data.display()
+        )));
+    }
+    let held = disk.lock(&paths.lock()).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked(error.to_string()),
+        _ => Error::io(format!("locking {}", paths.lock().display()), error),
+    })?;
+    for folder in [paths.journal(), paths.mail()] {
+        disk.create_dir(&folder).map_err(making)?;
+    }
+    disk.sync_dir(&paths.data).map_err(making)?;
+    Ok(held)
+}
+
+/// Makes a new store where there is none. The index appears under its name when it is whole.
+fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Error> {
+    let listing = |error| Error::io("listing the data folder", error);
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let index = name(&paths.index());
+    if disk.list(&paths.data).map_err(listing)?.into_iter().any(|found| Some(found) == index) {
+        return Ok(());
+    }
+    if options.expect.is_some() {
+        return Err(Error::NotExpected(format!(
+            "{} is empty, but a store is expected there; is the disk mounted?",
+            paths.data.display()
+        )));
+    }
+    if disk.list(&paths.mail()).map_err(listing)?.iter().any(|name| Paths::volume_number(name).is_some()) {
+        return Err(Error::Incompatible(
+            "index.redb is missing, but mail/ holds volumes; restore it from a backup".to_owned(),
+        ));
+    }
+    let new = paths.index().with_extension("new");
+    let _ = disk.unlink(&new);
+    let random = |error| Error::io("asking for random bytes", error);
+    let id = options.random.bytes().map_err(random)?;
+    let key = options.random.bytes().map_err(random)?;
+    let generation = random_number(options)?.to_le_bytes();
+    let schema = SCHEMA_VERSION.to_le_bytes();
+    let rows: [Change<'_>; 5] = [
+        (META, META_ID, Some(&id)),
+        (META, META_SCHEMA, Some(&schema)),
+        (META, META_GENERATION, Some(&generation)),
+        (META, META_CLEAN, Some(&[1])),
+        (Table::Settings as u8, OBJECT_KEY, Some(&key)),
+    ];
+    let file = File::open(disk, &new, Kind::Index, options.index_cache, true)?;
+    file.apply(rows.into_iter(), 0, true)?;
+    file.give_up();
+    drop(file);
+    let naming = |error| Error::io("making index.redb", error);
+    disk.rename(&new, &paths.index()).map_err(naming)?;
+    disk.sync_dir(&paths.data).map_err(naming)
+}
+
+fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
+    let view = index.view()?;
+    let damaged = || Error::Damaged("index.redb".to_owned());
+    let schema = view.get(META, META_SCHEMA)?.and_then(|value| value.try_into().ok()).map(u32::from_le_bytes);
+    match schema {
+        Some(SCHEMA_VERSION) => {}
+        Some(other) if other > SCHEMA_VERSION => {
+            let program = view.get(META, META_PROGRAM)?.and_then(|text| String::from_utf8(text).ok());
+            return Err(Error::Incompatible(format!(
+                "the store has format {other}, postern {} knows {SCHEMA_VERSION}: install postern {}",
+                env!("CARGO_PKG_VERSION"),
+                program.map_or("in a newer version".to_owned(), |version| format!("{version} or newer")),
+            )));
+        }
+        Some(other) => {
+            return Err(Error::Incompatible(format!(
+                "the store has format {other}, which cannot be migrated"
+            )));
+        }
+        None => return Err(damaged()),
+    }
+    let id: [u8; 16] = view.get(META, META_ID)?.and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
+    if options.expect.is_some_and(|expected| expected != id) {
+        return Err(Error::NotExpected("this is another store than the one expected here".to_owned()));
+    }
+    let number = |key| -> Result<Option<u64>, Error> {
+        Ok(view.get(META, key)?.and_then(|value| value.try_into().ok()).map(u64::from_le_bytes))
+    };
+    Ok(Facts {
+        id,
+        generation: number(META_GENERATION)?.ok_or_else(damaged)?,
+        epoch: number(META_EPOCH)?.unwrap_or(0),
+        clean: view.get(META, META_CLEAN)?.as_deref() == Some(&[1]),
+    })
+}
+
+/// Applies what the files do not have yet, and makes it durable.
+fn replay(engine: &mut Engine, old: u64, epoch: u64) -> Result<(), Error> {
+    let shared = Arc::clone(&engine.shared);
+    let after = shared.index().sequence()?;
+    let replayed = engine.journal.replay(old, after, &mut |rows, sequence| apply(&shared, rows, sequence))?;
+    if replayed.damaged {
+        tracing::error!(
+            after = replayed.last,
+            "the journal is damaged: acknowledged changes behind this number are lost; its segments are copied aside"
+        );
+        shared.counters.journal_damaged.store(true, Ordering::Relaxed);
+        engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
+    }
+    if replayed.last > after {
+        tracing::info!(records = replayed.last - after, "replayed the journal");
+    }
+    engine.journal.begin(epoch, replayed.last);
+    let epoch = epoch.to_le_bytes();
+    let program = env!("CARGO_PKG_VERSION").as_bytes();
+    engine.checkpoint_with(&[
+        (META, META_EPOCH, Some(&epoch)),
+        (META, META_CLEAN, Some(&[0])),
+        (META, META_PROGRAM, Some(program)),
+    ])
+}
+
+/// Rows of a file that has them already are skipped: it was made durable before the index.
+fn apply(shared: &Shared, rows: &[Row], sequence: u64) -> Result<(), Error> {
+    let numbers: BTreeSet<u32> = rows.iter().map(|row| row.file).chain([0]).collect();
+    for number in numbers.into_iter().rev() {
+        let own = rows.iter().filter(|row| row.file == number);
+        let own = own.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
+        if number == 0 {
+            shared.index().apply(own, sequence, false)?;
+            continue;
+        }
+        // A volume that is lost or damaged costs what it held, not the start.
+        let applied = shared.budget.volume(number).and_then(|file| {
+            if file.sequence()? >= sequence {
+                return Ok(());
+            }
+            shared.budget.mark_dirty(number);
+            file.apply(own, sequence, false)
+        });
+        match applied {
+            Ok(()) => {}
+            Err(error @ Error::Damaged(_)) => {
+                tracing::error!(volume = number, %error, "a volume cannot take its rows from the journal");
+                shared.budget.forget(number);
+            }
+            Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::error!(volume = number, "a volume is missing");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Volumes that the index does not name: half made, or given up by a reclaim that was cut short.
+fn set_aside(shared: &Arc<Shared>, epoch: u64) -> Result<(), Error> {
+    let rows = shared.index().view()?;
+    let known: BTreeSet<u32> = volumes::list(&rows)?.into_iter().map(|(number, _)| number).collect();
+    let folder = shared.paths.mail();
+    let listing = |error| Error::io("listing mail/", error);
+    let mut moved = false;
+    for name in shared.disk.list(&folder).map_err(listing)? {
+        let Some(number) = Paths::volume_number(&name) else { continue };
+        if !known.contains(&number) {
+            tracing::warn!(name, "a volume that the index does not name is set aside");
+            let aside = folder.join(format!("{number:06}.aside-{epoch:016x}"));
+            shared.disk.rename(&folder.join(&name), &aside).map_err(listing)?;
+            moved = true;
+        }
+    }
+    if moved {
+        shared.disk.sync_dir(&folder).map_err(listing)?;
+    }
+    Ok(())
+}
+
+fn random_number(options: &Options) -> Result<u64, Error> {
+    let bytes = options.random.bytes().map_err(|error| Error::io("asking for random bytes", error))?;
+    let (first, _) = bytes.split_at(8);
+    Ok(first.try_into().map_or(0, u64::from_le_bytes))
+}

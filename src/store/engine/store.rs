@@ -1,0 +1,211 @@
+//! The handle of a store: opened, written through, listened to, closed.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use crate::model::EmailId;
+use crate::store::base::env::{self, Disk, Paths};
+use crate::store::base::error::Error;
+use crate::store::base::lock::locked;
+use crate::store::base::rows::{News, Transaction};
+use crate::store::engine::options::{Options, Statistics};
+use crate::store::engine::pins::Pin;
+use crate::store::engine::shared::Shared;
+use crate::store::engine::writer::{Engine, Pending};
+use crate::store::engine::{start, volumes};
+
+/// Names a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerId(u64);
+
+/// Which process holds a data folder, if one does: for a message, for it may be over a moment later.
+#[must_use]
+pub fn holder(data: &std::path::Path) -> Option<String> {
+    env::holder(&Paths { data: data.to_owned() }.lock())
+}
+
+/// Whether there is a store in a folder, as far as this user can see.
+#[must_use]
+pub fn exists(data: &std::path::Path) -> bool {
+    // What cannot be looked at is not missing: to open it says why.
+    Paths { data: data.to_owned() }.index().try_exists().unwrap_or(true)
+}
+
+/// The store. Clones are handles of the same; the last one to go closes it in order.
+#[derive(Clone)]
+pub struct Store {
+    pub(in crate::store) inner: Arc<Inner>,
+}
+
+pub(in crate::store) struct Inner {
+    pub(in crate::store) shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<Result<(), Error>>>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("data", &self.inner.shared.paths.data).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Locks the data folder, replays the journal, and makes durable what was replayed: what was only in
+    /// the page cache must not be told to anyone.
+    ///
+    /// # Errors
+    /// If another process holds the folder, the store is of a newer version, or files cannot be read.
+    pub fn open(options: Options) -> Result<Store, Error> {
+        let (shared, engine) = start::start(options)?;
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || engine.run())
+            .map_err(|error| Error::io("starting the writer", error))?;
+        Ok(Store { inner: Arc::new(Inner { shared, writer: Mutex::new(Some(writer)) }) })
+    }
+
+    /// Runs a job in the writer and waits until it is durable and can be read. All jobs that wait share
+    /// one sync. Must not be called from within a job or a listener.
+    ///
+    /// # Errors
+    /// The job's own, and those of writing; in every case none of its rows is kept, but for a store that
+    /// has become read-only in that moment, where a restart decides.
+    pub fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.begin(job)?.wait()
+    }
+
+    /// As [`Store::write`], without waiting: the caller prepares its next job while this one is made
+    /// durable. Jobs of one caller are done in the order in which they were begun.
+    ///
+    /// # Errors
+    /// If nothing can be written any more.
+    pub fn begin<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+    ) -> Result<Pending<T>, Error> {
+        self.inner.shared.check_writable()?;
+        self.inner.shared.queue.begin(job)
+    }
+
+    /// As [`Store::write`], without waiting: `done` is told the outcome in the writer's thread and must not
+    /// block; it is dropped untold where the store is closed first. A full queue does not hold the caller up
+    /// either, who bounds what it sends.
+    ///
+    /// # Errors
+    /// If nothing can be written any more.
+    pub fn begin_then<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
+        done: impl FnOnce(Result<T, Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.inner.shared.check_writable()?;
+        self.inner.shared.queue.begin_then(job, done)
+    }
+
+    /// Calls `listener` for every change, in the order of commits, from the writer's thread: it must not
+    /// block.
+    pub fn listen(&self, listener: Box<dyn Fn(&News) + Send + Sync>) -> ListenerId {
+        let mut listeners = locked(&self.inner.shared.listeners);
+        listeners.0 += 1;
+        let id = listeners.0;
+        listeners.1.insert(id, Arc::from(listener));
+        ListenerId(id)
+    }
+
+    /// Ends what [`Store::listen`] began.
+    pub fn unlisten(&self, id: ListenerId) {
+        locked(&self.inner.shared.listeners).1.remove(&id.0);
+    }
+
+    /// Keeps a content from being swept while the guard lives.
+    #[must_use]
+    pub fn pin(&self, email: EmailId) -> Pin {
+        self.inner.shared.pins.pin(email)
+    }
+
+    /// Makes everything durable in the files and frees the journal.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        self.command(|engine| engine.checkpoint())
+    }
+
+    /// The store's own id: remembered outside, so that an empty mount point is noticed.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.inner.shared.id
+    }
+
+    /// How large the disk is that the data folder lies on; one that does not say is endless.
+    #[must_use]
+    pub fn disk_size(&self) -> u64 {
+        let shared = &self.inner.shared;
+        shared.disk.total_space(&shared.paths.data).unwrap_or(u64::MAX)
+    }
+
+    /// Ends in order: what waits is done, then a checkpoint. Snapshots that still live keep the data
+    /// folder locked.
+    ///
+    /// # Errors
+    /// Of the checkpoint.
+    pub fn close(self) -> Result<(), Error> {
+        self.inner.close()
+    }
+
+    /// Figures for `status` and benchmarks.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let shared = &self.inner.shared;
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let volumes = shared.index().view().and_then(|rows| volumes::list(&rows)).unwrap_or_default();
+        Statistics {
+            written: load(&shared.disk.meter.written),
+            syncs: load(&shared.disk.meter.syncs),
+            batches: load(&shared.counters.batches),
+            jobs: load(&shared.counters.jobs),
+            checkpoints: load(&shared.counters.checkpoints),
+            dirty: load(&shared.counters.dirty),
+            sequence: load(&shared.counters.sequence),
+            journal_used: load(&shared.counters.journal_used),
+            journal_segments: load(&shared.counters.journal_segments),
+            journal_damaged: shared.counters.journal_damaged.load(Ordering::Relaxed),
+            volumes: volumes.len() as u64,
+            open_volumes: shared.budget.open_count() as u64,
+            live: volumes.iter().map(|(_, row)| row.live - row.dead.min(row.live)).sum(),
+            dead: volumes.iter().map(|(_, row)| row.dead).sum(),
+            free: shared.disk.free(&shared.paths),
+            read_only: locked(&shared.failed).clone(),
+        }
+    }
+
+    pub(in crate::store) fn command<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.inner.shared.queue.command(command)
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<(), Error> {
+        self.shared.queue.close();
+        let Some(writer) = locked(&self.writer).take() else { return Ok(()) };
+        if writer.thread().id() == std::thread::current().id() {
+            // The last handle went inside a job: the writer ends by itself when that job is done.
+            return Ok(());
+        }
+        writer.join().unwrap_or_else(|_| Err(Error::ReadOnly("the writer failed".to_owned())))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the store could not be closed in order");
+        }
+    }
+}

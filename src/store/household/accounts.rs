@@ -1,0 +1,268 @@
+//! Accounts.
+
+use std::ops::ControlFlow;
+
+use crate::model::{AccountId, MailboxName, SpecialUse};
+use crate::store::base::codec::{Reader, Writer, decode, decode_key};
+use crate::store::base::error::Error;
+use crate::store::base::rows::{News, Rows, Transaction};
+use crate::store::base::schema::Table;
+use crate::store::base::settings::{self, Counter};
+use crate::store::household::{devices, sources};
+use crate::store::mailbox::bin::{self, drop_range};
+use crate::store::mailbox::mailboxes;
+
+/// The most accounts: they are looked up by name in a list.
+pub const MAX_ACCOUNTS: usize = 1_000;
+/// The longest name, in bytes.
+pub const MAX_NAME: usize = 255;
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id, never used again.
+    pub id: AccountId,
+    /// Its name, in lower case.
+    pub name: String,
+    /// The hash of its password; without one only its devices can log in.
+    pub password_hash: Option<String>,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+    /// SCRAM salt of its devices, fixed.
+    pub salt: [u8; 16],
+    /// Whether nobody may log in.
+    pub disabled: bool,
+}
+
+impl Account {
+    fn save(&self, tx: &mut dyn Transaction) {
+        let value = Writer::new()
+            .bytes(self.name.as_bytes())
+            .option(self.password_hash.as_deref(), |out, hash| out.bytes(hash.as_bytes()))
+            .i64(self.created)
+            .raw(&self.salt)
+            .u8(u8::from(self.disabled))
+            .finish();
+        tx.put(Table::Accounts, &self.id.0.to_be_bytes(), &value);
+    }
+
+    fn decode(id: AccountId, bytes: &[u8]) -> Result<Self, Error> {
+        decode(&format!("account {id}"), bytes, |reader| {
+            Some(Account {
+                id,
+                name: reader.text()?.to_owned(),
+                password_hash: reader.option(Reader::text)?.map(str::to_owned),
+                created: reader.i64()?,
+                salt: reader.array()?,
+                disabled: reader.flag()?,
+            })
+        })
+    }
+}
+
+/// A name as accounts have it: in lower case; letters, digits and `._-+@`.
+///
+/// # Errors
+/// [`Error::Refused`] if it cannot be one.
+pub fn normalise(name: &str) -> Result<String, Error> {
+    let allowed = |c: char| c.is_alphanumeric() || "._-+@".contains(c);
+    let name = name.to_lowercase();
+    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
+        return Err(Error::Refused(
+            "an account's name has 1 to 255 bytes: letters, digits and any of . _ - + @",
+        ));
+    }
+    Ok(name)
+}
+
+/// Makes an account with INBOX and the usual mailboxes, subscribed.
+///
+/// # Errors
+/// [`Error::Refused`] for a name that cannot be one; [`Error::Exists`]; [`Error::Limit`].
+pub fn create(tx: &mut dyn Transaction, name: &str, password_hash: Option<&str>) -> Result<AccountId, Error> {
+    let name = normalise(name)?;
+    let accounts = list(tx)?;
+    if accounts.iter().any(|account| account.name == name) {
+        return Err(Error::Exists("an account of this name"));
+    }
+    if accounts.len() >= MAX_ACCOUNTS {
+        return Err(Error::Limit("there are 1,000 accounts already"));
+    }
+    let account = Account {
+        id: AccountId(settings::next_id(tx, Counter::Account)?),
+        name,
+        password_hash: password_hash.map(str::to_owned),
+        created: tx.now(),
+        salt: tx.random(),
+        disabled: false,
+    };
+    account.save(tx);
+    let defaults = SpecialUse::DEFAULTS.map(|(special_use, name)| (Some(special_use), name));
+    for (special_use, name) in std::iter::once((None, "INBOX")).chain(defaults) {
+        let name = MailboxName::new(name).map_err(|_| Error::Refused("that is no mailbox name"))?;
+        mailboxes::create(tx, account.id, &name, special_use)?;
+        // Clients show no mailbox that is not subscribed.
+        mailboxes::subscribe(tx, account.id, &name)?;
+    }
+    publish(tx, account.id)?;
+    Ok(account.id)
+}
+
+fn publish(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
+    let modseq = tx.modseq()?;
+    tx.publish(News { account, mailbox: None, modseq });
+    Ok(())
+}
+
+/// An account by its id.
+///
+/// # Errors
+/// Of reading.
+pub fn get(rows: &dyn Rows, id: AccountId) -> Result<Option<Account>, Error> {
+    let bytes = rows.get(Table::Accounts, &id.0.to_be_bytes())?;
+    bytes.map(|bytes| Account::decode(id, &bytes)).transpose()
+}
+
+/// An account by its name, in any case.
+///
+/// # Errors
+/// Of reading.
+pub fn by_name(rows: &dyn Rows, name: &str) -> Result<Option<Account>, Error> {
+    let name = name.to_lowercase();
+    Ok(list(rows)?.into_iter().find(|account| account.name == name))
+}
+
+/// All accounts, in the order in which they were made.
+///
+/// # Errors
+/// Of reading.
+pub fn list(rows: &dyn Rows) -> Result<Vec<Account>, Error> {
+    let mut accounts = Vec::new();
+    rows.scan(Table::Accounts, &[], &[0xff; 5], &mut |key, value| {
+        let id = decode_key("an account's key", key, |key| key.u32())?;
+        accounts.push(Account::decode(AccountId(id), value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(accounts)
+}
+
+pub(in crate::store) fn existing(rows: &dyn Rows, id: AccountId) -> Result<Account, Error> {
+    get(rows, id)?.ok_or(Error::NotFound("account"))
+}
+
+fn update(tx: &mut dyn Transaction, id: AccountId, change: impl FnOnce(&mut Account)) -> Result<(), Error> {
+    let mut account = existing(tx, id)?;
+    change(&mut account);
+    account.save(tx);
+    publish(tx, id)
+}
+
+/// Sets the password's hash, or takes the password away.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn set_password(tx: &mut dyn Transaction, id: AccountId, hash: Option<&str>) -> Result<(), Error> {
+    update(tx, id, |account| account.password_hash = hash.map(str::to_owned))
+}
+
+/// Lets nobody log in any more, or lets them again.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn set_disabled(tx: &mut dyn Transaction, id: AccountId, disabled: bool) -> Result<(), Error> {
+    update(tx, id, |account| account.disabled = disabled)
+}
+
+/// Removes an account with its devices, sources and mailboxes. Its records are dropped in slices
+/// afterwards, by [`crate::store::mailbox::bin::expire`].
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
+    existing(tx, id)?;
+    for device in devices::list(tx, id)? {
+        devices::revoke(tx, id, device.id)?;
+    }
+    crate::store::household::revoked::forget(tx, id)?;
+    sources::forget_all(tx, id)?;
+    let mut numbers = bin::Numbering::new(tx, id)?;
+    for mailbox in mailboxes::list(tx, id)? {
+        mailboxes::discard(tx, &mailbox, &mut numbers)?;
+    }
+    for table in [Table::Subscriptions, Table::Events] {
+        // Both are bounded, so they need no slices.
+        let mut budget = usize::MAX;
+        drop_range(tx, table, id.0, &mut budget)?;
+    }
+    tx.delete(Table::Accounts, &id.0.to_be_bytes());
+    publish(tx, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DateTime, EmailId, FlagSet};
+    use crate::store::memory::Memory;
+    use crate::store::messages;
+
+    #[test]
+    fn an_account_begins_with_its_mailboxes_subscribed() {
+        let mut memory = Memory::new();
+        let id = memory.write(|tx| create(tx, "Anna@Example.org", Some("hash"))).unwrap();
+        let account = by_name(&memory, "ANNA@example.org").unwrap().unwrap();
+        assert_eq!((account.id, account.name.as_str()), (id, "anna@example.org"));
+        assert_eq!(account.password_hash.as_deref(), Some("hash"));
+        let names: Vec<String> =
+            mailboxes::list(&memory, id).unwrap().iter().map(|mailbox| mailbox.name.to_string()).collect();
+        assert_eq!(names, ["Archive", "Drafts", "INBOX", "Junk", "Sent", "Trash"]);
+        assert_eq!(mailboxes::subscriptions(&memory, id).unwrap().len(), 6);
+        assert!(matches!(memory.write(|tx| create(tx, "anna@example.org", None)), Err(Error::Exists(_))));
+        for bad in ["", "a b", "a/b", "a\n", &"x".repeat(256)] {
+            assert!(matches!(memory.write(|tx| create(tx, bad, None)), Err(Error::Refused(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_and_disabling() {
+        let mut memory = Memory::new();
+        let id = memory.write(|tx| create(tx, "anna", None)).unwrap();
+        let salt = get(&memory, id).unwrap().unwrap().salt;
+        memory.write(|tx| set_password(tx, id, Some("new"))).unwrap();
+        memory.write(|tx| set_disabled(tx, id, true)).unwrap();
+        let account = get(&memory, id).unwrap().unwrap();
+        assert_eq!((account.password_hash.as_deref(), account.disabled), (Some("new"), true));
+        assert_eq!(account.salt, salt);
+        assert!(memory.write(|tx| set_password(tx, AccountId(99), None)).is_err());
+    }
+
+    #[test]
+    fn a_removed_account_leaves_nothing_once_the_bin_has_run() {
+        let mut memory = Memory::new();
+        let id = memory.write(|tx| create(tx, "anna", None)).unwrap();
+        let other = memory.write(|tx| create(tx, "bert", None)).unwrap();
+        memory
+            .write(|tx| {
+                devices::add(tx, id, "phone", [7; 32], b"scram".to_vec())?;
+                let inbox = mailboxes::by_name(tx, id, &MailboxName::inbox())?.unwrap();
+                let message = messages::NewMessage {
+                    email: EmailId(1),
+                    size: 5,
+                    internal_date: DateTime::utc(0),
+                    flags: FlagSet::default(),
+                };
+                messages::append(tx, id, inbox.id, &vec![message; 500])?;
+                Ok(())
+            })
+            .unwrap();
+        memory.write(|tx| remove(tx, id)).unwrap();
+        assert!(get(&memory, id).unwrap().is_none() && by_name(&memory, "anna").unwrap().is_none());
+        assert_eq!(memory.count(Table::Credentials) + memory.count(Table::DeviceKeys), 0);
+        assert_eq!(bin::accounts(&memory).unwrap(), [id]);
+        while memory.write(|tx| bin::expire(tx, id, 0, bin::MAX_AGE)).unwrap() {}
+        for table in [Table::Bin, Table::Messages, Table::Changes, Table::Keywords] {
+            assert_eq!(memory.count(table), 0, "{}", table.name());
+        }
+        assert_eq!(mailboxes::list(&memory, other).unwrap().len(), 6);
+        assert!(memory.write(|tx| create(tx, "anna", None)).unwrap() > other, "an id is used once");
+    }
+}

@@ -1,0 +1,9 @@
+//! Accounts, devices, sources, certificates: what the admin page edits.
+
+pub mod accounts;
+pub mod arrivals;
+pub mod certificates;
+pub mod devices;
+pub mod imported;
+pub mod revoked;
+pub mod sources;

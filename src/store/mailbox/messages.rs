@@ -1,0 +1,471 @@
+//! Messages of a mailbox: reading their records, and every operation that changes them.
+//!
+//! Each operation keeps the mailbox's counts, UIDNEXT, HIGHESTMODSEQ and first unseen message true, and
+//! writes one row of `changes` a mailbox. It reads the blocks that it touches once and writes those that
+//! it changed once; callers cut large sets into slices (STORE.md, "Writing").
+
+use std::ops::{ControlFlow, RangeInclusive};
+
+use crate::model::{
+    AccountId, DateTime, EmailId, FlagSet, MailboxId, ModSeq, Uid, UidList, UidSet, UidValidity,
+};
+use crate::store::base::codec::{behind_pair, pair};
+use crate::store::base::error::Error;
+use crate::store::base::rows::{Rows, Transaction};
+use crate::store::base::schema::Table;
+use crate::store::mailbox::blocks::{self, Blocks};
+use crate::store::mailbox::changes::{self, Change};
+use crate::store::mailbox::keywords::{self, Translation, WhenFull};
+use crate::store::mailbox::mailboxes::{self, Mailbox};
+use crate::store::mailbox::record;
+use crate::store::mailbox::{bin, flagging};
+
+pub use crate::store::mailbox::flagging::{FlagChange, Stored, store_flags};
+pub use crate::store::mailbox::keywords::KeywordTable;
+pub use crate::store::mailbox::record::Record;
+
+/// The record of a message.
+///
+/// # Errors
+/// Of reading.
+pub fn record(rows: &dyn Rows, mailbox: MailboxId, uid: Uid) -> Result<Option<Record>, Error> {
+    let Some((_, block)) = blocks::at(rows, mailbox, uid.get())? else { return Ok(None) };
+    if record::head(&block)?.last < uid.get() {
+        return Ok(None);
+    }
+    Ok(record::decode(&block)?.into_iter().find(|record| record.uid == uid))
+}
+
+/// Visits the records of a range of UIDs in ascending order until `visit` breaks.
+///
+/// # Errors
+/// Of reading, or of `visit`.
+pub fn scan(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    uids: RangeInclusive<u32>,
+    visit: &mut dyn FnMut(&Record) -> Result<ControlFlow<()>, Error>,
+) -> Result<(), Error> {
+    scan_blocks(rows, mailbox, &uids, &mut |block| {
+        for record in record::decode(block)?.iter().filter(|record| uids.contains(&record.uid.get())) {
+            if visit(record)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Visits the records of a set of UIDs in ascending order until `visit` breaks.
+///
+/// # Errors
+/// Of reading, or of `visit`.
+pub fn select(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    uids: &UidSet,
+    visit: &mut dyn FnMut(&Record) -> Result<ControlFlow<()>, Error>,
+) -> Result<(), Error> {
+    let mut ranges = uids.ranges().iter().peekable();
+    let mut broken = false;
+    while let Some(range) = ranges.next().filter(|_| !broken) {
+        let mut end = *range.end();
+        // Ranges that are near each other share blocks.
+        while let Some(near) = ranges.next_if(|next| next.start() - end <= blocks::GAP) {
+            end = *near.end();
+        }
+        scan(rows, mailbox, *range.start()..=end, &mut |record| {
+            if !uids.contains(record.uid.get()) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let flow = visit(record)?;
+            broken = flow.is_break();
+            Ok(flow)
+        })?;
+    }
+    Ok(())
+}
+
+type VisitBlock<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'a;
+
+fn scan_blocks(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    uids: &RangeInclusive<u32>,
+    visit: &mut VisitBlock<'_>,
+) -> Result<(), Error> {
+    let low = match *uids.start() {
+        0 | 1 => 0,
+        start => blocks::at(rows, mailbox, start)?.map_or(start, |(key, _)| key),
+    };
+    let high = behind_pair(mailbox.0, *uids.end());
+    rows.scan(Table::Messages, &pair(mailbox.0, low), &high, &mut |_, block| visit(block))
+}
+
+/// The UIDs of a mailbox.
+///
+/// # Errors
+/// Of reading.
+pub fn uids(rows: &dyn Rows, mailbox: MailboxId) -> Result<UidList, Error> {
+    let mut uids = Vec::new();
+    scan_blocks(rows, mailbox, &(0..=u32::MAX), &mut |block| {
+        record::uids(block, &mut uids)?;
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(uids.into_iter().collect())
+}
+
+/// The keywords of a mailbox.
+///
+/// # Errors
+/// Of reading.
+pub fn keywords(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> {
+    keywords::load_with_spare(rows, mailbox)
+}
+
+/// The keyword bits that mean now what they meant in `known`: of a record that is read now, the others must be
+/// left out.
+///
+/// # Errors
+/// Of reading.
+pub fn keywords_agreeing(rows: &dyn Rows, mailbox: MailboxId, known: &KeywordTable) -> Result<u64, Error> {
+    if known.all().next().is_none() { Ok(0) } else { Ok(known.agreeing(&keywords::load(rows, mailbox)?)) }
+}
+
+/// Visits the contents that messages show, those of deleted mailboxes in the bin included: with those of
+/// [`bin::emails`] they are what a sweep must leave. One that many messages show is visited for each.
+///
+/// # Errors
+/// Of reading.
+pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+    rows.scan(Table::Messages, &[], &[0xff; 9], &mut |_, block| {
+        record::emails(block, visit)?;
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// The UIDs whose records changed after a modseq; blocks that did not are skipped.
+pub(in crate::store) fn changed_after(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    after: ModSeq,
+) -> Result<UidSet, Error> {
+    let mut changed = Runs::default();
+    scan_blocks(rows, mailbox, &(0..=u32::MAX), &mut |block| {
+        if record::head(block)?.modseq > after {
+            let records = record::decode(block)?;
+            records
+                .iter()
+                .filter(|record| record.modseq > after)
+                .for_each(|record| changed.add(record.uid.get()));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(changed.finish())
+}
+
+/// The first unseen message from a UID on.
+pub(in crate::store) fn first_unseen(
+    rows: &dyn Rows,
+    mailbox: MailboxId,
+    from: u32,
+) -> Result<Option<Uid>, Error> {
+    let mut found = None;
+    scan_blocks(rows, mailbox, &(from..=u32::MAX), &mut |block| {
+        if record::head(block)?.unseen > 0 {
+            let records = record::decode(block)?;
+            found = records
+                .iter()
+                .find(|record| record.uid.get() >= from && record.is_unseen())
+                .map(|record| record.uid);
+        }
+        Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(found)
+}
+
+/// A set of UIDs that come in ascending order.
+#[derive(Default)]
+pub(in crate::store) struct Runs {
+    set: UidSet,
+    run: Option<(u32, u32)>,
+}
+
+impl Runs {
+    pub(in crate::store) fn add(&mut self, uid: u32) {
+        match &mut self.run {
+            Some((_, end)) if end.checked_add(1) == Some(uid) => *end = uid,
+            _ => {
+                self.close();
+                self.run = Some((uid, uid));
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some((start, end)) = self.run.take() {
+            self.set.insert_range(start..=end);
+        }
+    }
+
+    pub(in crate::store) fn finish(mut self) -> UidSet {
+        self.close();
+        self.set
+    }
+}
+
+impl Mailbox {
+    fn count_in(&mut self, record: &Record) {
+        self.messages = self.messages.saturating_add(1);
+        self.unseen = self.unseen.saturating_add(u32::from(record.is_unseen()));
+        self.deleted = self.deleted.saturating_add(u32::from(record.is_deleted()));
+        self.size = self.size.saturating_add(record.size);
+        if record.is_unseen() && self.first_unseen.is_none_or(|first| record.uid < first) {
+            self.first_unseen = Some(record.uid);
+        }
+    }
+
+    fn count_out(&mut self, record: &Record) {
+        self.messages = self.messages.saturating_sub(1);
+        self.unseen = self.unseen.saturating_sub(u32::from(record.is_unseen()));
+        self.deleted = self.deleted.saturating_sub(u32::from(record.is_deleted()));
+        self.size = self.size.saturating_sub(record.size);
+    }
+}
+
+/// A message to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Its content.
+    pub email: EmailId,
+    /// Its size.
+    pub size: u64,
+    /// Its INTERNALDATE.
+    pub internal_date: DateTime,
+    /// Its flags.
+    pub flags: FlagSet,
+}
+
+/// What became of added messages: APPENDUID (RFC 9051 §7.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// The mailbox's UIDVALIDITY.
+    pub uid_validity: UidValidity,
+    /// Their UIDs, in their order.
+    pub uids: UidSet,
+    /// Their modseq.
+    pub modseq: ModSeq,
+}
+
+/// Adds messages. A keyword that finds no free bit is left off: a client that files what it has sent cannot
+/// know that there is none, and its message is worth more.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Limit`] if there are no UIDs left.
+pub fn append(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    mailbox: MailboxId,
+    new: &[NewMessage],
+) -> Result<Appended, Error> {
+    let mut mailbox = mailboxes::existing(tx, account, mailbox)?;
+    let (modseq, save_date) = (tx.modseq()?, tx.now());
+    let mut table = keywords::load(tx, mailbox.id)?;
+    let mut records = Vec::with_capacity(new.len());
+    let mut used = 0;
+    for (uid, message) in allot(&mailbox, new.len())?.zip(new) {
+        let named = &message.flags.keywords;
+        let bits = keywords::assign(tx, mailbox.id, &mut table, named, used, WhenFull::LeaveOff)?;
+        let bits = bits.into_iter().flatten().fold(0, |bits, bit| bits | 1 << bit);
+        used |= bits;
+        records.push(Record {
+            uid,
+            email: message.email,
+            modseq,
+            internal_date: message.internal_date,
+            save_date,
+            size: message.size,
+            flags: message.flags.system,
+            keywords: bits,
+        });
+    }
+    let uids = add(tx, &mut mailbox, &records)?;
+    Ok(Appended { uid_validity: mailbox.uid_validity, uids, modseq })
+}
+
+/// The next UIDs. The last number is never given, so that UIDNEXT is always one.
+fn allot(mailbox: &Mailbox, count: usize) -> Result<impl Iterator<Item = Uid> + use<>, Error> {
+    let first = mailbox.uid_next;
+    let fits = u32::try_from(count).ok().and_then(|count| first.checked_add(count)).is_some();
+    if fits { Ok((first..).filter_map(Uid::new)) } else { Err(Error::Limit("the mailbox has no UIDs left")) }
+}
+
+/// Adds records with the mailbox's next UIDs.
+fn add(tx: &mut dyn Transaction, mailbox: &mut Mailbox, records: &[Record]) -> Result<UidSet, Error> {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(UidSet::new()) };
+    let mut rest = records;
+    if let Some((key, block)) = blocks::at(tx, mailbox.id, u32::MAX)? {
+        let mut block = record::decode(&block)?;
+        if block.last().is_some_and(|known| known.uid >= first.uid) {
+            return Err(Error::Damaged(format!("UIDNEXT of mailbox {}", mailbox.id)));
+        }
+        let (fitting, left) = rest.split_at(rest.len().min(record::BLOCK_MAX.saturating_sub(block.len())));
+        if !fitting.is_empty() {
+            block.extend_from_slice(fitting);
+            tx.put(Table::Messages, &pair(mailbox.id.0, key), &record::encode(&block));
+        }
+        rest = left;
+    }
+    for block in rest.chunks(record::BLOCK_MAX) {
+        if let Some(lowest) = block.first() {
+            tx.put(Table::Messages, &pair(mailbox.id.0, lowest.uid.get()), &record::encode(block));
+        }
+    }
+    records.iter().for_each(|record| mailbox.count_in(record));
+    mailbox.uid_next = last.uid.get().saturating_add(1);
+    let added: UidSet = std::iter::once(first.uid.get()..=last.uid.get()).collect();
+    changes::record(tx, mailbox, &Change { added: added.clone(), ..Change::default() })?;
+    Ok(added)
+}
+
+/// What was expunged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expunged {
+    /// The UIDs that are gone.
+    pub uids: UidSet,
+    /// The modseq of it, if any are gone.
+    pub modseq: Option<ModSeq>,
+}
+
+/// Expunges those of the set that are there, or of these those with `\Deleted` only (RFC 9051 §6.4.3).
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such mailbox.
+pub fn expunge(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    mailbox: MailboxId,
+    uids: &UidSet,
+    only_deleted: bool,
+) -> Result<Expunged, Error> {
+    let mut mailbox = mailboxes::existing(tx, account, mailbox)?;
+    if only_deleted && mailbox.deleted == 0 {
+        return Ok(Expunged::default());
+    }
+    let records = remove(tx, &mut mailbox, uids, |record| !only_deleted || record.is_deleted())?;
+    if records.is_empty() {
+        return Ok(Expunged::default());
+    }
+    bin::put_records(tx, &mailbox, &records)?;
+    Ok(Expunged { uids: uids_of(&records), modseq: Some(tx.modseq()?) })
+}
+
+fn uids_of(records: &[Record]) -> UidSet {
+    let mut uids = Runs::default();
+    records.iter().for_each(|record| uids.add(record.uid.get()));
+    uids.finish()
+}
+
+/// Takes records out of a mailbox.
+fn remove(
+    tx: &mut dyn Transaction,
+    mailbox: &mut Mailbox,
+    uids: &UidSet,
+    choose: impl Fn(&Record) -> bool,
+) -> Result<Vec<Record>, Error> {
+    let mut blocks = Blocks::load(tx, mailbox.id, uids)?;
+    let records = blocks.take(uids, choose)?;
+    if records.is_empty() {
+        return Ok(records);
+    }
+    blocks.save(tx)?;
+    records.iter().for_each(|record| mailbox.count_out(record));
+    let gone = uids_of(&records);
+    if let Some(first) = mailbox.first_unseen.filter(|first| gone.contains(first.get())) {
+        mailbox.first_unseen = flagging::next_unseen(tx, mailbox, first.get())?;
+    }
+    changes::record(tx, mailbox, &Change { expunged: gone, ..Change::default() })?;
+    Ok(records)
+}
+
+/// What was copied or moved: COPYUID (RFC 9051 §7.1). The n-th of `from` became the n-th of `to`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// UIDVALIDITY of the target.
+    pub uid_validity: UidValidity,
+    /// UIDs in the source, ascending.
+    pub from: Vec<Uid>,
+    /// UIDs in the target, ascending.
+    pub to: Vec<Uid>,
+    /// The modseq of it, if there were any.
+    pub modseq: Option<ModSeq>,
+}
+
+/// Copies those of the set that are there, with flags and INTERNALDATE (RFC 9051 §6.4.7). Whether one that
+/// is missing makes the command fail is the caller's to decide: compare `from`. A keyword that finds no
+/// free bit in the target is left off.
+///
+/// # Errors
+/// [`Error::NotFound`] if a mailbox is not there; [`Error::Limit`] if there are no UIDs left.
+pub fn copy(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    from: MailboxId,
+    uids: &UidSet,
+    to: MailboxId,
+) -> Result<Copied, Error> {
+    mailboxes::existing(tx, account, from)?;
+    let mut records = Vec::new();
+    Blocks::load(tx, from, uids)?.each(uids, |record| {
+        records.push(*record);
+        Ok(())
+    })?;
+    paste(tx, account, from, records, to)
+}
+
+/// Moves those of the set that are there (RFC 6851). As [`copy`], and nothing goes to the bin.
+///
+/// # Errors
+/// As [`copy`].
+pub fn move_(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    from: MailboxId,
+    uids: &UidSet,
+    to: MailboxId,
+) -> Result<Copied, Error> {
+    let mut mailbox = mailboxes::existing(tx, account, from)?;
+    let records = remove(tx, &mut mailbox, uids, |_| true)?;
+    paste(tx, account, from, records, to)
+}
+
+fn paste(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    from: MailboxId,
+    mut records: Vec<Record>,
+    to: MailboxId,
+) -> Result<Copied, Error> {
+    let mut target = mailboxes::existing(tx, account, to)?;
+    let uid_validity = target.uid_validity;
+    if records.is_empty() {
+        return Ok(Copied { uid_validity, from: Vec::new(), to: Vec::new(), modseq: None });
+    }
+    let (modseq, save_date) = (tx.modseq()?, tx.now());
+    let used = records.iter().fold(0, |bits, record| bits | record.keywords);
+    let translation = match used {
+        0 => None,
+        used => {
+            let table = keywords::load(tx, from)?;
+            Some(Translation::new(tx, &table, used, to)?)
+        }
+    };
+    let source = records.iter().map(|record| record.uid).collect();
+    for (uid, record) in allot(&target, records.len())?.zip(&mut records) {
+        (record.uid, record.modseq, record.save_date) = (uid, modseq, save_date);
+        record.keywords = translation.as_ref().map_or(0, |table| table.translate(record.keywords));
+    }
+    add(tx, &mut target, &records)?;
+    let to = records.iter().map(|record| record.uid).collect();
+    Ok(Copied { uid_validity, from: source, to, modseq: Some(modseq) })
+}

@@ -1,0 +1,11 @@
+//! Mailboxes, the records of their messages, what changed, and the bin.
+
+pub mod bin;
+pub mod blocks;
+pub mod changes;
+pub mod events;
+pub mod flagging;
+pub mod keywords;
+pub mod mailboxes;
+pub mod messages;
+pub mod record;
