@@ -1,8 +1,9 @@
 //! One message from a mail transfer agent or a fetching program.
 //!
 //! Such a program keeps the message until it is told that it is safe, and bounces it if it is told that it
-//! will never be. So whatever may be another way in an hour is [`Fault::Later`], and only what is wrong with
-//! the message or its address itself is anything else.
+//! will never be. So whatever may be another way in an hour is [`Fault::Later`], be it the machine's fault, an
+//! error of ours, or a mistake in the configuration; only what is wrong with the message or its address itself,
+//! and stays so, is anything else.
 
 use super::{Context, Failure, account};
 use crate::import::read::MAX_FILE;
@@ -17,7 +18,7 @@ const LONGEST_LINE: usize = 1_000;
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The order makes no sense.
+    /// No mailbox can have the name that the order gives.
     #[error("{0}")]
     Usage(String),
     /// There is no message, or it can never be taken.
@@ -64,7 +65,6 @@ impl From<Failure> for Fault {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Unknown { .. } => Fault::NoUser(failure.to_string()),
-            Failure::Invalid(reason) => Fault::Usage(reason),
             other => Fault::Later(other.to_string()),
         }
     }
@@ -143,9 +143,46 @@ impl Delivery {
             let message = NewMessage { email, size, internal_date, flags: FlagSet::default() };
             messages::append(tx, account, mailbox, &[message])
         });
-        stored.map(|_| ()).map_err(|error| match error {
-            Error::Limit(_) | Error::Refused(_) => Fault::CannotCreate(error.to_string()),
-            other => Fault::Later(other.to_string()),
-        })
+        stored.map(|_| ()).map_err(not_stored)
+    }
+}
+
+/// A limit that is reached today may be none tomorrow; only a name that no mailbox can have stays one.
+fn not_stored(error: Error) -> Fault {
+    match error {
+        Error::Refused(_) => Fault::CannotCreate(error.to_string()),
+        other => Fault::Later(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::EmailId;
+
+    #[test]
+    fn nothing_is_bounced_that_may_work_later() {
+        let errors = [
+            Error::io("writing", std::io::ErrorKind::Other.into()),
+            Error::Damaged("index.redb".to_owned()),
+            Error::DamagedEmail(EmailId(1)),
+            Error::NoSpace { free: 0, needed: 1 },
+            Error::ReadOnly("a write failed".to_owned()),
+            Error::NotFound("account"),
+            Error::Exists("mailbox"),
+            Error::Limit("the account has too many mailboxes"),
+            Error::Internal("the change was not made"),
+            Error::Locked("process 1".to_owned()),
+            Error::Incompatible("newer".to_owned()),
+            Error::NotExpected("empty".to_owned()),
+            Error::Closed,
+        ];
+        for error in errors {
+            assert_eq!(Fault::from(Failure::Store(error.clone())).code(), 75, "{error}");
+            assert_eq!(not_stored(error.clone()).code(), 75, "{error}");
+        }
+        assert_eq!(not_stored(Error::Refused("that is no mailbox name")).code(), 73);
+        // Which of two accounts is meant is a matter of the caller's configuration.
+        assert_eq!(Fault::from(Failure::Invalid("there are several accounts".to_owned())).code(), 75);
     }
 }

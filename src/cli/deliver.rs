@@ -1,6 +1,7 @@
 //! `postern deliver`: one message from stdin, as a mail delivery agent. Its exit codes are those of
 //! sysexits.h, which the programs that call it know.
 
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,13 +27,16 @@ pub(super) struct Arguments {
     mailbox: Option<String>,
 }
 
-/// The exit code of wrong usage.
-pub(super) const USAGE: u8 = 64;
+/// The exit code of whatever may be another way once somebody has looked after it (EX_TEMPFAIL).
+pub(super) const LATER: u8 = 75;
 
 /// Does it.
 pub(super) fn run(global: &Global, arguments: Arguments) -> ExitCode {
     let order = Order { account: arguments.account, mailbox: arguments.mailbox };
-    match deliver(global, &order) {
+    // A panic's own exit code would be a bounce.
+    let delivered = catch_unwind(|| deliver(global, &order))
+        .unwrap_or_else(|_| Err(Fault::Later("an error within Postern".to_owned())));
+    match delivered {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             output::complain(&Failure::new(&fault));

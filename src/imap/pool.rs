@@ -3,7 +3,7 @@
 use async_lock::Semaphore;
 
 use crate::imap::refusal::Refusal;
-use crate::store::{Error, Snapshot, Store, Transaction};
+use crate::store::{Error, Snapshot, Store, Transaction, contained};
 
 /// Reads at a time: each fills one chunk of output and ends, so few threads serve many sessions.
 const READS: usize = 4;
@@ -54,8 +54,10 @@ impl Pool {
         let _permit = self.reads.acquire().await;
         let store = self.store.clone();
         smol::unblock(move || {
-            let snapshot = store.snapshot()?;
-            read(&snapshot).map_err(Into::into)
+            contained("this could not be read", || {
+                let snapshot = store.snapshot()?;
+                read(&snapshot).map_err(Into::into)
+            })
         })
         .await
     }
@@ -77,14 +79,48 @@ impl Pool {
     }
 
     /// Runs something that takes a write's place, such as the end of an incoming message.
-    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let _permit = self.writes.acquire().await;
-        smol::unblock(work).await
+        smol::unblock(move || contained("this could not be done", work)).await.map_err(Refusal::from)
     }
 
     /// Runs a password hash.
     pub async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let _permit = self.hashes.acquire().await;
         smol::unblock(work).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::response::code::Code;
+    use crate::store::Options;
+
+    #[test]
+    fn a_panic_is_answered_serverbug_and_costs_nobody_else_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = Pool::new(Store::open(Options::new(folder.path())).unwrap());
+        let code = |refusal: Result<(), Refusal>| refusal.unwrap_err().code;
+        smol::block_on(async {
+            for _ in 0..=READS {
+                let read = pool.read(|_| -> Result<(), Error> { panic!("a bug in a reader") }).await;
+                assert_eq!(code(read), Some(Code::ServerBug));
+            }
+            for _ in 0..=WRITES {
+                let done = pool.blocking(|| -> Result<(), Error> { panic!("a bug in the digester") }).await;
+                assert_eq!(code(done), Some(Code::ServerBug));
+            }
+            let written = pool.write(|_| -> Result<(), Error> { panic!("a bug in a job") }).await;
+            assert_eq!(code(written), Some(Code::ServerBug));
+            assert!(pool.read(|_| Ok::<_, Error>(())).await.is_ok());
+            assert!(pool.write(|_| Ok(())).await.is_ok());
+        });
     }
 }

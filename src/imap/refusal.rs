@@ -65,6 +65,7 @@ impl From<Error> for Refusal {
             Error::Exists(_) => Code::AlreadyExists,
             Error::Limit(_) => Code::Limit,
             Error::Refused(_) => Code::Cannot,
+            Error::Internal(_) => Code::ServerBug,
             Error::NoSpace { .. } => Code::OverQuota,
             Error::Damaged(_) | Error::DamagedEmail(_) => Code::Corruption,
             Error::Io { .. }
@@ -74,6 +75,7 @@ impl From<Error> for Refusal {
             | Error::NotExpected(_)
             | Error::Closed => Code::Unavailable,
         };
+        // What is Postern's own was logged where it was caught.
         if matches!(code, Code::Unavailable | Code::Corruption | Code::OverQuota) {
             tracing::error!(%error, "a command could not be served");
         }

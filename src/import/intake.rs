@@ -108,11 +108,16 @@ impl Intake {
         match self.store_range(&batch, 0..batch.len()) {
             Ok(()) => Ok(()),
             // One that cannot be taken must not hold up the others.
-            Err(Error::Limit(_) | Error::Refused(_) | Error::Exists(_)) => {
+            Err(Error::Limit(_) | Error::Refused(_) | Error::Exists(_) | Error::Internal(_)) => {
                 for (n, waiting) in batch.iter().enumerate() {
                     match self.store_range(&batch, n..n + 1) {
                         Ok(()) => {}
-                        Err(error @ (Error::Limit(_) | Error::Refused(_) | Error::Exists(_))) => {
+                        Err(
+                            error @ (Error::Limit(_)
+                            | Error::Refused(_)
+                            | Error::Exists(_)
+                            | Error::Internal(_)),
+                        ) => {
                             self.refuse(waiting.origin.clone(), error.to_string());
                         }
                         Err(error) => return Err(error.into()),

@@ -334,7 +334,7 @@ impl Scanner {
         let made = self.store.write(move |tx| target.resolve(tx, account).map(|(_, name)| name));
         match made {
             Ok(name) => tracing::info!(mailbox = name.as_str(), "made for a folder"),
-            Err(error @ (Error::Limit(_) | Error::Refused(_) | Error::Exists(_))) => {
+            Err(error @ (Error::Limit(_) | Error::Refused(_) | Error::Exists(_) | Error::Internal(_))) => {
                 tracing::warn!(folder = %here.folder.path.display(), %error, "no mailbox for this folder");
             }
             Err(error) => return Err(error.into()),
@@ -530,7 +530,7 @@ impl Scanner {
         let emails = match batch.pending.wait() {
             Ok(emails) => emails,
             // A folder that can have no mailbox must not hold up the others.
-            Err(error @ (Error::Limit(_) | Error::Refused(_))) => {
+            Err(error @ (Error::Limit(_) | Error::Refused(_) | Error::Internal(_))) => {
                 for file in &batch.files {
                     self.notes.left(&self.path(here, &file.candidate), &error.to_string());
                 }

@@ -40,7 +40,7 @@ pub use household::{accounts, arrivals, certificates, devices, imported, revoked
 pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, record};
 
 pub use base::env::unix_now;
-pub use base::error::Error;
+pub use base::error::{Error, contained};
 pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use content::incoming::{Incoming, LineEnds, Prepared};
 pub use content::snapshot::Snapshot;

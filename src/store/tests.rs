@@ -129,7 +129,7 @@ fn a_job_sees_its_own_rows_and_a_refused_one_leaves_none() {
         tx.put(Table::Names, b"x", b"");
         panic!("a bug in a job");
     });
-    assert!(matches!(panicked, Err(Error::Refused(_))));
+    assert!(matches!(panicked, Err(Error::Internal(_))), "{panicked:?}");
     assert_eq!(get(&store, b"x"), None);
     assert_eq!(store.write(|tx| tx.modseq()).unwrap(), ModSeq(1));
     assert_eq!(
@@ -618,4 +618,15 @@ fn what_the_index_does_not_name_is_set_aside() {
     assert!(whole(&store, email).is_ok());
     let names = super::env::Disk::list(&disk, Path::new("/data/mail")).unwrap();
     assert!(names.iter().any(|name| name.contains("aside")), "{names:?}");
+}
+
+#[test]
+fn a_panic_outside_of_a_job_makes_the_store_read_only_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Options::new(folder.path())).unwrap();
+    let told = store.command(|_| -> Result<(), Error> { panic!("a bug in the writer") });
+    assert!(matches!(told, Err(Error::Closed)), "{told:?}");
+    let refused = store.write(|_| Ok(()));
+    assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
+    assert!(store.snapshot().is_ok());
 }

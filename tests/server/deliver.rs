@@ -58,9 +58,10 @@ fn codes_of_sysexits() {
         (&["--account", "nobody"][..], &message[..], 67, "nobody"),
         (&["--account", "anna"], b"", 65, "no message"),
         (&["--account", "anna"], b"From bert Mon Jan  5 10:00:00 2004\n", 65, "no message"),
-        (&[], message, 64, "--account"),
+        // A second account, or a slip in the caller's configuration, must not bounce anybody's mail.
+        (&[], message, 75, "--account"),
         (&["--account", "anna", "--mailbox", "a//b"], message, 64, "empty level"),
-        (&["--acount", "anna"], message, 64, "--acount"),
+        (&["--acount", "anna"], message, 75, "--acount"),
         (&["--account", "anna", "--config", "/nowhere"], message, 75, "/nowhere"),
     ] {
         let (found, said) = deliver(&server, arguments, message);

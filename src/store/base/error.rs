@@ -1,6 +1,8 @@
 //! What can go wrong in the store, for the log and the operator. What a client is told is decided in
 //! `imap`, in one place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use crate::model::EmailId;
 
 /// An error of the store.
@@ -43,6 +45,10 @@ pub enum Error {
     /// The request makes no sense for what it names.
     #[error("{0}")]
     Refused(&'static str),
+    /// An error of Postern's own: a panic was caught, or something was called as it never may be. It says nothing
+    /// about the request, which may work another time.
+    #[error("an error within Postern: {0}; its log says more")]
+    Internal(&'static str),
     /// Another process holds the data folder.
     #[error("the data folder is in use by {0}")]
     Locked(String),
@@ -55,6 +61,19 @@ pub enum Error {
     /// The store is being closed.
     #[error("the server is shutting down")]
     Closed,
+}
+
+/// Runs `work`; a panic in it is [`Error::Internal`], with `what` could not be done because of it, and is logged.
+///
+/// # Errors
+/// Those of `work`.
+pub fn contained<T, E: From<Error>>(what: &'static str, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(panic = text.unwrap_or("without a text"), "an error within Postern: {what}");
+        Err(Error::Internal(what).into())
+    })
 }
 
 impl Error {

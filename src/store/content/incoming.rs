@@ -320,7 +320,7 @@ fn known(store: &Store, hash: ContentHash) -> Result<Option<(EmailId, Pin)>, Err
 }
 
 pub(in crate::store) fn content_of(tx: &mut dyn Transaction) -> Result<&mut dyn ContentRows, Error> {
-    tx.content().ok_or(Error::Refused("this transaction has no volumes"))
+    tx.content().ok_or(Error::Internal("this transaction has no volumes"))
 }
 
 fn put_pieces(

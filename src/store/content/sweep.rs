@@ -89,7 +89,7 @@ impl Store {
     /// Of reading and writing; `Refused` if the store was opened without knowing what is live.
     pub fn sweep(&self) -> Result<SweepReport, Error> {
         let shared = &self.inner.shared;
-        let visit_live = shared.options.live_emails.ok_or(Error::Refused("nothing says what is live"))?;
+        let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
         // First the record, then the snapshot: what is named in between is seen by one of them.
         shared.pins.record(true);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::base::compression;
-use crate::store::base::error::Error;
+use crate::store::base::error::{Error, contained};
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
 use crate::store::engine::journal::{FileNumber, Journal, Row};
@@ -201,15 +201,27 @@ impl Engine {
                 let _ = self.checkpoint();
             }
             while let Some(item) = items.pop_front() {
-                match item {
-                    Item::Command(command) => command(&mut self),
-                    Item::Job(job) => self.batch(job, &mut items),
-                }
+                self.take_on(item, &mut items);
             }
         }
         let closed = self.close();
         self.shared.budget.close_all();
         closed
+    }
+
+    /// A panic outside of a job leaves the writer in a state that nobody knows: it lives on to say so to all that
+    /// comes, for a queue that nobody empties would hold up every session for good.
+    fn take_on(&mut self, item: Item, items: &mut VecDeque<Item>) {
+        let done = contained("the writer failed", || {
+            match item {
+                Item::Command(command) => command(self),
+                Item::Job(job) => self.batch(job, items),
+            }
+            Ok::<(), Error>(())
+        });
+        if let Err(error) = done {
+            self.shared.fail(&error.to_string());
+        }
     }
 
     fn batch(&mut self, first: Box<dyn Work>, items: &mut VecDeque<Item>) {
@@ -258,9 +270,11 @@ impl Engine {
         while let Some(mut work) = next.take() {
             let mut job =
                 Job::new(&shared, &base, &batch, &mut self.placement, modseq, self.journal.sequence());
-            let outcome = catch_unwind(AssertUnwindSafe(|| work.run(&mut job)))
-                .unwrap_or(Err(Error::Refused("internal error: the change was not made")))
-                .and_then(|()| job.conclude(self.journal.row_max()));
+            let row_max = self.journal.row_max();
+            let outcome = contained("the change was not made", || {
+                work.run(&mut job)?;
+                job.conclude(row_max)
+            });
             let bytes = job.layer.bytes();
             let dirty = self.dirty_bytes + batch_bytes as u64;
             let outcome = outcome.and_then(|()| space(&shared, free, dirty, bytes as u64, job.grows));
