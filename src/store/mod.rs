@@ -27,6 +27,8 @@ use mailbox::blocks;
 #[cfg(test)]
 mod cases_test;
 #[cfg(test)]
+mod format_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod tests;
