@@ -11,8 +11,10 @@
 //!   `sweep`.
 //! - `mailbox`: mailboxes, the records of their messages, what changed, and the bin.
 //! - `household`: accounts, devices, sources, certificates.
+//! - `check`: what keeps the store whole beyond its own files: the catalogue.
 
 mod base;
+pub mod check;
 mod content;
 mod engine;
 mod household;
@@ -45,7 +47,7 @@ pub use base::env::unix_now;
 pub use base::error::{Error, contained};
 pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use content::incoming::{Incoming, LineEnds, Prepared};
-pub use content::snapshot::Snapshot;
+pub use content::snapshot::{Place, Snapshot};
 pub use content::sweep::{ReclaimReport, SweepReport};
 pub use engine::options::{LiveEmails, Options, Statistics};
 pub use engine::overlay::last_modseq;

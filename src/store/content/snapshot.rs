@@ -12,7 +12,9 @@ use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
 use crate::store::content::contents::{self, HEAD_MAX, Reading};
 use crate::store::content::emails::{self, EmailRow};
-use crate::store::engine::database::View;
+use crate::store::engine::checkpoint::META_EPOCH;
+use crate::store::engine::database::{META, META_SEQUENCE, View};
+use crate::store::engine::overlay::last_modseq;
 use crate::store::engine::pins::Pin;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
@@ -34,7 +36,40 @@ impl std::fmt::Debug for Snapshot {
     }
 }
 
+/// Which store a snapshot is of, and how far it had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The store's id.
+    pub store: [u8; 16],
+    /// The store's generation.
+    pub generation: u64,
+    /// The journal's epoch.
+    pub epoch: u64,
+    /// The journal's record that was reached.
+    pub sequence: u64,
+    /// The last modseq that was given.
+    pub modseq: u64,
+}
+
 impl Snapshot {
+    /// Which store this is, and how far it had come.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn place(&self) -> Result<Place, Error> {
+        let number = |key| -> Result<u64, Error> {
+            let value = self.index.get(META, key)?.and_then(|value| value.try_into().ok());
+            Ok(value.map_or(0, u64::from_le_bytes))
+        };
+        Ok(Place {
+            store: self.shared.id,
+            generation: self.shared.generation,
+            epoch: number(META_EPOCH)?,
+            sequence: number(META_SEQUENCE)?,
+            modseq: last_modseq(self)?.0,
+        })
+    }
+
     pub(in crate::store) fn new(shared: Arc<Shared>) -> Result<Snapshot, Error> {
         Ok(Snapshot { index: shared.index().view()?, volume: Mutex::new(None), shared })
     }

@@ -140,6 +140,25 @@ impl Store {
         self.inner.shared.id
     }
 
+    /// Now, in seconds since 1970, as the injected clock has it.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.inner.shared.options.clock.now()
+    }
+
+    /// The disk and the data folder on it, for files beside the store's own.
+    #[must_use]
+    pub fn place(&self) -> (Arc<dyn Disk>, PathBuf) {
+        let shared = &self.inner.shared;
+        (Arc::new(shared.disk.clone()), shared.paths.data.clone())
+    }
+
+    /// Bytes of the disk that only deleting may still take.
+    #[must_use]
+    pub fn reserve(&self) -> u64 {
+        self.inner.shared.options.reserve
+    }
+
     /// How large the disk is that the data folder lies on; one that does not say is endless.
     #[must_use]
     pub fn disk_size(&self) -> u64 {
