@@ -25,6 +25,7 @@ use crate::control;
 use crate::credential::Hasher;
 use crate::imap::{Imap, Kind, Options, Patience, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
+use crate::store::check::keep::Keeper;
 use crate::store::{self, Store, unix_now};
 use crate::tls::{self, Certificates};
 use supervisor::Supervisor;
@@ -409,6 +410,7 @@ async fn signs_of_life(supervisor: Supervisor) {
 /// What has to be done now and then.
 async fn upkeep(context: Context) {
     let (mut looked, mut noted) = (Instant::now(), Instant::now());
+    let mut keeper = Keeper::default();
     loop {
         Timer::after(TICK).await;
         context.hasher.release_if_idle();
@@ -420,6 +422,7 @@ async fn upkeep(context: Context) {
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),
             }
+            keeper = keep_catalogue(context.store.clone(), keeper).await;
             let store = context.store.clone();
             if let Err(error) = smol::unblock(move || forecast::sample(&store, unix_now())).await {
                 tracing::debug!(%error, "the day's sample of the store's size");
@@ -434,6 +437,19 @@ async fn upkeep(context: Context) {
             }
         }
     }
+}
+
+/// Writes what cannot be derived beside the index, where it is time.
+async fn keep_catalogue(store: Store, mut keeper: Keeper) -> Keeper {
+    smol::unblock(move || {
+        match keeper.look(&store) {
+            Ok(Some(written)) => tracing::debug!(rows = written.rows, "a catalogue was written"),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "no catalogue of the store could be written"),
+        }
+        keeper
+    })
+    .await
 }
 
 #[cfg(test)]

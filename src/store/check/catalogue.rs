@@ -10,10 +10,10 @@
 use std::io::{Read, Write};
 use std::ops::ControlFlow;
 
-use crate::store::check::frames::{Count, FrameReader, FrameWriter, damaged, sum};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
+use crate::store::check::frames::{Count, FrameReader, FrameWriter, damaged, sum};
 use crate::store::content::snapshot::Snapshot;
 use crate::store::household::accounts;
 use crate::store::mailbox::mailboxes;
@@ -225,9 +225,7 @@ fn decode_preface(frames: &mut FrameReader<'_>) -> Result<Head, Error> {
 }
 
 fn decode_head(fields: &[u8]) -> Option<Head> {
-    let number = |n: usize| {
-        Some(u64::from_le_bytes(fields.get(16 + 8 * n..24 + 8 * n)?.try_into().ok()?))
-    };
+    let number = |n: usize| Some(u64::from_le_bytes(fields.get(16 + 8 * n..24 + 8 * n)?.try_into().ok()?));
     let length = usize::from(*fields.get(80)?);
     let program = String::from_utf8_lossy(fields.get(81..81 + length)?).into_owned();
     Some(Head {
@@ -244,16 +242,19 @@ fn decode_head(fields: &[u8]) -> Option<Head> {
 }
 
 fn newer(program: &str) -> Error {
-    Error::Incompatible(format!("this catalogue was written by postern {program}: install that version or newer"))
+    Error::Incompatible(format!(
+        "this catalogue was written by postern {program}: install that version or newer"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{DateTime, EmailId, FlagSet, MailboxName, SpecialUse};
     use crate::store::base::memory::Memory;
+    use crate::store::base::rows::Transaction;
     use crate::store::base::settings;
     use crate::store::mailbox::messages::{self, NewMessage};
-    use crate::model::{DateTime, EmailId, FlagSet, MailboxName, SpecialUse};
 
     fn head() -> Head {
         Head {
@@ -282,6 +283,15 @@ mod tests {
             })
             .collect();
         memory.write(|tx| messages::append(tx, account, inbox, &new)).unwrap();
+        // What no compression makes small, so that there are several frames.
+        let threads = |tx: &mut dyn Transaction| {
+            for n in 0..15_000_u32 {
+                let key = blake3::hash(&n.to_le_bytes());
+                tx.put(Table::Threads, key.as_bytes().get(..20).unwrap(), key.as_bytes());
+            }
+            Ok(())
+        };
+        memory.write(threads).unwrap();
         memory
     }
 
@@ -321,7 +331,7 @@ mod tests {
         let memory = filled();
         let (bytes, _) = written(&memory);
         let places = (0..200).chain((200..bytes.len()).step_by(997)).chain(bytes.len() - 70..bytes.len());
-        let mut sound = |bytes: &[u8]| {
+        let sound = |bytes: &[u8]| {
             let mut input = bytes;
             read(&mut input, &mut |table, key, value| {
                 assert_eq!(memory.get(table, key).unwrap().as_deref(), Some(value));

@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::check::catalogue::{self, Summary};
-use crate::store::engine::store::Store;
 use crate::store::base::env::{Disk, DiskFile};
 use crate::store::base::error::Error;
+use crate::store::check::catalogue::{self, Summary};
+use crate::store::engine::store::Store;
 
 /// Their names in the data folder.
 pub const NAMES: [&str; 2] = ["catalogue.a", "catalogue.b"];

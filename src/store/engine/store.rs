@@ -1,5 +1,6 @@
 //! The handle of a store: opened, written through, listened to, closed.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
