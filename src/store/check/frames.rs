@@ -21,6 +21,9 @@ const HEAD: usize = 16;
 /// Bytes before a row's key.
 const ROW_HEAD: usize = 9;
 
+/// What is called for each row, with its table's number, its key and its value.
+pub(super) type Visit<'a> = dyn FnMut(u8, &[u8], &[u8]) -> Result<(), Error> + 'a;
+
 /// How much there was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Count {
@@ -132,10 +135,7 @@ impl<'a> FrameReader<'a> {
 
     /// Gives every row to `visit`, each only after its frame was found whole; the end only shows whether all
     /// frames are there.
-    pub(super) fn rows(
-        mut self,
-        visit: &mut dyn FnMut(u8, &[u8], &[u8]) -> Result<(), Error>,
-    ) -> Result<(Count, [u8; 32]), Error> {
+    pub(super) fn rows(mut self, visit: &mut Visit<'_>) -> Result<(Count, [u8; 32]), Error> {
         let mut count = Count::default();
         loop {
             let head = self.take(HEAD)?;
@@ -170,11 +170,7 @@ impl<'a> FrameReader<'a> {
     }
 }
 
-fn visit_rows(
-    mut rows: &[u8],
-    count: &mut Count,
-    visit: &mut dyn FnMut(u8, &[u8], &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn visit_rows(mut rows: &[u8], count: &mut Count, visit: &mut Visit<'_>) -> Result<(), Error> {
     while !rows.is_empty() {
         let (table, key, value, rest) = split_row(rows).ok_or_else(|| damaged("a row cannot be read"))?;
         visit(table, key, value)?;
