@@ -29,6 +29,8 @@ use mailbox::blocks;
 #[cfg(test)]
 mod cases_test;
 #[cfg(test)]
+mod faults_test;
+#[cfg(test)]
 mod format_test;
 #[cfg(test)]
 mod model_test;
@@ -49,6 +51,7 @@ pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use content::incoming::{Incoming, LineEnds, Prepared};
 pub use content::snapshot::{Place, Snapshot};
 pub use content::sweep::{ReclaimReport, SweepReport};
+pub use engine::condition::Condition;
 pub use engine::options::{LiveEmails, Options, Statistics};
 pub use engine::overlay::last_modseq;
 pub use engine::pins::Pin;

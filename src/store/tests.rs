@@ -23,7 +23,7 @@ fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
     })
 }
 
-fn options(disk: &SimDisk, seed: u64) -> Options {
+pub(super) fn options(disk: &SimDisk, seed: u64) -> Options {
     Options {
         disk: Arc::new(disk.clone()),
         clock: Arc::new(SimClock::default()),
@@ -36,11 +36,11 @@ fn options(disk: &SimDisk, seed: u64) -> Options {
     }
 }
 
-fn open(disk: &SimDisk) -> Store {
+pub(super) fn open(disk: &SimDisk) -> Store {
     Store::open(options(disk, disk.position() as u64 + 7)).unwrap()
 }
 
-fn put(store: &Store, key: &[u8], value: &[u8]) -> Result<(), Error> {
+pub(super) fn put(store: &Store, key: &[u8], value: &[u8]) -> Result<(), Error> {
     let (key, value) = (key.to_vec(), value.to_vec());
     store.write(move |tx| {
         tx.put(Table::Names, &key, &value);
@@ -48,11 +48,11 @@ fn put(store: &Store, key: &[u8], value: &[u8]) -> Result<(), Error> {
     })
 }
 
-fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn get(store: &Store, key: &[u8]) -> Option<Vec<u8>> {
     store.snapshot().unwrap().get(Table::Names, key).unwrap()
 }
 
-fn message(seed: u64, length: usize) -> Vec<u8> {
+pub(super) fn message(seed: u64, length: usize) -> Vec<u8> {
     let mut dice = Dice::new(seed);
     let mut bytes = format!("From: a@b\r\nSubject: {seed}\r\n\r\n").into_bytes();
     while bytes.len() < length {
@@ -62,7 +62,7 @@ fn message(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn file(store: &Store, bytes: &[u8]) -> Result<EmailId, Error> {
+pub(super) fn file(store: &Store, bytes: &[u8]) -> Result<EmailId, Error> {
     let mut incoming = store.incoming(1 << 30);
     for part in bytes.chunks(10_007) {
         incoming.write(part)?;
@@ -75,7 +75,7 @@ fn file(store: &Store, bytes: &[u8]) -> Result<EmailId, Error> {
     })
 }
 
-fn whole(store: &Store, email: EmailId) -> Result<Vec<u8>, Error> {
+pub(super) fn whole(store: &Store, email: EmailId) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     store.snapshot()?.read(email, 0..u64::MAX, &mut out)?;
     Ok(out)

@@ -19,9 +19,6 @@ use crate::store::engine::pins::Pin;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
 
-/// So many damaged contents are remembered: of a disk that has lost more, others need not be.
-const SUSPECTS: usize = 10_000;
-
 /// Rows and content as of one commit. Let go of it soon.
 pub struct Snapshot {
     index: View,
@@ -157,11 +154,11 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::verify`].
     pub fn check_suspect(&self, email: EmailId) -> Result<(), Error> {
-        if !locked(&self.shared.suspects).contains(&email) {
+        if !self.shared.known.is_suspect(email) {
             return Ok(());
         }
         self.with_row(email, |volumes, row| contents::verify_bytes(volumes, row))?;
-        locked(&self.shared.suspects).remove(&email);
+        self.shared.known.content_is_well(email);
         Ok(())
     }
 
@@ -199,10 +196,7 @@ impl Snapshot {
             }
             other => return other,
         }
-        let mut suspects = locked(&self.shared.suspects);
-        if suspects.len() < SUSPECTS {
-            suspects.insert(email);
-        }
+        self.shared.known.content_damaged(email);
         Error::DamagedEmail(email)
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod checkpoint;
+pub mod condition;
 pub mod database;
 pub mod journal;
 pub mod options;

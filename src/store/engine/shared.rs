@@ -1,16 +1,15 @@
 //! What the writer, readers and all that comes in share.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::model::EmailId;
 use crate::store::base::env::{Held, Metered, Paths};
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::News;
 use crate::store::engine::budget::Budget;
+use crate::store::engine::condition::Known;
 use crate::store::engine::database::File;
 use crate::store::engine::options::Options;
 use crate::store::engine::pins::Pins;
@@ -30,12 +29,11 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) queue: Queue,
     pub(in crate::store) pins: Arc<Pins>,
     pub(in crate::store) listeners: Mutex<(u64, BTreeMap<u64, Listener>)>,
-    pub(in crate::store) failed: Mutex<Option<String>>,
+    /// What is known to be wrong.
+    pub(in crate::store) known: Known,
     pub(in crate::store) reserved: Mutex<Range<u64>>,
     pub(in crate::store) counters: Counters,
     pub(in crate::store) sweeping: Mutex<()>,
-    /// Contents that were found damaged: read to their end before they are announced again.
-    pub(in crate::store) suspects: Mutex<BTreeSet<EmailId>>,
     /// Released when the last of them is dropped.
     pub(in crate::store) _lock: Held,
 }
@@ -49,7 +47,6 @@ pub(in crate::store) struct Counters {
     pub(in crate::store) dirty: AtomicU64,
     pub(in crate::store) journal_used: AtomicU64,
     pub(in crate::store) journal_segments: AtomicU64,
-    pub(in crate::store) journal_damaged: AtomicBool,
 }
 
 impl Shared {
@@ -77,14 +74,12 @@ impl Shared {
     /// After a failed write nothing more is written: what is on the disk cannot be known any more.
     pub(in crate::store) fn fail(&self, why: &str) {
         self.disk.meter.frozen.store(true, Ordering::Release);
-        let mut failed = locked(&self.failed);
-        if failed.is_none() {
+        if self.known.read_only(why) {
             tracing::error!(why, "a write failed: the store serves reads only until it is restarted");
-            *failed = Some(why.to_owned());
         }
     }
 
     pub(in crate::store) fn check_writable(&self) -> Result<(), Error> {
-        locked(&self.failed).as_ref().map_or(Ok(()), |why| Err(Error::ReadOnly(why.clone())))
+        self.known.why_read_only().map_or(Ok(()), |why| Err(Error::ReadOnly(why)))
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::base::env::{Disk, Metered, Paths};
@@ -12,6 +11,7 @@ use crate::store::base::schema::{SCHEMA_VERSION, Table};
 use crate::store::base::settings::OBJECT_KEY;
 use crate::store::engine::budget::Budget;
 use crate::store::engine::checkpoint::{META_CLEAN, META_EPOCH};
+use crate::store::engine::condition::Known;
 use crate::store::engine::database::{Change, File, Kind, META};
 use crate::store::engine::journal::{Journal, Row};
 use crate::store::engine::options::Options;
@@ -46,11 +46,6 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     let epoch = random_number(&options)?;
     let (journal, missing) =
         Journal::open(shared_disk, &paths, options.segment_size, facts.generation, epoch)?;
-    if missing && !facts.clean {
-        tracing::error!(
-            "the store was not closed in order and its journal is missing: the last changes may be lost"
-        );
-    }
     let caches = (options.active_cache, options.volume_cache);
     let shared = Arc::new(Shared {
         budget: Budget::new(disk.clone(), paths.clone(), caches, options.open_volumes),
@@ -60,17 +55,21 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         queue: Queue::default(),
         pins: Arc::new(Pins::default()),
         listeners: Mutex::default(),
-        failed: Mutex::default(),
+        known: Known::default(),
         reserved: Mutex::new(0..0),
         counters: Counters::default(),
         sweeping: Mutex::default(),
-        suspects: Mutex::default(),
         _lock: held,
         options,
         disk,
         paths,
     });
-    shared.counters.journal_damaged.store(missing && !facts.clean, Ordering::Relaxed);
+    if missing && !facts.clean {
+        let what =
+            "the store was not closed in order and its journal is missing: the last changes may be lost";
+        tracing::error!("{what}");
+        shared.known.journal(what);
+    }
     let mut engine = Engine {
         shared: Arc::clone(&shared),
         journal,
@@ -83,7 +82,25 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     replay(&mut engine, facts.epoch, epoch)?;
     engine.last_modseq = counter(&shared.index().view()?, MODSEQ)?;
     set_aside(&shared, epoch)?;
+    know_volumes(&shared)?;
     Ok((shared, engine))
+}
+
+/// What the index and the folder say of the volumes.
+fn know_volumes(shared: &Shared) -> Result<(), Error> {
+    let listing = |error| Error::io("listing mail/", error);
+    let names = shared.disk.list(&shared.paths.mail()).map_err(listing)?;
+    let there: BTreeSet<u32> = names.iter().filter_map(|name| Paths::volume_number(name)).collect();
+    for (volume, row) in volumes::list(&shared.index().view()?)? {
+        if row.damaged {
+            shared.known.volume_is_said_damaged(volume);
+        }
+        if !there.contains(&volume) {
+            tracing::error!(volume, "a volume is missing: the messages in it cannot be read");
+            shared.known.volume_missing(volume);
+        }
+    }
+    Ok(())
 }
 
 fn prepare_folder(disk: &Metered, paths: &Paths) -> Result<crate::store::base::env::Held, Error> {
@@ -194,7 +211,7 @@ fn replay(engine: &mut Engine, old: u64, epoch: u64) -> Result<(), Error> {
             after = replayed.last,
             "the journal is damaged: acknowledged changes behind this number are lost; its segments are copied aside"
         );
-        shared.counters.journal_damaged.store(true, Ordering::Relaxed);
+        shared.known.journal("the journal was damaged: changes that had been acknowledged are lost");
         engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
     }
     if replayed.last > after {

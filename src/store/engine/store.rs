@@ -10,6 +10,7 @@ use crate::store::base::env::{self, Disk, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
+use crate::store::engine::condition::Condition;
 use crate::store::engine::options::{Options, Statistics};
 use crate::store::engine::pins::Pin;
 use crate::store::engine::shared::Shared;
@@ -176,6 +177,12 @@ impl Store {
         self.inner.close()
     }
 
+    /// What is known to be wrong: cheap to ask, nothing is read.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.inner.shared.known.condition()
+    }
+
     /// Figures for `status` and benchmarks.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
@@ -192,13 +199,13 @@ impl Store {
             sequence: load(&shared.counters.sequence),
             journal_used: load(&shared.counters.journal_used),
             journal_segments: load(&shared.counters.journal_segments),
-            journal_damaged: shared.counters.journal_damaged.load(Ordering::Relaxed),
+            journal_damaged: shared.known.is_journal_damaged(),
             volumes: volumes.len() as u64,
             open_volumes: shared.budget.open_count() as u64,
             live: volumes.iter().map(|(_, row)| row.live - row.dead.min(row.live)).sum(),
             dead: volumes.iter().map(|(_, row)| row.dead).sum(),
             free: shared.disk.free(&shared.paths),
-            read_only: locked(&shared.failed).clone(),
+            read_only: shared.known.why_read_only(),
         }
     }
 
