@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, account, words};
+use super::{Context, Failure, account};
 use crate::import::check::check_access;
 use crate::import::status::SourceStatus;
 use crate::model::SourceId;
-use crate::store::arrivals;
+use crate::store::arrivals::{self, Arrival};
 use crate::store::sources::{self, Source};
-use crate::store::{accounts, imported};
+use crate::store::{accounts, imported, running};
 
 /// What happens to a file once its message is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ pub struct Info {
     pub after: After,
     /// When mail last came from it, to half an hour, in seconds since 1970.
     pub last_mail: Option<i64>,
-    /// For how many seconds it has been silent, if that is much longer than its usual gap.
+    /// For how many seconds of running it has been silent, if that is much longer than its usual gap.
     pub silent: Option<i64>,
     /// What the watcher knows, where a server runs.
     pub watch: Option<Watch>,
@@ -143,26 +143,27 @@ pub fn add(
 /// Of reading.
 pub fn list(context: &Context) -> Result<Vec<Info>, Failure> {
     let snapshot = context.store.snapshot()?;
+    let now = running::clock(&snapshot)?;
     let watched = context.running.as_ref().map(|running| running.watcher.status()).unwrap_or_default();
     let mut found = Vec::new();
     for source in sources::list(&snapshot)? {
         let account = accounts::get(&snapshot, source.account)?.map(|account| account.name);
         let watch = watched.iter().find(|known| known.source == source.id).map(watch);
         let arrivals = arrivals::list(&snapshot, source.id)?;
-        found.push(info(source, account.unwrap_or_default(), &arrivals, watch));
+        found.push(info(source, account.unwrap_or_default(), &arrivals, now, watch));
     }
     Ok(found)
 }
 
-fn info(source: Source, account: String, arrivals: &[i64], watch: Option<Watch>) -> Info {
+fn info(source: Source, account: String, arrivals: &[Arrival], now: i64, watch: Option<Watch>) -> Info {
     Info {
         id: source.id.0,
         account,
         path: source.path,
         mailbox: source.mailbox,
         after: source.after.into(),
-        last_mail: watch.as_ref().and_then(|watch| watch.last_mail).or(arrivals.last().copied()),
-        silent: arrivals::silent_for(arrivals, words::now()),
+        last_mail: watch.as_ref().and_then(|watch| watch.last_mail).or(arrivals.last().map(|last| last.at)),
+        silent: arrivals::silent_for(arrivals, now),
         watch,
     }
 }

@@ -45,7 +45,7 @@ pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
 /// A day of running, in seconds.
 const DAY: i64 = 86_400;
 
-/// The upkeep: lets the bin's clock go on by the `elapsed` seconds since the last time, and does the daily part
+/// The upkeep: lets the clock of what ages go on by the `elapsed` seconds since the last time, and does the daily part
 /// whenever a day of running is full, and each time while the disk is nearly full. A machine that is switched off
 /// every night comes to it as well.
 ///

@@ -8,13 +8,14 @@ use super::candidates::mark;
 use crate::model::SourceId;
 use crate::store::imported::{self, FORGET_AFTER, Imported};
 use crate::store::sources::{After, Source};
-use crate::store::{Error, Store};
+use crate::store::{Error, Store, running};
 
 /// Rows that change in one job.
 const MAX_ROWS: usize = 512;
-/// How long the name of a file that was deleted or moved away is remembered: by then its removal has
-/// reached the disk, and a power cut cannot bring it back.
-const FORGET_REMOVED: i64 = 3_600;
+/// How long the name of a file that was deleted or moved away is remembered, in seconds of [`running`]: by then its
+/// removal has reached the disk, and a power cut cannot bring it back. That clock goes on hourly: so it is an hour at
+/// least.
+const FORGET_REMOVED: i64 = 2 * 3_600;
 
 /// Rows with what they become; `None` is forgotten.
 type Changes = Vec<(Vec<u8>, Option<Imported>)>;
@@ -23,13 +24,8 @@ type Changes = Vec<(Vec<u8>, Option<Imported>)>;
 ///
 /// # Errors
 /// Of the store.
-pub(super) fn keep(
-    store: &Store,
-    source: &Source,
-    folder: &[u8],
-    names: &HashSet<u64>,
-    now: i64,
-) -> Result<(), Error> {
+pub(super) fn keep(store: &Store, source: &Source, folder: &[u8], names: &HashSet<u64>) -> Result<(), Error> {
+    let now = running::clock(&store.snapshot()?)?;
     let keep_for = if source.after == After::Keep { FORGET_AFTER } else { FORGET_REMOVED };
     let mut from: Option<Vec<u8>> = None;
     loop {
@@ -75,7 +71,8 @@ fn becomes(present: bool, row: &Imported, now: i64, keep_for: i64) -> Option<Opt
         (true, None) => None,
         (true, Some(_)) => Some(Some(Imported { missed_since: None, ..*row })),
         (false, None) => Some(Some(Imported { missed_since: Some(now), ..*row })),
-        (false, Some(since)) if now.saturating_sub(since) >= keep_for => Some(None),
+        (false, Some(since)) if since > now => Some(Some(Imported { missed_since: Some(now), ..*row })),
+        (false, Some(since)) if now - since >= keep_for => Some(None),
         (false, Some(_)) => None,
     }
 }
@@ -87,7 +84,7 @@ mod tests {
     use std::path::Path;
 
     fn row(missed_since: Option<i64>) -> Imported {
-        Imported { hash: [1; 32], length: 2, modified: 3, missed_since }
+        Imported { hash: [1; 32], length: 2, modified: 3, missed_since, filed: None, instance: None }
     }
 
     #[test]
@@ -97,6 +94,9 @@ mod tests {
         assert_eq!(becomes(false, &row(None), 100, 10), Some(Some(row(Some(100)))));
         assert_eq!(becomes(false, &row(Some(91)), 100, 10), None);
         assert_eq!(becomes(false, &row(Some(90)), 100, 10), Some(None));
+        // Noted by another clock: missed from now on.
+        assert_eq!(becomes(false, &row(Some(101)), 100, 10), Some(Some(row(Some(100)))));
+        assert_eq!(becomes(true, &row(Some(101)), 100, 10), Some(Some(row(None))));
     }
 
     #[test]
@@ -125,11 +125,16 @@ mod tests {
             .unwrap();
             found
         };
-        keep(&store, &source, b".a", &HashSet::new(), 1_000).unwrap();
+        keep(&store, &source, b".a", &HashSet::new()).unwrap();
         assert_eq!((count_of(true), count_of(false)), (count + 1, 0));
-        keep(&store, &source, b".a", &HashSet::from([mark(b"00001")]), 2_000).unwrap();
-        assert_eq!((count_of(true), count_of(false)), (count - 1, 2));
-        keep(&store, &source, b".a", &HashSet::from([mark(b"00001")]), 1_000 + FORGET_AFTER).unwrap();
+        let back = HashSet::from([mark(b"00001")]);
+        let a_day = || store.write(|tx| running::advance(tx, 86_400)).unwrap();
+        for day in 0..30 {
+            keep(&store, &source, b".a", &back).unwrap();
+            assert_eq!((count_of(true), count_of(false)), (count - 1, 2), "day {day}");
+            a_day();
+        }
+        keep(&store, &source, b".a", &back).unwrap();
         assert_eq!((count_of(true), count_of(false)), (0, 2));
         let other = imported::get(&store.snapshot().unwrap(), source.id, b".b", b"1").unwrap();
         assert_eq!(other, Some(row(None)));

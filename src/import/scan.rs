@@ -261,7 +261,7 @@ impl Scanner {
             self.make_mailbox(&here)?;
         }
         if full && complete {
-            books::keep(&self.store, &self.source, &here.key, &names, unix_now())?;
+            books::keep(&self.store, &self.source, &here.key, &names)?;
             let settled =
                 times.iter().flatten().all(|time| before.duration_since(*time).is_ok_and(|age| age > COARSE));
             if settled && !self.unsettled && notes == self.notes.count() {
@@ -484,6 +484,8 @@ impl Scanner {
             length: seen.length,
             modified: seen.identity.modified_nanos(),
             missed_since: None,
+            filed: None,
+            instance: None,
         };
         Ok(Item {
             prepared,

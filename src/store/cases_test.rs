@@ -357,7 +357,14 @@ fn damaged_rows_do_not_panic() {
         .write(|tx| {
             devices::add(tx, account, "phone", [7; 32], b"scram".to_vec())?;
             let source = sources::add(tx, account, "/m".as_ref(), Some("a"), sources::After::Delete)?;
-            let row = imported::Imported { hash: [1; 32], length: 2, modified: 4, missed_since: Some(3) };
+            let row = imported::Imported {
+                hash: [1; 32],
+                length: 2,
+                modified: 4,
+                missed_since: Some(3),
+                filed: None,
+                instance: None,
+            };
             imported::put(tx, source, b".a", b"b", &row)?;
             let certificate = certificates::Certificate { chain: "a".to_owned(), key: "b".to_owned() };
             certificates::put(tx, "c", &certificate)?;

@@ -39,7 +39,7 @@ mod tests;
 
 #[doc(hidden)]
 pub use base::sim;
-pub use base::{env, error, rows, schema, settings};
+pub use base::{env, error, rows, running, schema, settings};
 pub use content::{contents, emails};
 pub use engine::volumes;
 pub use household::{accounts, arrivals, certificates, devices, imported, revoked, sources};

@@ -630,3 +630,24 @@ fn a_panic_outside_of_a_job_makes_the_store_read_only_and_holds_nobody_up() {
     assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
     assert!(store.snapshot().is_ok());
 }
+
+/// 1970, as a board without a battery has it.
+#[derive(Debug)]
+struct Stopped;
+
+impl super::env::Clock for Stopped {
+    fn now(&self) -> i64 {
+        5
+    }
+}
+
+#[test]
+fn no_two_stores_begin_with_the_same_uid_validity_though_neither_has_a_clock() {
+    let first = || {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Options { clock: Arc::new(Stopped), ..Options::new(folder.path()) }).unwrap();
+        store.write(|tx| super::settings::next_uid_validity(tx)).unwrap()
+    };
+    let seen: std::collections::BTreeSet<_> = (0..8).map(|_| first()).collect();
+    assert_eq!(seen.len(), 8, "{seen:?}");
+}

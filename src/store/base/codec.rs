@@ -12,7 +12,12 @@ pub(in crate::store) struct Writer(Vec<u8>);
 
 impl Writer {
     pub(in crate::store) fn new() -> Self {
-        Writer(vec![VERSION])
+        Writer::of_version(VERSION)
+    }
+
+    /// A record of a type that was changed since the first format.
+    pub(in crate::store) fn of_version(version: u8) -> Self {
+        Writer(vec![version])
     }
 
     pub(in crate::store) fn u8(mut self, value: u8) -> Self {
@@ -188,12 +193,23 @@ pub(in crate::store) fn decode<'a, T>(
     bytes: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
 ) -> Result<T, Error> {
+    decode_up_to(VERSION, what, bytes, |_, reader| read(reader))
+}
+
+/// Decodes a whole value of a type that was changed: `read` is told which version it has before it.
+///
+/// # Errors
+/// As [`decode`]; a version above `newest` is unknown.
+pub(in crate::store) fn decode_up_to<'a, T>(
+    newest: u8,
+    what: &str,
+    bytes: &'a [u8],
+    read: impl FnOnce(u8, &mut Reader<'a>) -> Option<T>,
+) -> Result<T, Error> {
     let whole = || {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return None;
-        }
-        let value = read(&mut reader)?;
+        let version = reader.u8().filter(|version| (VERSION..=newest).contains(version))?;
+        let value = read(version, &mut reader)?;
         reader.is_empty().then_some(value)
     };
     whole().ok_or_else(|| Error::Damaged(what.to_owned()))
@@ -299,6 +315,18 @@ mod tests {
         }
         let longer = [&bytes[..], &[0]].concat();
         assert!(decode("x", &longer, read).is_err());
+    }
+
+    #[test]
+    fn older_versions_are_read_and_newer_ones_are_damage() {
+        let of = |version| Writer::of_version(version).u32(7).finish();
+        let read = |newest, bytes: &[u8]| {
+            decode_up_to(newest, "x", bytes, |version, reader| Some((version, reader.u32()?)))
+        };
+        assert_eq!(read(2, &of(1)).unwrap(), (1, 7));
+        assert_eq!(read(2, &of(2)).unwrap(), (2, 7));
+        assert!(read(2, &of(3)).is_err() && read(2, &of(0)).is_err() && read(1, &of(2)).is_err());
+        assert_eq!(Writer::new().u32(7).finish(), of(1));
     }
 
     #[test]

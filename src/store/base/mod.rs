@@ -8,6 +8,7 @@ pub mod lock;
 #[cfg(test)]
 pub mod memory;
 pub mod rows;
+pub mod running;
 pub mod schema;
 pub mod settings;
 pub mod sim;

@@ -9,10 +9,32 @@ use crate::store::base::schema::Table;
 /// The longest name of a setting, in bytes: names are ours, this only catches mistakes.
 pub const MAX_NAME: usize = 255;
 
-/// No clock that is right says less than this: 1 January 2026. A board without a battery starts in 1970.
-const BUILT: i64 = 1_767_225_600;
+/// When this program was built, in seconds since 1970: no clock that is right says less, and a board without a
+/// battery starts in 1970, or when it was last switched off. Where the builder's clock was wrong itself, 1 January
+/// 2026.
+const BUILT: i64 = later(1_767_225_600, parse(env!("POSTERN_BUILT").as_bytes()));
 /// A clock that says more than this after the last known time is wrong: 20 years, in seconds.
 const LEAP_MAX: i64 = 20 * 365 * 86_400;
+
+/// UIDVALIDITYs of a store that never had a clock are chosen among so many: more than anybody has mailboxes, and
+/// all of them less than what a clock says, so that one that is right later can be followed.
+const BLIND_FIRST: u32 = 1 << 30;
+/// How far, at most, one is from the last where the clock cannot be believed.
+const BLIND_STEP: u64 = 1 << 16;
+
+/// A number of a build script, for `const`.
+const fn parse(digits: &[u8]) -> i64 {
+    let (mut number, mut at) = (0_i64, 0);
+    while at < digits.len() && digits[at].is_ascii_digit() && number < i64::MAX / 16 {
+        number = number * 10 + (digits[at] - b'0') as i64;
+        at += 1;
+    }
+    number
+}
+
+const fn later(one: i64, other: i64) -> i64 {
+    if one > other { one } else { other }
+}
 
 /// The last modseq that was given.
 pub const MODSEQ: &str = "modseq";
@@ -97,8 +119,9 @@ pub fn next_modseq(tx: &mut dyn Transaction) -> Result<ModSeq, Error> {
     Ok(next)
 }
 
-/// A UIDVALIDITY that no mailbox ever had: the time, or one more than the last where the clock cannot be
-/// believed or stands.
+/// A UIDVALIDITY that no mailbox ever had: the time, or one more than the last where the clock stands or went
+/// back. Where it cannot be believed, chance decides how much more, and where to begin: a client that knew this
+/// account from a store that was lost must not meet the same number with other mail under it (RFC 9051 §2.3.1.1).
 ///
 /// # Errors
 /// Of reading; if there is none left.
@@ -106,13 +129,23 @@ pub fn next_uid_validity(tx: &mut dyn Transaction) -> Result<UidValidity, Error>
     let last = number(tx, UID_VALIDITY)?;
     let known = i64::try_from(last).unwrap_or(i64::MAX).max(BUILT);
     let now = tx.now();
-    let believed = now > BUILT && now < known.saturating_add(LEAP_MAX);
-    let clock = if believed { u64::try_from(now).unwrap_or(0) } else { 0 };
-    let next = clock.max(last.saturating_add(1));
+    let next = if now > BUILT && now < known.saturating_add(LEAP_MAX) {
+        u64::try_from(now).unwrap_or(0).max(last.saturating_add(1))
+    } else {
+        blind(last, tx.random())
+    };
     let value = u32::try_from(next).ok().and_then(UidValidity::new);
     let value = value.ok_or(Error::Limit("there is no UIDVALIDITY left"))?;
     put_number(tx, UID_VALIDITY, next)?;
     Ok(value)
+}
+
+/// More than `last` by chance; by the less the less is left, so that it never runs out.
+fn blind(last: u64, chance: [u8; 16]) -> u64 {
+    let chance = chance.first_chunk().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)));
+    let room = u64::from(u32::MAX).saturating_sub(last);
+    let most = if last == 0 { u64::from(BLIND_FIRST) } else { (room / BLIND_STEP).clamp(1, BLIND_STEP) };
+    last.saturating_add(1 + chance % most)
 }
 
 /// The next id of a kind, from 1.
@@ -161,11 +194,40 @@ mod tests {
             memory.now = now;
             memory.write(|tx| next_uid_validity(tx)).unwrap().get()
         };
-        assert_eq!(next(0), 1, "a board without a battery");
-        assert_eq!(next(BUILT + 100), BUILT as u32 + 100);
-        assert_eq!(next(BUILT + 100), BUILT as u32 + 101, "two in a second");
-        assert_eq!(next(BUILT + 50), BUILT as u32 + 102, "the clock went back");
-        assert_eq!(next(BUILT + LEAP_MAX * 2), BUILT as u32 + 103, "the clock leapt");
-        assert_eq!(next(BUILT + 500), BUILT as u32 + 500);
+        let built = u32::try_from(BUILT).unwrap();
+        let blind = next(0);
+        assert!(blind <= BLIND_FIRST, "a board without a battery: {blind}");
+        assert_eq!(next(BUILT + 100), built + 100);
+        assert_eq!(next(BUILT + 100), built + 101, "two in a second");
+        assert_eq!(next(BUILT + 50), built + 102, "the clock went back");
+        for wrong in [BUILT + LEAP_MAX * 2, BUILT, 0, -5] {
+            let before = next(BUILT + 50);
+            let blind = next(wrong);
+            assert!(blind > before && blind - before <= BLIND_STEP as u32, "{wrong}: {before}, {blind}");
+        }
+        assert_eq!(next(BUILT + 5_000_000), built + 5_000_000);
+    }
+
+    #[test]
+    fn a_store_without_a_clock_begins_elsewhere_than_the_one_before_it() {
+        let begin = |n: u8| blind(0, [n; 16]);
+        assert!(begin(1) != begin(2) && begin(0) == 1 && begin(255) <= u64::from(BLIND_FIRST));
+    }
+
+    #[test]
+    fn chance_never_uses_up_what_is_left() {
+        let mut last = 0;
+        for n in 0..200_000_u32 {
+            let next = blind(last, [255 - (n % 200) as u8; 16]);
+            assert!(next > last, "{n}: {last}");
+            last = next;
+        }
+        assert!(last < u64::from(u32::MAX), "after 200,000 mailboxes made without a clock: {last}");
+    }
+
+    #[test]
+    fn the_date_of_the_build_is_one() {
+        assert_eq!((parse(b"1795654800"), parse(b""), parse(b"12x")), (1_795_654_800, 0, 12));
+        assert!(BUILT >= 1_767_225_600 && BUILT <= crate::store::unix_now(), "{BUILT}");
     }
 }

@@ -167,6 +167,8 @@ impl Maker {
                 length: u64::from(n) * 1_000,
                 modified: 1_790_000_000_123_456_789,
                 missed_since,
+                filed: None,
+                instance: None,
             };
             imported::put(tx, keep, b"", b"1790000000.M1P2.host", &row(1, None))?;
             imported::put(tx, keep, b".Sent", b"1790000001.M1P2.host", &row(2, Some(1_794_000_000)))?;

@@ -183,16 +183,17 @@ fn tell_household(out: &mut String, rows: &Snapshot) {
     }
     // One that was removed is listed no more, but its files are known.
     for source in (1..=4).map(SourceId) {
-        writeln!(out, "arrivals {source}: {:?}", arrivals::list(rows, source).unwrap()).unwrap();
+        let came = arrivals::list(rows, source).unwrap();
+        let came: Vec<i64> = came.iter().map(|arrival| arrival.at).collect();
+        writeln!(out, "arrivals {source}: {came:?}").unwrap();
         for folder in FOLDERS {
             imported::scan(rows, source, folder, None, &mut |base, row| {
                 let Imported { hash, length, modified, missed_since, .. } = row;
                 let (folder, base, hash) = (shown(folder), shown(base), hex(hash));
-                writeln!(
-                    out,
-                    "imported {source} {folder} {base} {hash} {length} {modified} {missed_since:?}"
-                )
-                .unwrap();
+                // Since when it is missed the first version noted by another clock.
+                let missed = missed_since.is_some();
+                writeln!(out, "imported {source} {folder} {base} {hash} {length} {modified} missed {missed}")
+                    .unwrap();
                 Ok(ControlFlow::Continue(()))
             })
             .unwrap();

@@ -1,20 +1,26 @@
 //! Which files of which source were imported, by folder and base name: an import may be repeated.
+//!
+//! Rows of version 1 had no `filed` and no `instance`, and the wall clock's time in `missed_since`. That time is
+//! not known by the clock of what ages: such a file counts as missed from the next look at its folder on.
 
 use std::ops::ControlFlow;
 
-use crate::model::SourceId;
-use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, with_text};
+use crate::model::{MailboxId, SourceId, Uid};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key, decode_up_to, with_text};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
+use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::household::sources;
 use crate::store::mailbox::bin::drop_range;
 
-/// How long a file must have been missed before it is forgotten, in seconds: 30 days. A disk that was not
+/// How long a file must have been missed before it is forgotten, in seconds of [`running`]: 30 days. A disk that was not
 /// mounted for a week must not bring every message twice.
 pub const FORGET_AFTER: i64 = 30 * 86_400;
 /// The most rows that one call drops.
 const SLICE: usize = 512;
+/// The version of a row.
+const VERSION: u8 = 2;
 
 /// A file that was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +32,44 @@ pub struct Imported {
     /// When it was last written, in nanoseconds since 1970: while that and the length are the same, the
     /// file need not be read to be known again.
     pub modified: i64,
-    /// When a look at its folder first missed it, in seconds since 1970; `None` while it is there. So a
-    /// file that stays costs no writes, and one that was away is forgotten for the time that it was missed.
+    /// When a look at its folder first missed it, by [`running`]; `None` while it is there. So a file that stays
+    /// costs no writes, and one that was away is forgotten for the time that it was missed.
     pub missed_since: Option<i64>,
+    /// Where its message was put; not known of files that were imported by the first versions.
+    pub filed: Option<(MailboxId, Uid)>,
+    /// Which of all files that ever had this name and content it is, where its file system can tell.
+    pub instance: Option<u64>,
 }
 
 impl Imported {
+    fn encode(&self) -> Vec<u8> {
+        Writer::of_version(VERSION)
+            .raw(&self.hash)
+            .u64(self.length)
+            .i64(self.modified)
+            .option(self.missed_since, Writer::i64)
+            .option(self.filed, |out, (mailbox, uid)| out.u32(mailbox.0).u32(uid.get()))
+            .option(self.instance, Writer::u64)
+            .finish()
+    }
+
     fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode("an imported file", bytes, |reader| {
-            Some(Imported {
+        decode_up_to(VERSION, "an imported file", bytes, |version, reader| {
+            let mut row = Imported {
                 hash: reader.array()?,
                 length: reader.u64()?,
                 modified: reader.i64()?,
                 missed_since: reader.option(Reader::i64)?,
-            })
+                filed: None,
+                instance: None,
+            };
+            if version == 1 {
+                row.missed_since = row.missed_since.map(|_| running::UNKNOWN);
+                return Some(row);
+            }
+            row.filed = reader.option(|reader| Some((MailboxId(reader.u32()?), Uid::new(reader.u32()?)?)))?;
+            row.instance = reader.option(Reader::u64)?;
+            Some(row)
         })
     }
 }
@@ -72,13 +102,7 @@ pub fn put(
     if folder.contains(&0) || base.contains(&0) {
         return Err(Error::Refused("no file has such a name"));
     }
-    let value = Writer::new()
-        .raw(&row.hash)
-        .u64(row.length)
-        .i64(row.modified)
-        .option(row.missed_since, |out, since| out.i64(since))
-        .finish();
-    tx.put(Table::Imported, &key(source, folder, base), &value);
+    tx.put(Table::Imported, &key(source, folder, base), &row.encode());
     Ok(())
 }
 
@@ -169,6 +193,8 @@ mod tests {
             length,
             modified: 5,
             missed_since: (length % 2 == 0).then_some(length as i64),
+            filed: Uid::new(length as u32).map(|uid| (MailboxId(8), uid)),
+            instance: (length % 3 == 0).then_some(length),
         };
         let source = memory
             .write(|tx| {
@@ -207,5 +233,58 @@ mod tests {
         memory.write(|tx| sources::forget(tx, source)).unwrap();
         while memory.write(|tx| sweep(tx)).unwrap() {}
         assert_eq!(memory.count(Table::Imported), 0);
+    }
+
+    #[test]
+    fn rows_of_the_first_version_are_read_and_their_time_is_not_believed() {
+        let old = |missed: Option<i64>| {
+            let out = Writer::of_version(1).raw(&[3; 32]).u64(4).i64(5);
+            out.option(missed, Writer::i64).finish()
+        };
+        let row = |missed_since| Imported {
+            hash: [3; 32],
+            length: 4,
+            modified: 5,
+            missed_since,
+            filed: None,
+            instance: None,
+        };
+        assert_eq!(Imported::decode(&old(None)).unwrap(), row(None));
+        assert_eq!(Imported::decode(&old(Some(1_700_000_000))).unwrap(), row(Some(running::UNKNOWN)));
+        assert!(Imported::decode(&[&old(None)[..], &[0, 0]].concat()).is_err());
+        assert_eq!(Imported::decode(&row(Some(7)).encode()).unwrap(), row(Some(7)));
+    }
+
+    #[test]
+    fn removed_sources_are_remembered_for_days_of_running_whatever_the_clock_on_the_wall_says() {
+        let mut memory = Memory::new();
+        let (kept, files) = memory
+            .write(|tx| {
+                let account = accounts::create(tx, "anna", None)?;
+                let source = sources::add(tx, account, Path::new("/m"), None, sources::After::Keep)?;
+                let row = Imported {
+                    hash: [3; 32],
+                    length: 4,
+                    modified: 5,
+                    missed_since: None,
+                    filed: None,
+                    instance: None,
+                };
+                put(tx, source, b"", b"1.a", &row)?;
+                sources::remove(tx, source)?;
+                Ok((source, count(tx, source)?))
+            })
+            .unwrap();
+        assert_eq!(files, 1);
+        memory.now += 41 * 86_400;
+        while memory.write(|tx| sweep(tx)).unwrap() {}
+        assert_eq!(count(&memory, kept).unwrap(), 1, "a jump of the clock");
+        for day in 0..30 {
+            while memory.write(|tx| sweep(tx)).unwrap() {}
+            assert_eq!(count(&memory, kept).unwrap(), 1, "day {day}");
+            memory.write(|tx| running::advance(tx, 86_400)).unwrap();
+        }
+        while memory.write(|tx| sweep(tx)).unwrap() {}
+        assert_eq!(count(&memory, kept).unwrap(), 0);
     }
 }

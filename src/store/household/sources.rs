@@ -1,4 +1,7 @@
 //! Sources: Maildirs that are watched and imported.
+//!
+//! Rows of version 1 had the wall clock's time in `removed`. It is not known by the clock of what ages: such a source
+//! counts as removed when that is next looked at.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -6,9 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{AccountId, MailboxName, SourceId};
-use crate::store::base::codec::{Reader, Writer, decode, decode_key};
+use crate::store::base::codec::{Reader, Writer, decode_key, decode_up_to};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
+use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
 use crate::store::household::accounts;
@@ -20,6 +24,8 @@ pub const MAX_SOURCES: usize = 64;
 const MAX_REMOVED: usize = 64;
 /// The longest path, in bytes, as the system has it.
 pub const MAX_PATH: usize = 4_096;
+/// The version of a row.
+const VERSION: u8 = 2;
 
 /// What happens to a file once its message is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,14 +53,14 @@ pub struct Source {
     pub after: After,
     /// When it was added, in seconds since 1970.
     pub created: i64,
-    /// When it was removed. It is watched no more, but for a while its files are remembered, so that it may
+    /// When it was removed, by [`running`]. It is watched no more, but for a while its files are remembered, so that it may
     /// be added again (with another `after`, say) and nothing comes twice.
     removed: Option<i64>,
 }
 
 impl Source {
     fn save(&self, tx: &mut dyn Transaction) {
-        let out = Writer::new()
+        let out = Writer::of_version(VERSION)
             .u32(self.account.0)
             .bytes(self.path.as_os_str().as_bytes())
             .option(self.mailbox.as_deref(), |out, mailbox| out.bytes(mailbox.as_bytes()))
@@ -70,14 +76,16 @@ impl Source {
 
     fn decode(id: SourceId, bytes: &[u8]) -> Result<Self, Error> {
         let path = |reader: &mut Reader<'_>| Some(PathBuf::from(OsStr::from_bytes(reader.bytes()?)));
-        decode(&format!("source {id}"), bytes, |reader| {
+        decode_up_to(VERSION, &format!("source {id}"), bytes, |version, reader| {
             Some(Source {
                 id,
                 account: AccountId(reader.u32()?),
                 path: path(reader)?,
                 mailbox: reader.option(Reader::text)?.map(str::to_owned),
                 created: reader.i64()?,
-                removed: reader.option(Reader::i64)?,
+                removed: reader
+                    .option(Reader::i64)?
+                    .map(|at| if version == 1 { running::UNKNOWN } else { at }),
                 after: match reader.u8()? {
                     0 => After::Keep,
                     1 => After::Delete,
@@ -199,8 +207,9 @@ pub fn update(tx: &mut dyn Transaction, source: &Source) -> Result<(), Error> {
 /// [`Error::NotFound`].
 pub fn remove(tx: &mut dyn Transaction, id: SourceId) -> Result<(), Error> {
     let source = get(tx, id)?.ok_or(Error::NotFound("source"))?;
-    let removed = Some(tx.now());
+    let removed = Some(running::clock(tx)?);
     arrivals::forget(tx, id);
+    date_removed(tx)?;
     Source { removed, ..source }.save(tx);
     let mut removed: Vec<_> = every(tx)?.into_iter().filter(|source| source.removed.is_some()).collect();
     removed.sort_by_key(|source| (source.removed, source.id));
@@ -233,12 +242,22 @@ pub(in crate::store) fn forget_all(tx: &mut dyn Transaction, account: AccountId)
         .try_for_each(|source| forget(tx, source.id))
 }
 
-/// Forgets the sources that were removed longer ago than `keep_for` seconds.
+/// Sources of which it is not known when they were removed were removed now.
+fn date_removed(tx: &mut dyn Transaction) -> Result<(), Error> {
+    let now = running::clock(tx)?;
+    for source in every(tx)?.into_iter().filter(|source| source.removed.is_some_and(|at| at > now)) {
+        Source { removed: Some(now), ..source }.save(tx);
+    }
+    Ok(())
+}
+
+/// Forgets the sources that were removed longer ago than `keep_for` seconds of [`running`].
 ///
 /// # Errors
 /// Of reading.
 pub(in crate::store) fn expire(tx: &mut dyn Transaction, keep_for: i64) -> Result<(), Error> {
-    let now = tx.now();
+    date_removed(tx)?;
+    let now = running::clock(tx)?;
     every(tx)?
         .into_iter()
         .filter(|source| source.removed.is_some_and(|at| now.saturating_sub(at) >= keep_for))
@@ -329,5 +348,32 @@ mod tests {
         assert!(refused("relative", None, After::Keep));
         assert!(refused("/a", Some("a//b"), After::Keep));
         assert!(refused("/a", None, After::Move("b".into())));
+    }
+
+    #[test]
+    fn sources_of_the_first_version_are_read_and_were_removed_now() {
+        let mut memory = Memory::new();
+        let account = memory.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+        let old = |removed: Option<i64>| {
+            let out = Writer::of_version(1).u32(account.0).bytes(b"/m");
+            let out = out.option(None, |out, ()| out).i64(1_700_000_000);
+            out.option(removed, Writer::i64).u8(1).finish()
+        };
+        memory
+            .write(|tx| {
+                tx.put(Table::Sources, &1_u32.to_be_bytes(), &old(None));
+                tx.put(Table::Sources, &2_u32.to_be_bytes(), &old(Some(1_700_000_000)));
+                Ok(())
+            })
+            .unwrap();
+        let kept = list(&memory).unwrap();
+        assert_eq!((kept.len(), kept[0].created, &kept[0].after), (1, 1_700_000_000, &After::Delete));
+        memory.write(|tx| running::advance(tx, 86_400)).unwrap();
+        memory.write(|tx| expire(tx, 86_400)).unwrap();
+        assert!(is_remembered(&memory, SourceId(2)).unwrap(), "from now on");
+        memory.write(|tx| running::advance(tx, 86_400)).unwrap();
+        memory.write(|tx| expire(tx, 86_400)).unwrap();
+        assert!(!is_remembered(&memory, SourceId(2)).unwrap());
+        assert_eq!(list(&memory).unwrap(), kept);
     }
 }

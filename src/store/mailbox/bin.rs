@@ -1,7 +1,7 @@
 //! What was expunged or deleted lately, kept for undelete, and what is left of removed accounts.
 //!
-//! Time in the bin is counted by a clock of its own, which the caller advances by the time that the
-//! server has really run, so that no jump of the wall clock empties it.
+//! Time in the bin is counted by the clock of what ages ([`running`](crate::store::running)), so that no jump of
+//! the wall clock empties it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,8 +10,9 @@ use crate::model::{AccountId, EmailId, Keyword, MailboxId, MailboxName, ModSeq, 
 use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, with_number};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
+use crate::store::base::running;
+pub use crate::store::base::running::{advance, clock};
 use crate::store::base::schema::Table;
-use crate::store::base::settings;
 use crate::store::household::accounts;
 use crate::store::mailbox::keywords::{self, KeywordTable};
 use crate::store::mailbox::mailboxes::Mailbox;
@@ -21,11 +22,8 @@ use crate::store::mailbox::record::{self, BLOCK_MAX, Record};
 pub const MAX_AGE: i64 = 30 * 86_400;
 /// The most rows that one call drops, so that a job stays below 50 ms.
 const SLICE: usize = 512;
-/// The most that one call advances the bin's clock: a day.
-const ADVANCE_MAX: u64 = 86_400;
 
 const HOUR: i64 = 3_600;
-const CLOCK: &str = "binclock";
 
 /// An entry's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +45,7 @@ pub struct Entry {
     pub name: MailboxName,
     /// When that was by the wall clock, in seconds since 1970: to show.
     pub at: i64,
-    /// When that was by the bin's own clock.
+    /// When that was by the clock of what ages.
     pub clock: i64,
     /// What it is.
     pub kept: Kept,
@@ -182,28 +180,16 @@ pub(in crate::store) fn put_mailbox(
 }
 
 fn put(tx: &mut dyn Transaction, mailbox: &Mailbox, id: EntryId, kept: Kept) -> Result<(), Error> {
-    let entry =
-        Entry { id, mailbox: mailbox.id, name: mailbox.name.clone(), at: tx.now(), clock: clock(tx)?, kept };
+    let entry = Entry {
+        id,
+        mailbox: mailbox.id,
+        name: mailbox.name.clone(),
+        at: tx.now(),
+        clock: running::clock(tx)?,
+        kept,
+    };
     tx.put(Table::Bin, &with_number(mailbox.account.0, id.modseq.0, id.number), &entry.encode());
     Ok(())
-}
-
-/// What the bin's clock says: seconds that the store has been in use.
-///
-/// # Errors
-/// Of reading.
-pub fn clock(rows: &dyn Rows) -> Result<i64, Error> {
-    Ok(i64::try_from(settings::number(rows, CLOCK)?).unwrap_or(i64::MAX))
-}
-
-/// Advances the bin's clock by the time that the server has run since the last call, by a clock that
-/// cannot be set. Never by more than a day at once.
-///
-/// # Errors
-/// Of reading.
-pub fn advance(tx: &mut dyn Transaction, seconds: u64) -> Result<(), Error> {
-    let now = settings::number(tx, CLOCK)?.saturating_add(seconds.min(ADVANCE_MAX));
-    settings::put_number(tx, CLOCK, now)
 }
 
 /// Visits an account's entries, oldest first, until `visit` breaks.
