@@ -39,3 +39,5 @@ mod slow;
 mod tls;
 #[path = "server/transcript.rs"]
 mod transcript;
+#[path = "server/unreadable.rs"]
+mod unreadable;

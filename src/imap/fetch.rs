@@ -17,7 +17,7 @@ use crate::protocol::response::{self, code::Code};
 use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages::{self, FlagChange};
-use crate::store::{Error, Rows, mailboxes};
+use crate::store::{Error, Rows, Store, mailboxes};
 
 /// Messages that are marked `\Seen` in one job before their bodies are sent.
 const SEEN_A_SLICE: usize = 2_000;
@@ -210,36 +210,44 @@ async fn stream(
 async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
     loop {
         let out = std::mem::take(session.io.out());
-        let (back, out, result) = session
-            .shared
-            .pool
-            .read(move |snapshot| {
-                let (mut run, mut out) = (run, out);
-                let more = run.step(snapshot, &mut out);
-                Ok::<_, Error>((run, out, more))
-            })
-            .await?;
+        let step = move |store: &Store| {
+            let (mut run, mut out) = (run, out);
+            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, &mut out));
+            (run, out, more)
+        };
+        let (back, out, result) = session.shared.pool.look(step).await;
         run = back;
         *session.io.out() = out;
         match result {
             Ok(true) => session.io.flush_if_large().await?,
-            Ok(false) => match run.take_failure() {
-                Some(Error::Refused(text)) if text == UNKNOWN_CTE => {
-                    return Err(Refusal::no(Code::UnknownCte, text));
-                }
-                Some(error) => return Err(error.into()),
-                None => return Ok(run),
-            },
-            Err(error) if run.in_literal() => {
-                // A literal that was announced cannot be finished: it is never padded, the connection ends. This
-                // happens once: `Literal::raw` reads one that has failed to its end before it is announced.
+            Ok(false) => {
+                return run.take_failure().map_or(Ok(run), |(count, first)| Err(unread(count, first)));
+            }
+            Err(error) if run.close(&error, session.io.out()) => return Err(error.into()),
+            Err(error) => {
                 run.tell_damage(
                     &error,
                     "a message could not be read to its end, so that the connection ends",
                 );
                 return Err(Refusal::hangup("damaged content"));
             }
-            Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What a client hears that has got everything but this.
+fn unread(count: u64, first: Error) -> Refusal {
+    if let Error::Refused(text) = first
+        && text == UNKNOWN_CTE
+    {
+        return Refusal::no(Code::UnknownCte, text);
+    }
+    let refusal = Refusal::from(first);
+    match count {
+        1 => refusal,
+        n => Refusal {
+            text: format!("{n} messages cannot be read; of the first: {}", refusal.text).into(),
+            ..refusal
+        },
     }
 }

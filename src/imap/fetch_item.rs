@@ -7,27 +7,24 @@ use std::sync::Arc;
 
 use crate::imap::connection::CHUNK;
 use crate::imap::expunge::slices;
-use crate::imap::fetch_literal::{Literal, Measure, Measured, hide_nul};
+use crate::imap::fetch_message::{self, Current};
 use crate::imap::flags;
-use crate::mail::digest::{Digest, PartContent};
-use crate::mail::header::filter_fields;
-use crate::mail::section::{self, Located, Section, SectionText};
-use crate::mail::transfer::Encoding;
-use crate::model::{AccountId, DateTime, MailboxId, MailboxName, ModSeq, SeqNum, UidList, UidSet};
+use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, Uid, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
-use crate::store::contents::HEAD_MAX;
-use crate::store::emails::{self, ObjectIds};
+use crate::store::emails::ObjectIds;
 use crate::store::keywords::KeywordTable;
 use crate::store::messages;
 use crate::store::record::Record;
-use crate::store::{Error, Pin, Snapshot};
+use crate::store::{Error, Snapshot, contained};
 
 /// Records that are read at a time.
 const BATCH: usize = 512;
-/// Pieces of parts that are measured before the snapshot is let go of: about a mebibyte.
-const MEASURED_A_STEP: usize = 16;
+/// Pieces of parts that are read before they are written until the snapshot is let go of: about a mebibyte.
+const PREPARED_A_STEP: usize = 16;
+/// Of so many messages of a FETCH that cannot be read the log tells each: a volume that is lost held thousands.
+const TOLD: u64 = 100;
 /// What helps where a content is damaged: the same bytes take its place, in every mailbox where it lies.
 const REPAIR: &str = "import or append the same message again, from a backup or another program's copy: it takes the damaged one's place";
 
@@ -113,25 +110,12 @@ pub struct Run {
     ids: Option<ObjectIds>,
     highest: ModSeq,
     missed: bool,
+    /// Where the message in hand begins in the output, if nothing of it can have been sent.
+    mark: Option<usize>,
     failure: Option<Error>,
-}
-
-/// The message that is being written.
-struct Current {
-    record: Record,
-    next: usize,
-    first: bool,
-    digest: Option<Box<Digest>>,
-    measuring: Option<Measuring>,
-    literal: Option<Literal>,
-    /// Keeps the content while it is read in several snapshots.
-    pin: Option<Pin>,
-}
-
-/// A part whose decoded length must be known before its item can be written.
-struct Measuring {
-    measure: Measure,
-    item: Item,
+    /// Messages that could not be read, and the last of them.
+    failed: u64,
+    failed_last: Option<Uid>,
 }
 
 impl Run {
@@ -148,14 +132,17 @@ impl Run {
             ids: None,
             highest: ModSeq::ZERO,
             missed: false,
+            mark: None,
             failure: None,
+            failed: 0,
+            failed_last: None,
         }
     }
 
     /// Whether a literal is announced that is not whole yet.
     #[must_use]
     pub fn in_literal(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.literal.is_some())
+        self.current.as_ref().is_some_and(Current::in_literal)
     }
 
     /// Names the message that is being written in the log, and says what can be done for it.
@@ -177,39 +164,80 @@ impl Run {
         self.missed
     }
 
-    /// What could not be read of a message; the others were written.
-    pub fn take_failure(&mut self) -> Option<Error> {
-        self.failure.take()
+    /// How many messages could not be read, and why the first could not; the others were written.
+    pub fn take_failure(&mut self) -> Option<(u64, Error)> {
+        if self.failed > TOLD {
+            let (account, mailbox) = (self.scope.account.0, self.scope.name.as_str());
+            tracing::error!(
+                account,
+                mailbox,
+                messages = self.failed,
+                "so many messages of one FETCH cannot be read"
+            );
+        }
+        self.failure.take().map(|error| (self.failed, error))
     }
 
-    /// Writes about a chunk. Whether there is more.
+    /// Writes about a chunk, which may be sent before the next step. Whether there is more.
     ///
     /// # Errors
-    /// Of reading; within a literal it cannot be gone on from.
+    /// Where it cannot be gone on; then [`Run::close`].
     pub fn step(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<bool, Error> {
+        self.mark = self.current.is_none().then_some(out.len());
+        if let Some(current) = &mut self.current {
+            current.keep();
+        }
+        let filled = contained("a message could not be shown", || self.fill(snapshot, out));
+        let (Err(error @ Error::Internal(_)), Some(mark), true) =
+            (&filled, self.mark, self.current.is_some())
+        else {
+            return filled;
+        };
+        // Nobody knows what was written of this message; what follows it can be sent all the same.
+        out.truncate(mark);
+        self.passed_over(error.clone())?;
+        self.current = None;
+        Ok(true)
+    }
+
+    /// After an error: makes what was written end in a whole response. False if it cannot be, since a literal is
+    /// announced that will not come: then the connection must end.
+    #[must_use]
+    pub fn close(&mut self, error: &Error, out: &mut Vec<u8>) -> bool {
+        if let (Error::Internal(_), Some(_)) = (error, &self.current) {
+            return false;
+        }
+        if self.in_literal() {
+            return false;
+        }
+        self.end(out);
+        true
+    }
+
+    fn fill(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<bool, Error> {
         if self.plan.needs_ids() && self.ids.is_none() {
             self.ids = Some(ObjectIds::load(snapshot, self.scope.account)?);
         }
-        let mut measured = 0;
+        let mut prepared = 0;
         while out.len() < CHUNK {
-            if let Some(current) = &mut self.current {
-                if let Some(literal) = &mut current.literal {
-                    if !literal.write(snapshot, current.record.email, out)? {
-                        current.literal = None;
-                    }
-                } else if current.measuring.is_some() {
-                    if measured == MEASURED_A_STEP {
-                        break;
-                    }
-                    measured += 1;
-                    self.measure(snapshot, out)?;
-                } else if current.next < self.plan.items.len() {
-                    self.item(snapshot, out)?;
-                } else {
-                    self.end(out);
+            let Some(current) = &self.current else {
+                if self.begin(snapshot, out)? {
+                    continue;
                 }
-            } else if !self.begin(snapshot, out)? {
                 return Ok(false);
+            };
+            if let Some(pieces) = current.preparing() {
+                if prepared >= PREPARED_A_STEP {
+                    break;
+                }
+                prepared += pieces;
+            }
+            if current.is_busy() {
+                self.go_on(snapshot, out)?;
+            } else if current.next < self.plan.items.len() {
+                self.item(snapshot, out)?;
+            } else {
+                self.end(out);
             }
         }
         Ok(true)
@@ -234,10 +262,10 @@ impl Run {
             self.missed |= found < wanted.len();
         }
         let Some((number, record)) = self.batch.pop_front() else { return Ok(true) };
+        self.mark = Some(out.len());
         let mut writer = Writer::new(out, self.scope.dialect);
         let first = Response::new(&mut writer, number).leave();
-        self.current =
-            Some(Current { record, next: 0, first, digest: None, measuring: None, literal: None, pin: None });
+        self.current = Some(Current::new(record, first));
         Ok(true)
     }
 
@@ -268,72 +296,56 @@ impl Run {
         response.finish();
     }
 
-    /// Writes the next item, or begins its literal.
+    /// Writes the next item, or begins to.
     fn item(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<(), Error> {
         let Some(current) = &mut self.current else { return Ok(()) };
         let Some(item) = self.plan.items.get(current.next) else { return Ok(()) };
         current.next += 1;
-        let before = out.len();
-        let mut writer = Writer::new(out, self.scope.dialect);
-        let mut response = Response::resume(&mut writer, current.first);
-        let written = match item {
-            Item::Section { section, partial, legacy, .. } => {
-                write_section(snapshot, current, &mut response, section, *partial, *legacy)
+        let (scope, ids, highest) = (&self.scope, self.ids.as_ref(), &mut self.highest);
+        let written = current.item(snapshot, out, scope.dialect, |current, response| {
+            match item {
+                Item::ModSeq => {
+                    *highest = current.record.modseq.max(*highest);
+                    response.modseq(current.record.modseq);
+                }
+                Item::Flags => response.flags(scope.flags(&current.record)),
+                other => fetch_message::write(snapshot, current, response, other, ids)?,
             }
-            Item::Binary { path, .. } | Item::BinarySize { path } => {
-                begin_binary(snapshot, current, &mut response, path, item)
-            }
-            Item::ModSeq => {
-                self.highest = self.highest.max(current.record.modseq);
-                response.modseq(current.record.modseq);
-                Ok(())
-            }
-            Item::Flags => {
-                response.flags(self.scope.flags(&current.record));
-                Ok(())
-            }
-            other => write_simple(snapshot, current, &mut response, other, self.ids.as_ref()),
-        };
-        let first = response.leave();
-        match written {
-            Ok(()) => current.first = first,
-            Err(error) => {
-                out.truncate(before);
-                self.passed_over(error)?;
-            }
-        }
-        Ok(())
+            Ok(())
+        });
+        self.done(snapshot, written)
     }
 
-    /// Goes on measuring a part; writes its item when its length is known.
-    fn measure(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Goes on with an item that is not written at once.
+    fn go_on(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<(), Error> {
         let Some(current) = &mut self.current else { return Ok(()) };
-        let Some(mut measuring) = current.measuring.take() else { return Ok(()) };
-        match measuring.measure.step(snapshot, current.record.email) {
-            Ok(None) => current.measuring = Some(measuring),
-            Ok(Some(measured)) => {
-                let mut writer = Writer::new(out, self.scope.dialect);
-                let mut response = Response::resume(&mut writer, current.first);
-                current.literal = write_binary(&mut response, measuring, measured);
-                current.first = response.leave();
+        let written = current.go_on(snapshot, out, self.scope.dialect);
+        self.done(snapshot, written)
+    }
+
+    fn done(&mut self, snapshot: &Snapshot, written: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = written else { return Ok(()) };
+        match &self.current {
+            Some(current) if current.in_literal() => {
+                // It is read to its end before it is announced again, so that its reader gets past it next time.
+                snapshot.suspect(current.record.email);
+                Err(error)
             }
-            Err(error) => self.passed_over(error)?,
+            _ => self.passed_over(error),
         }
-        Ok(())
     }
 
     /// An item that cannot be read: the other items, and the other messages, can be all the same.
     fn passed_over(&mut self, error: Error) -> Result<(), Error> {
-        let damage = matches!(
-            error,
-            Error::Damaged(_) | Error::DamagedEmail(_) | Error::NotFound(_) | Error::Refused(_)
-        );
-        if !damage {
+        if matches!(error, Error::Closed) {
             return Err(error);
         }
-        self.tell_damage(&error, "a message cannot be read");
-        if let Some(current) = &mut self.current {
-            (current.literal, current.measuring) = (None, None);
+        let uid = self.current.as_ref().map(|current| current.record.uid);
+        if std::mem::replace(&mut self.failed_last, uid) != uid {
+            self.failed += 1;
+        }
+        if self.failed <= TOLD {
+            self.tell_damage(&error, "a message cannot be read");
         }
         self.failure.get_or_insert(error);
         Ok(())
@@ -343,197 +355,5 @@ impl Run {
 impl Scope {
     fn flags<'s>(&'s self, record: &Record) -> impl Iterator<Item = &'s str> + use<'s> {
         flags::names(record, &self.keywords, self.recent.contains(record.uid.get()))
-    }
-}
-
-impl Current {
-    fn digest(&mut self, snapshot: &Snapshot) -> Result<&Digest, Error> {
-        if self.digest.is_none() {
-            self.digest = Some(Box::new(snapshot.digest(self.record.email)?));
-        }
-        self.digest.as_deref().ok_or(Error::NotFound("message content"))
-    }
-}
-
-fn write_simple(
-    snapshot: &Snapshot,
-    current: &mut Current,
-    response: &mut Response<'_, '_>,
-    item: &Item,
-    ids: Option<&ObjectIds>,
-) -> Result<(), Error> {
-    let record = current.record;
-    match item {
-        Item::Uid => response.uid(record.uid),
-        Item::InternalDate => response.internal_date(record.internal_date),
-        Item::SaveDate => response.save_date(DateTime::utc(record.save_date)),
-        Item::Rfc822Size => response.size(record.size),
-        Item::Envelope => response.envelope(&current.digest(snapshot)?.envelope),
-        Item::Body => response.body(&current.digest(snapshot)?.root),
-        Item::BodyStructure => response.body_structure(&current.digest(snapshot)?.root),
-        Item::Preview => response.preview(&current.digest(snapshot)?.preview),
-        Item::EmailId | Item::ThreadId => {
-            let row = emails::get(snapshot, record.email)?.ok_or(Error::NotFound("message content"))?;
-            match (ids, item) {
-                (Some(ids), Item::EmailId) => response.email_id(ids.email(&row)),
-                (Some(ids), _) => response.thread_id(ids.thread(&row)),
-                (None, _) => {}
-            }
-        }
-        Item::Flags | Item::ModSeq | Item::Section { .. } | Item::Binary { .. } | Item::BinarySize { .. } => {
-        }
-    }
-    Ok(())
-}
-
-fn write_section(
-    snapshot: &Snapshot,
-    current: &mut Current,
-    response: &mut Response<'_, '_>,
-    wanted: &Section,
-    partial: Option<(u64, u64)>,
-    legacy: Option<&'static str>,
-) -> Result<(), Error> {
-    let record = current.record;
-    // The whole message and its header are found without its structure.
-    let located = match (&wanted.what, wanted.path.is_empty()) {
-        (SectionText::Whole, true) => Some(Located::Range(0..record.size)),
-        (SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_), true) => {
-            let header = snapshot.header(record.email)?;
-            match &wanted.what {
-                SectionText::HeaderFields(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false));
-                    return Ok(());
-                }
-                SectionText::HeaderFieldsNot(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true));
-                    return Ok(());
-                }
-                _ if header.len() < HEAD_MAX => {
-                    write_bytes(response, wanted, partial, legacy, header);
-                    return Ok(());
-                }
-                // It goes on where it was cut.
-                _ => section::locate(&current.digest(snapshot)?.root, wanted),
-            }
-        }
-        _ => section::locate(&current.digest(snapshot)?.root, wanted),
-    };
-    match located {
-        None => response.section_nil(wanted, partial.map(|(offset, _)| offset), legacy),
-        Some(Located::Fields { header, names, not }) => {
-            let mut bytes = Vec::new();
-            let end = header.end.min(header.start.saturating_add(HEAD_MAX as u64));
-            snapshot.read(record.email, header.start..end, &mut bytes)?;
-            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not));
-        }
-        Some(Located::Range(range)) => {
-            let range = clip(range, partial);
-            let literal = Literal::raw(snapshot, record.email, range.clone())?;
-            let origin = partial.map(|(offset, _)| offset);
-            response.section_head(wanted, origin, legacy, range.end - range.start);
-            current.pin.get_or_insert_with(|| snapshot.pin(record.email));
-            current.literal = Some(literal);
-        }
-    }
-    Ok(())
-}
-
-/// Writes a section whose bytes are at hand.
-fn write_bytes(
-    response: &mut Response<'_, '_>,
-    wanted: &Section,
-    partial: Option<(u64, u64)>,
-    legacy: Option<&'static str>,
-    mut bytes: Vec<u8>,
-) {
-    hide_nul(&mut bytes);
-    response.section(wanted, partial.map(|(offset, _)| offset), legacy, cut(&bytes, partial));
-}
-
-/// Begins BINARY and BINARY.SIZE (RFC 9051 §6.4.5, RFC 3516 §4.2).
-fn begin_binary(
-    snapshot: &Snapshot,
-    current: &mut Current,
-    response: &mut Response<'_, '_>,
-    path: &[u32],
-    item: &Item,
-) -> Result<(), Error> {
-    let email = current.record.email;
-    // BINARY[] is the whole message, as it is: a server need not undo the encodings in it.
-    let (range, encoding) = if path.is_empty() {
-        (0..current.record.size, Encoding::Identity)
-    } else {
-        match section::part(&current.digest(snapshot)?.root, path) {
-            // What holds other parts is not encoded, whatever it says (RFC 2045 §6.4).
-            Some(part) if part.content != PartContent::Leaf => (part.body.clone(), Encoding::Identity),
-            Some(part) => (part.body.clone(), Encoding::parse(&part.encoding)),
-            None => {
-                match item {
-                    Item::Binary { partial, .. } => {
-                        response.binary_nil(path, partial.map(|(offset, _)| offset));
-                    }
-                    _ => response.binary_size(path, 0),
-                }
-                return Ok(());
-            }
-        }
-    };
-    if let (Item::BinarySize { .. }, Encoding::Identity) = (item, encoding) {
-        response.binary_size(path, range.end - range.start);
-        return Ok(());
-    }
-    let measure = Measure::new(range, encoding)?;
-    current.pin.get_or_insert_with(|| snapshot.pin(email));
-    current.measuring = Some(Measuring { measure, item: item.clone() });
-    Ok(())
-}
-
-/// Writes what was measured; gives the literal that was announced.
-fn write_binary(
-    response: &mut Response<'_, '_>,
-    measuring: Measuring,
-    measured: Measured,
-) -> Option<Literal> {
-    match measuring.item {
-        Item::Binary { path, partial, .. } => {
-            let (offset, length) = partial.unwrap_or((0, u64::MAX));
-            let length = length.min(measured.size.saturating_sub(offset));
-            let origin = partial.map(|(offset, _)| offset);
-            response.binary_head(&path, origin, length, measured.has_nul);
-            (length > 0).then(|| measuring.measure.into_literal(offset, length))
-        }
-        Item::BinarySize { path } => {
-            response.binary_size(&path, measured.size);
-            None
-        }
-        _ => None,
-    }
-}
-
-fn clip(range: std::ops::Range<u64>, partial: Option<(u64, u64)>) -> std::ops::Range<u64> {
-    let Some((offset, length)) = partial else { return range };
-    let start = range.start.saturating_add(offset).min(range.end);
-    start..start.saturating_add(length).min(range.end)
-}
-
-fn cut(bytes: &[u8], partial: Option<(u64, u64)>) -> &[u8] {
-    let Some((offset, length)) = partial else { return bytes };
-    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).min(bytes.len());
-    let start = index(offset);
-    &bytes[start..index(offset.saturating_add(length)).max(start)]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn partial_strings() {
-        assert_eq!(cut(b"hello", None), b"hello");
-        assert_eq!(cut(b"hello", Some((1, 2))), b"el");
-        assert_eq!(cut(b"hello", Some((4, 100))), b"o");
-        assert_eq!(cut(b"hello", Some((5, 1))), b"");
-        assert_eq!(cut(b"hello", Some((u64::MAX, u64::MAX))), b"");
     }
 }

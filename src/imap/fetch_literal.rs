@@ -11,8 +11,11 @@ use crate::store::{Error, Snapshot};
 /// NUL cannot be in a literal (RFC 9051 §9, `CHAR8`); it goes out as this, so that no length changes.
 const FOR_NUL: u8 = 0x80;
 
-/// Of a longer range only the start is read before it is announced: its end is another frame to inflate.
-const PROBED: u64 = 128 * 1024;
+/// A longer range is checked piece by piece before it is announced ([`Check`]).
+const SHORT: u64 = 128 * 1024;
+
+/// So much of a range is checked in one piece.
+const CHECKED: u64 = 1 << 20;
 
 /// What the refusal of an unknown transfer encoding says; the session gives it its response code.
 pub const UNKNOWN_CTE: &str = "a part's transfer encoding is not known: fetch it with BODY instead";
@@ -22,6 +25,48 @@ pub struct Literal {
     source: Range<u64>,
     reading: Reading,
     decoding: Option<Decoding>,
+}
+
+/// Finds out whether a long range can be read, before it is announced: a literal is never padded, so that whoever
+/// was promised more than there is can only be cut off.
+pub struct Check {
+    source: Range<u64>,
+    left: Range<u64>,
+    reading: Reading,
+}
+
+impl Check {
+    /// What a step reads, in pieces of [`CHUNK`].
+    pub const PIECES: usize = (CHECKED / CHUNK as u64) as usize;
+
+    /// Of bytes as they are.
+    #[must_use]
+    pub fn new(source: Range<u64>) -> Self {
+        Check { left: source.clone(), source, reading: Reading::default() }
+    }
+
+    /// Checks the next piece. Whether there is more.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn step(&mut self, snapshot: &Snapshot, email: EmailId) -> Result<bool, Error> {
+        let end = self.left.end.min(self.left.start.saturating_add(CHECKED));
+        snapshot.probe(email, &mut self.reading, self.left.start..end)?;
+        self.left.start = end;
+        Ok(!self.left.is_empty())
+    }
+
+    /// What was checked, as a literal.
+    #[must_use]
+    pub fn into_literal(self) -> Literal {
+        Literal { source: self.source, reading: self.reading, decoding: None }
+    }
+
+    /// Its length.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.source.end - self.source.start
+    }
 }
 
 /// A part that is decoded on its way (BINARY).
@@ -34,23 +79,24 @@ struct Decoding {
 }
 
 impl Literal {
-    /// Bytes as they are. Damage must be met before they are announced, since a literal is never padded: of a
-    /// short range both ends are read at once, which are all of most messages, and of a message that failed before
-    /// every byte. So a client that comes again after it was cut off hears NO, and gets past the message.
+    /// Bytes as they are, of a range that is short enough to be checked at once: the two frames that it can touch
+    /// are inflated. `None` for one that is longer, which wants a [`Check`].
     ///
     /// # Errors
     /// Of reading.
-    pub fn raw(snapshot: &Snapshot, email: EmailId, source: Range<u64>) -> Result<Self, Error> {
+    pub fn short(snapshot: &Snapshot, email: EmailId, source: Range<u64>) -> Result<Option<Self>, Error> {
         snapshot.check_suspect(email)?;
+        if source.end - source.start > SHORT {
+            return Ok(None);
+        }
         let mut reading = Reading::default();
         let last = source.end.saturating_sub(1).max(source.start);
         // What is read last is kept for what follows.
-        let ends = [last, source.start];
-        for at in &ends[usize::from(source.end - source.start > PROBED)..] {
-            let byte = *at..source.end.min(at.saturating_add(1));
+        for at in [last, source.start] {
+            let byte = at..source.end.min(at.saturating_add(1));
             snapshot.read_on(email, &mut reading, byte, &mut Vec::new())?;
         }
-        Ok(Literal { source, reading, decoding: None })
+        Ok(Some(Literal { source, reading, decoding: None }))
     }
 
     /// Writes the next piece. Whether there is more.

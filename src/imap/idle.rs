@@ -2,7 +2,7 @@
 
 use crate::imap::connection::Input;
 use crate::imap::news::{self, Expunges};
-use crate::imap::refusal::Refusal;
+use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::session::{Done, Session, State};
 use crate::protocol::command;
 use crate::protocol::framing::Event;
@@ -20,9 +20,15 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
     loop {
         // Taken before the look at the store: a change in between rings it.
         let heard = bell.listen();
-        news::sync(session, Expunges::Told).await?;
+        let told = news::sync(session, Expunges::Told).await;
         if matches!(session.state, State::Logout) {
-            return Err(Refusal::hangup("the mailbox was deleted"));
+            return Err(Refusal::hangup("the open mailbox is gone, or cannot be told of"));
+        }
+        match told {
+            Err(refusal) if refusal.condition == Condition::Hangup => return Err(refusal),
+            // A client that listens does not expect to be refused anything: the next time may do.
+            Err(refusal) => tracing::warn!(text = %refusal.text, "news of a mailbox could not be read"),
+            Ok(()) => {}
         }
         let interrupt = async { futures_lite::FutureExt::or(heard, shutdown.wait()).await };
         match session.io.next_or(session.shared.patience.sign_of_life, interrupt).await {

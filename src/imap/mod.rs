@@ -16,6 +16,7 @@ pub mod expunge;
 pub mod fetch;
 pub mod fetch_item;
 pub mod fetch_literal;
+pub mod fetch_message;
 pub mod flags;
 pub mod hub;
 pub mod id;

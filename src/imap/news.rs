@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::imap::expunge::slices;
 use crate::imap::flags;
-use crate::imap::refusal::Refusal;
+use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::session::Session;
 use crate::imap::view::{Update, View, expunge_order};
 use crate::model::{SeqNum, UidSet};
@@ -53,7 +53,11 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
     if reached > view.seen() {
         let reader = view.clone();
         match session.shared.pool.read(move |snapshot| reader.read(snapshot)).await {
-            Ok(update) => tell(session, update, expunges).await?,
+            Ok(update) => {
+                if let Err(refusal) = tell(session, update, expunges).await {
+                    return Err(half_told(session, refusal));
+                }
+            }
             // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
             // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
             Err(refusal) if matches!(refusal.code, Some(Code::NonExistent)) => {
@@ -66,6 +70,16 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
         tell_expunged(session)?;
     }
     Ok(())
+}
+
+/// What the view has taken counts as told. If it could not be read to its end, the client must not go on with what
+/// it has: it would take the modseq of the mailbox for what it knows, and never hear of the rest.
+fn half_told(session: &mut Session, refusal: Refusal) -> Refusal {
+    if refusal.condition != Condition::Hangup {
+        tracing::error!(text = %refusal.text, "news of a mailbox could not be read to its end");
+        session.bye(Some(Code::Unavailable), "The news of the mailbox could not be read; come back");
+    }
+    refusal
 }
 
 async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Result<(), Refusal> {

@@ -62,6 +62,13 @@ impl Pool {
         .await
     }
 
+    /// Runs `look`, which takes its snapshots itself and gives everything back that it was given, whatever happens.
+    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> T + Send + 'static) -> T {
+        let _permit = self.reads.acquire().await;
+        let store = self.store.clone();
+        smol::unblock(move || look(&store)).await
+    }
+
     /// Runs `job` on the writer; back when it is durable.
     ///
     /// # Errors

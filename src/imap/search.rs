@@ -15,10 +15,12 @@ use crate::protocol::response::code::Code;
 use crate::protocol::response::search::{self, Esearch};
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
-use crate::store::{Error, Snapshot, messages};
+use crate::store::{Error, Snapshot, contained, messages};
 
 /// A search gives the reader up so often, for others and to see whether its client is still there.
 const STEP: Duration = Duration::from_millis(50);
+/// Of so many messages that cannot be searched the log tells each.
+const TOLD: u64 = 100;
 /// Records that are read at a time.
 const BATCH: usize = 512;
 
@@ -27,6 +29,9 @@ const BATCH: usize = 512;
 struct Found {
     uids: UidSet,
     modseqs: Vec<(u32, u64)>,
+    /// Messages that could not be read, and why the first could not.
+    unread: u64,
+    why: Option<Error>,
 }
 
 /// A search that can be left and gone on with.
@@ -63,6 +68,7 @@ pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Do
         }
     };
     answer(session, tag, &command, &found)?;
+    warn(session, &found);
     Ok(Done::ok("SEARCH completed"))
 }
 
@@ -124,7 +130,7 @@ impl Run {
                 continue;
             };
             let mut message = Message::new(snapshot, self.account, record);
-            match self.filter.fits(&mut message) {
+            match contained("a message could not be searched", || self.filter.fits(&mut message)) {
                 Ok(true) => {
                     self.found.uids.insert(record.uid);
                     if self.with_modseq {
@@ -132,11 +138,15 @@ impl Run {
                     }
                 }
                 Ok(false) => {}
-                // One that cannot be read is not found; the others are.
-                Err(error @ (Error::Damaged(_) | Error::DamagedEmail(_) | Error::NotFound(_))) => {
-                    tracing::error!(uid = record.uid.get(), %error, "a message cannot be searched");
+                Err(Error::Closed) => return Err(Error::Closed),
+                // One that cannot be read is not found; the others are, and the client hears of it.
+                Err(error) => {
+                    self.found.unread += 1;
+                    if self.found.unread <= TOLD {
+                        tracing::error!(uid = record.uid.get(), %error, "a message cannot be searched");
+                    }
+                    self.found.why.get_or_insert(error);
                 }
-                Err(error) => return Err(error),
             }
         }
         Ok(true)
@@ -181,6 +191,15 @@ fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> 
         }
     }
     Ok(())
+}
+
+/// An untagged NO is a warning beside what was found (RFC 9051 §7.1.2): a tagged one would take the result away
+/// from a client for one damaged message of thousands.
+fn warn(session: &mut Session, found: &Found) {
+    if let Some(why) = &found.why {
+        let text = format!("{} messages could not be searched; of the first: {why}", found.unread);
+        session.untagged("NO", None, &text);
+    }
 }
 
 /// What SAVE saves: with MIN and MAX alone only those (RFC 5182 §2.4).

@@ -206,7 +206,11 @@ async fn tell(
         if !resync.vanished.is_empty() {
             response::vanished(&mut session.writer(), &resync.vanished, true);
         }
-        news::tell_changed(session, &resync.changed).await?;
+        if let Err(refusal) = news::tell_changed(session, &resync.changed).await {
+            // Nothing is open after a NO (RFC 9051 §6.3.2).
+            session.deselect();
+            return Err(refusal);
+        }
     }
     Ok(if read_only {
         Done::with(Code::ReadOnly, "EXAMINE completed")

@@ -9,7 +9,7 @@ const SMALL: usize = 40;
 const LARGE: usize = 6;
 
 /// A message that cannot be compressed much.
-fn message(n: usize, size: usize) -> Vec<u8> {
+pub fn message(n: usize, size: usize) -> Vec<u8> {
     let mut out = format!("From: a@example.org\r\nSubject: {n}\r\n\r\n").into_bytes();
     let mut state = n as u64 + 1;
     while out.len() < size {

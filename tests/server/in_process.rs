@@ -15,7 +15,7 @@ pub struct InProcess {
     pub address: SocketAddr,
     stop: Option<Box<dyn std::any::Any>>,
     thread: Option<JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl InProcess {
@@ -25,12 +25,19 @@ impl InProcess {
         let hasher = Arc::new(Hasher::new());
         let hash = hasher.hash(PASSWORD).unwrap();
         store.write(move |tx| accounts::create(tx, "alice", Some(&hash))).unwrap();
+        let mut server = InProcess::over(store, hasher, patience);
+        server._folder = Some(folder);
+        server
+    }
+
+    /// Over a store that has this account already.
+    pub fn over(store: Store, hasher: Arc<Hasher>, patience: Patience) -> InProcess {
         let executor = Arc::new(smol::Executor::new());
         let imap = Imap::new(Options {
             store,
             tls: Arc::new(|| unreachable!("nobody begins TLS here")),
             hasher,
-            message_limit: 1 << 20,
+            message_limit: 8 << 20,
             patience,
             executor: Arc::clone(&executor),
         });
@@ -39,7 +46,7 @@ impl InProcess {
         let address = listener.local_addr().unwrap();
         let serving = executor.spawn(async move { imap.serve(listener, Kind::StartTls, shutdown).await });
         let thread = std::thread::spawn(move || smol::block_on(executor.run(serving)));
-        InProcess { address, stop: Some(Box::new(stop)), thread: Some(thread), _folder: folder }
+        InProcess { address, stop: Some(Box::new(stop)), thread: Some(thread), _folder: None }
     }
 
     /// A connection that has been greeted.

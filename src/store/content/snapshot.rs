@@ -162,6 +162,23 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Reads what holds a range of a message, to know that it can be read, and gives nothing of it: most of the
+    /// work of reading is left out.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::read`].
+    pub fn probe(&self, email: EmailId, reading: &mut Reading, range: Range<u64>) -> Result<(), Error> {
+        self.with_row(email, |volumes, row| contents::probe(volumes, row, reading, range.clone()))
+    }
+
+    /// Remembers a content that could not be read to its end: see [`Snapshot::check_suspect`].
+    pub fn suspect(&self, email: EmailId) {
+        let mut suspects = locked(&self.shared.suspects);
+        if suspects.len() < SUSPECTS {
+            suspects.insert(email);
+        }
+    }
+
     /// Keeps a content from being swept while the guard lives.
     #[must_use]
     pub fn pin(&self, email: EmailId) -> Pin {

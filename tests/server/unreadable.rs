@@ -1,0 +1,298 @@
+//! A disk that gives errors while mail is read: what a client has been sent is whole, what cannot be read is NO, and
+//! what follows it comes.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use postern::credential::Hasher;
+use postern::imap::Patience;
+use postern::store::env::{Disk, DiskFile, Held, RealDisk};
+use postern::store::{Options, Store, accounts};
+
+use crate::damage::message;
+use crate::harness::{Client, PASSWORD, Server};
+use crate::in_process::InProcess;
+
+/// The system's files, whose reads fail with EIO when they are told to.
+#[derive(Clone, Debug)]
+struct Failing {
+    /// Only files whose path has this in it.
+    what: &'static str,
+    plan: Arc<Plan>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    /// Reads so far.
+    reads: AtomicU64,
+    /// The first one that fails; none if it is negative.
+    from: AtomicI64,
+    /// How many fail.
+    count: AtomicU64,
+}
+
+impl Plan {
+    fn none() -> Arc<Plan> {
+        Arc::new(Plan { from: AtomicI64::new(-1), ..Plan::default() })
+    }
+
+    fn read(&self) -> io::Result<()> {
+        let n = self.reads.fetch_add(1, Ordering::SeqCst);
+        let from = self.from.load(Ordering::SeqCst);
+        let Ok(from) = u64::try_from(from) else { return Ok(()) };
+        let fails = n >= from && n - from < self.count.load(Ordering::SeqCst);
+        if fails { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+    }
+
+    /// From the next read on, `skip` go well and then `count` fail.
+    fn fail(&self, skip: u64, count: u64) {
+        self.count.store(count, Ordering::SeqCst);
+        self.from.store((self.reads.load(Ordering::SeqCst) + skip) as i64, Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+struct FailingFile(Arc<dyn DiskFile>, Option<Arc<Plan>>);
+
+impl DiskFile for FailingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.1.as_ref().map_or(Ok(()), |plan| plan.read())?;
+        self.0.read_at(offset, out)
+    }
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+}
+
+impl Disk for Failing {
+    fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let plan = path.to_string_lossy().contains(self.what).then(|| Arc::clone(&self.plan));
+        Ok(Arc::new(FailingFile(RealDisk.open(path, create)?, plan)))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        RealDisk.unlink(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(path)
+    }
+    fn free_space(&self, path: &Path) -> io::Result<u64> {
+        RealDisk.free_space(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Held> {
+        RealDisk.lock(path)
+    }
+}
+
+/// A store of some messages in a folder.
+fn filled(folder: &Path) -> Vec<Vec<u8>> {
+    let store = Store::open(Options::new(folder)).unwrap();
+    let hash = Hasher::new().hash(PASSWORD).unwrap();
+    store.write(move |tx| accounts::create(tx, "alice", Some(&hash))).unwrap();
+    let server = InProcess::over(store, Arc::new(Hasher::new()), Patience::default());
+    let mut client = login(&server);
+    let sizes = [900, 5_000, 40_000, 300_000, 1_200_000, 700, 100_000];
+    let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, size)| message(n, *size)).collect();
+    for message in &messages {
+        client.append("INBOX", "\\Flagged", message);
+    }
+    messages
+}
+
+fn login(server: &InProcess) -> Client {
+    let mut client = server.connect();
+    client.ok(&format!("LOGIN alice \"{PASSWORD}\""));
+    client
+}
+
+/// A server over that store whose reads can be made to fail, with nothing of it in memory.
+fn served(folder: &Path, what: &'static str) -> (InProcess, Arc<Plan>) {
+    let plan = Plan::none();
+    let mut options = Options::new(folder);
+    options.disk = Arc::new(Failing { what, plan: Arc::clone(&plan) });
+    (options.index_cache, options.active_cache, options.volume_cache) = (0, 0, 0);
+    let store = Store::open(options).unwrap();
+    (InProcess::over(store, Arc::new(Hasher::new()), Patience::default()), plan)
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum End {
+    Ok,
+    No(String),
+    /// The connection was closed, in the middle of a response or before one.
+    Closed,
+}
+
+/// Sends a command; every response must be whole and have the right bytes. Gives how many bodies came, and the end.
+fn fetch(client: &mut Client, command: &str, messages: &[Vec<u8>]) -> (usize, End) {
+    client.send(format!("f {command}\r\n").as_bytes());
+    let mut bodies = 0;
+    loop {
+        let Some(response) = client.response() else { return (bodies, End::Closed) };
+        let text = String::from_utf8_lossy(&response);
+        if let Some(status) = text.strip_prefix("f ") {
+            return match status.strip_prefix("NO ") {
+                Some(why) => (bodies, End::No(why.to_owned())),
+                None => (bodies, if status.starts_with("OK") { End::Ok } else { panic!("{status}") }),
+            };
+        }
+        assert!(text.starts_with("* ") && !text.contains("\nf "), "{text}");
+        if text.contains(" FETCH (") {
+            assert!(text.ends_with(')'), "{text}");
+        }
+        let Some(at) = text.find("BODY[] {") else { continue };
+        let number: usize = text[2..].split(' ').next().unwrap().parse().unwrap();
+        let body = &response[at..][text[at..].find("\r\n").unwrap() + 2..response.len() - at - 1];
+        assert!(body == messages[number - 1], "wrong bytes of {number}");
+        bodies += 1;
+    }
+}
+
+const ALL: &str = "FETCH 1:* (UID FLAGS ENVELOPE BODY.PEEK[])";
+
+/// Each read of a FETCH fails once: in a volume, or in the index.
+fn each_read_fails(what: &'static str, lasting: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = filled(folder.path());
+    let (mut n, mut ends) = (0, [0_u32; 3]);
+    loop {
+        let (server, plan) = served(folder.path(), what);
+        let mut client = login(&server);
+        client.ok("EXAMINE INBOX");
+        let before = plan.reads.load(Ordering::SeqCst);
+        plan.fail(n, if lasting { u64::MAX } else { 1 });
+        let (bodies, end) = fetch(&mut client, ALL, &messages);
+        if plan.reads.load(Ordering::SeqCst) - before <= n {
+            assert_eq!((bodies, &end), (messages.len(), &End::Ok), "nothing failed");
+            break;
+        }
+        ends[match end {
+            End::Ok => 0,
+            End::No(_) => 1,
+            End::Closed => 2,
+        }] += 1;
+        assert!(end != End::Ok || bodies == messages.len(), "read {n}: OK without {bodies}");
+        if end == End::Closed {
+            // Whoever was cut off comes again and is told, and gets what can be read.
+            let mut client = login_or_refused(&server);
+            if let Some(client) = &mut client
+                && client.command("EXAMINE INBOX").1.starts_with("OK")
+            {
+                let (_, end) = fetch(client, ALL, &messages);
+                assert_ne!(end, End::Closed, "read {n}: closed again");
+            }
+        } else {
+            // The connection is in step still.
+            client.ok("NOOP");
+        }
+        n += 1;
+    }
+    println!(
+        "figure EIO at each read of a FETCH in {what} (lasting: {lasting}): {n} reads, {} OK, {} NO, {} closed",
+        ends[0], ends[1], ends[2]
+    );
+    assert!(n > 20, "{n}");
+}
+
+fn login_or_refused(server: &InProcess) -> Option<Client> {
+    let mut client = server.connect();
+    client.command(&format!("LOGIN alice \"{PASSWORD}\"")).1.starts_with("OK").then_some(client)
+}
+
+#[test]
+fn eio_once_at_each_read_of_a_volume() {
+    each_read_fails("/mail/", false);
+}
+
+#[test]
+fn eio_from_each_read_of_a_volume_on() {
+    each_read_fails("/mail/", true);
+}
+
+#[test]
+fn eio_once_at_each_read_of_the_index() {
+    each_read_fails("/index.redb", false);
+}
+
+#[test]
+fn eio_from_each_read_of_the_index_on() {
+    each_read_fails("/index.redb", true);
+}
+
+#[test]
+fn a_search_tells_what_it_could_not_read_and_what_it_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = filled(folder.path());
+    let (server, plan) = served(folder.path(), "/mail/");
+    let mut client = login(&server);
+    client.ok("EXAMINE INBOX");
+    plan.fail(0, u64::MAX);
+    let untagged = client.ok("SEARCH OR UID 2 BODY 12345");
+    assert!(untagged.contains(&"* SEARCH 2".to_owned()), "{untagged:?}");
+    let warned = untagged.iter().any(|line| line.starts_with("* NO 6 messages could not be searched"));
+    assert!(warned, "{untagged:?}");
+    // What needs no content is told as ever.
+    let untagged = client.ok("SEARCH FLAGGED");
+    assert_eq!(untagged, ["* SEARCH 1 2 3 4 5 6 7"]);
+    assert_eq!(client.ok("FETCH 1:* (FLAGS RFC822.SIZE)").len(), messages.len());
+}
+
+/// Every item that reads content, over the real binary whose only volume was deleted under it, or while it was
+/// stopped.
+#[test]
+fn every_item_of_a_deleted_volume_is_no_and_the_connection_stays_in_step() {
+    let mut server = Server::start(&["alice"]);
+    let mut client = server.login("alice");
+    for n in 0..3 {
+        client.append("INBOX", "", &message(n, 2_000 + n * 200_000));
+    }
+    server.stop();
+    std::fs::remove_file(server.data().join("mail/000001.redb")).unwrap();
+    server.restart();
+    let mut client = server.login("alice");
+    client.ok("SELECT INBOX");
+    for items in [
+        "BODY.PEEK[]",
+        "RFC822",
+        "RFC822.HEADER",
+        "BODY.PEEK[TEXT]",
+        "BODY.PEEK[HEADER.FIELDS (SUBJECT)]",
+        "BODY.PEEK[1]",
+        "BODY.PEEK[1.MIME]",
+        "BODY.PEEK[]<0.100>",
+        "BINARY.PEEK[1]",
+        "BINARY.SIZE[1]",
+        "ENVELOPE",
+        "BODY",
+        "BODYSTRUCTURE",
+        "PREVIEW",
+    ] {
+        let (untagged, status) = client.command(&format!("FETCH 1:* (UID FLAGS {items})"));
+        assert!(status.starts_with("NO ["), "{items}: {status}");
+        let told: Vec<_> = untagged.iter().filter(|line| line.contains(" FETCH (UID ")).collect();
+        assert!(told.len() == 3 && told.iter().all(|line| line.contains("FLAGS (")), "{items}: {untagged:?}");
+    }
+    assert!(client.ok("SEARCH TEXT needle").iter().any(|line| line.starts_with("* NO 3 messages")));
+    client.ok("NOOP");
+    assert_eq!(server.stop(), Some(0));
+}
