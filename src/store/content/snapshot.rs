@@ -173,10 +173,7 @@ impl Snapshot {
 
     /// Remembers a content that could not be read to its end: see [`Snapshot::check_suspect`].
     pub fn suspect(&self, email: EmailId) {
-        let mut suspects = locked(&self.shared.suspects);
-        if suspects.len() < SUSPECTS {
-            suspects.insert(email);
-        }
+        self.shared.known.content_unfinished(email);
     }
 
     /// Keeps a content from being swept while the guard lives.

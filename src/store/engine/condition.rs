@@ -52,6 +52,8 @@ struct Facts {
     mixed: Option<String>,
     index: Option<String>,
     contents: BTreeSet<EmailId>,
+    /// Contents that an error kept from being read to their end: they may be well.
+    unfinished: BTreeSet<EmailId>,
 }
 
 #[allow(dead_code)] // What follows uses the rest: mixtures, damage seen.
@@ -140,11 +142,21 @@ impl Known {
         }
     }
 
+    pub(in crate::store) fn content_unfinished(&self, email: EmailId) {
+        let mut facts = locked(&self.0);
+        if facts.unfinished.len() < CONTENTS {
+            facts.unfinished.insert(email);
+        }
+    }
+
     pub(in crate::store) fn is_suspect(&self, email: EmailId) -> bool {
-        locked(&self.0).contents.contains(&email)
+        let facts = locked(&self.0);
+        facts.contents.contains(&email) || facts.unfinished.contains(&email)
     }
 
     pub(in crate::store) fn content_is_well(&self, email: EmailId) {
-        locked(&self.0).contents.remove(&email);
+        let mut facts = locked(&self.0);
+        facts.contents.remove(&email);
+        facts.unfinished.remove(&email);
     }
 }
