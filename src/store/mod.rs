@@ -19,6 +19,7 @@ mod content;
 mod engine;
 mod household;
 mod mailbox;
+mod opening;
 
 #[cfg(test)]
 use base::memory;
@@ -34,6 +35,8 @@ mod faults_test;
 mod format_test;
 #[cfg(test)]
 mod model_test;
+#[cfg(test)]
+mod moments_test;
 #[cfg(test)]
 mod tests;
 

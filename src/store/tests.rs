@@ -570,20 +570,22 @@ fn records_beyond_the_break_are_damage_and_a_torn_tail_is_not() {
         put(&store, &[n], b"value").unwrap();
     }
     let crashed = disk.cut(disk.position(), 1);
-    // After the start's own checkpoint the records lie one a page at the start of the first segment.
-    let flip = |at: usize| {
+    // The start's checkpoint has its mark in the second segment, behind the segment's title; then the records
+    // lie one a page.
+    let flip = |page: usize, at: usize| {
         let damaged = crashed.cut(0, 0);
-        assert!(damaged.damage(Path::new("/data/journal/0000.journal"), |file| file[at] ^= 1));
+        let at = (2 + page) * 4096 + at;
+        assert!(damaged.damage(Path::new("/data/journal/0001.journal"), |file| file[at] ^= 1));
         damaged
     };
-    let damaged = flip(4 * 4096 + 80);
+    let damaged = flip(4, 80);
     let store = open(&damaged);
     assert!(store.statistics().journal_damaged);
     assert_eq!((get(&store, &[3]).is_some(), get(&store, &[4])), (true, None));
     put(&store, b"on", b"it goes").unwrap();
     let copies = super::env::Disk::list(&damaged, Path::new("/data/journal")).unwrap();
     assert_eq!(copies.iter().filter(|name| name.contains("damaged")).count(), 3);
-    let store = open(&flip(9 * 4096 + 20));
+    let store = open(&flip(9, 20));
     assert!(!store.statistics().journal_damaged);
     assert_eq!((get(&store, &[8]).is_some(), get(&store, &[9])), (true, None));
 }

@@ -150,13 +150,20 @@ impl SimDisk {
     /// The disk as it is, everything durable: an orderly restart of the machine.
     #[must_use]
     pub fn copy(&self) -> SimDisk {
-        let state = locked(&self.state);
-        let files =
-            state.names.iter().filter_map(|(path, id)| Some((path.clone(), state.files.get(*id)?.clone())));
-        SimDisk::holding(files.collect())
+        SimDisk::holding(self.files())
     }
 
-    fn holding(base: BTreeMap<PathBuf, Vec<u8>>) -> SimDisk {
+    /// Every file as it is.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = locked(&self.state);
+        let bytes = |id: &FileId| state.files.get(*id).cloned().unwrap_or_default();
+        state.names.iter().map(|(path, id)| (path.clone(), bytes(id))).collect()
+    }
+
+    /// A disk that holds these files, all durable.
+    #[must_use]
+    pub fn holding(base: BTreeMap<PathBuf, Vec<u8>>) -> SimDisk {
         let names = base.keys().cloned().enumerate().map(|(id, path)| (path, id)).collect();
         let files = base.values().cloned().collect();
         let state = State { base, names, files, ..State::default() };

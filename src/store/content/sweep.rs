@@ -13,6 +13,7 @@ use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
 use crate::store::content::snapshot::Snapshot;
+use crate::store::engine::loss::is_held;
 use crate::store::engine::overlay::{EMAIL_ID, counter};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
@@ -274,6 +275,9 @@ impl Store {
     pub fn reclaim(&self) -> Result<ReclaimReport, Error> {
         let shared = &self.inner.shared;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
+        if is_held(&self.snapshot()?)? {
+            return Ok(ReclaimReport::default());
+        }
         let size = shared.options.volume_size;
         let volumes = volumes::list(&self.snapshot()?)?;
         // Until something was put, the newest counts as the one in use: else it would only be copied.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::lock::locked;
-use crate::store::engine::database::{File, Kind};
+use crate::store::engine::database::{Change, File, Kind, META};
+use crate::store::engine::lineage::{Lineage, META_EPOCH, META_GENERATION, META_ID};
 
 struct Open {
     file: Arc<File>,
@@ -27,6 +28,8 @@ struct State {
 pub(in crate::store) struct Budget {
     disk: Metered,
     paths: Paths,
+    /// What a volume that is made durable says of itself.
+    stamp: [(&'static [u8], Vec<u8>); 3],
     state: Mutex<State>,
     /// The volume that takes new content; 0 for none.
     pub(in crate::store) active: AtomicU32,
@@ -36,11 +39,24 @@ pub(in crate::store) struct Budget {
 }
 
 impl Budget {
-    pub(in crate::store) fn new(disk: Metered, paths: Paths, caches: (usize, usize), most: usize) -> Self {
+    pub(in crate::store) fn new(
+        disk: Metered,
+        paths: Paths,
+        lineage: &Lineage,
+        epoch: u64,
+        caches: (usize, usize),
+        most: usize,
+    ) -> Self {
         let (active_cache, other_cache) = caches;
+        let stamp = [
+            (META_ID, lineage.id.to_vec()),
+            (META_GENERATION, lineage.generation.to_le_bytes().to_vec()),
+            (META_EPOCH, epoch.to_le_bytes().to_vec()),
+        ];
         Budget {
             disk,
             paths,
+            stamp,
             state: Mutex::default(),
             active: AtomicU32::new(0),
             active_cache,
@@ -99,7 +115,7 @@ impl Budget {
     /// Makes a volume's file: created, synced, its folder synced.
     pub(in crate::store) fn create(&self, number: u32, sequence: u64) -> Result<(), Error> {
         let file = Arc::new(self.open(number, true, true)?);
-        file.apply(std::iter::empty(), sequence, true)?;
+        self.harden_file(&file, sequence)?;
         self.disk.sync_dir(&self.paths.mail()).map_err(|error| Error::io("syncing mail/", error))?;
         let mut state = locked(&self.state);
         state.tick += 1;
@@ -107,6 +123,17 @@ impl Budget {
         close(state.open.insert(number, Open { file, used, active: true }));
         Self::trim(&mut state, self.most, number);
         Ok(())
+    }
+
+    /// Makes a volume durable, with what it has reached and in which run.
+    pub(in crate::store) fn harden(&self, number: u32, sequence: u64) -> Result<(), Error> {
+        let file = self.volume(number)?;
+        self.harden_file(&file, sequence)
+    }
+
+    fn harden_file(&self, file: &File, sequence: u64) -> Result<(), Error> {
+        let stamp = self.stamp.iter().map(|(key, value)| -> Change<'_> { (META, key, Some(value)) });
+        file.apply(stamp, sequence, true)
     }
 
     pub(in crate::store) fn mark_dirty(&self, number: u32) {
@@ -151,6 +178,11 @@ impl Budget {
 
     pub(in crate::store) fn open_count(&self) -> usize {
         locked(&self.state).open.len()
+    }
+
+    /// Gives every handle up: nothing of what is in memory only reaches the files.
+    pub(in crate::store) fn abandon(&self) {
+        std::mem::take(&mut locked(&self.state).open).into_values().for_each(|open| close(Some(open)));
     }
 
     /// Drops every handle; redb closes the files in order.

@@ -1,5 +1,6 @@
-//! Checkpoints: what the journal holds becomes durable in the redb files, first in the volumes, then in
-//! the index, each with the number that it has reached; then the journal's segment is free.
+//! Checkpoints: a mark in the journal's next segment, then what the journal holds becomes durable in the redb
+//! files, first in the volumes, then in the index, each with the mark's number; then the segments before the
+//! mark are free.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -7,13 +8,15 @@ use std::sync::{Arc, PoisonError};
 
 use crate::store::base::error::Error;
 use crate::store::engine::database::{Change, File, Kind, META};
-use crate::store::engine::journal::FileNumber;
+use crate::store::engine::journal::Mark;
+use crate::store::engine::lineage::{Moment, volume_key};
+use crate::store::engine::redo::{BOUNDARY, FileNumber};
 use crate::store::engine::writer::Engine;
 
 /// Key in the index's `meta`: the store was closed in order.
 pub(in crate::store) const META_CLEAN: &[u8] = b"clean";
-/// Key in the index's `meta`: the epoch of the records that follow it.
-pub(in crate::store) const META_EPOCH: &[u8] = b"epoch";
+/// Key in the index's `meta`: where in the journal the mark of the last checkpoint is.
+pub(in crate::store) const META_MARK: &[u8] = b"mark";
 
 impl Engine {
     /// Makes everything so far durable outside of the journal. It holds up writers, never readers.
@@ -21,31 +24,39 @@ impl Engine {
         self.checkpoint_with(&[])
     }
 
-    /// A checkpoint that puts facts into the index's `meta`.
+    /// A checkpoint that puts facts into the index.
     pub(in crate::store) fn checkpoint_with(&mut self, facts: &[Change<'_>]) -> Result<(), Error> {
         self.shared.check_writable()?;
-        let sequence = self.journal.sequence();
+        let mark = self.mark()?;
+        let moment = Moment { epoch: self.journal.epoch(), sequence: mark.sequence };
+        let mut named = vec![(META_MARK.to_vec(), mark.encode())];
         for volume in self.shared.budget.dirty() {
-            let written = self
-                .shared
-                .budget
-                .volume(volume)
-                .and_then(|file| file.apply(std::iter::empty(), sequence, true));
-            if let Err(error) = written {
-                self.redo(volume, &error, sequence)?;
+            if let Err(error) = self.shared.budget.harden(volume, mark.sequence) {
+                self.redo(volume, &error, mark.sequence)?;
             }
             self.shared.budget.mark_clean(volume);
+            named.push((volume_key(volume), moment.encode()));
         }
-        if let Err(error) = self.shared.index().apply(facts.iter().copied(), sequence, true) {
-            self.redo_index(&error, facts, sequence)?;
+        let named = named.iter().map(|(key, value)| -> Change<'_> { (META, key, Some(value)) });
+        let facts: Vec<Change<'_>> = facts.iter().copied().chain(named).collect();
+        if let Err(error) = self.shared.index().apply(facts.iter().copied(), mark.sequence, true) {
+            self.redo_index(&error, &facts, mark.sequence)?;
         }
-        self.journal.checkpointed();
-        self.checkpointed = sequence;
+        self.checkpointed = mark.sequence;
         (self.operations, self.dirty_bytes) = (0, 0);
         self.shared.counters.dirty.store(0, Ordering::Relaxed);
-        self.shared.counters.journal_used.store(0, Ordering::Relaxed);
+        self.shared.counters.journal_used.store(self.journal.used(), Ordering::Relaxed);
         self.shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn mark(&mut self) -> Result<Mark, Error> {
+        self.journal.mark().map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => {
+                Error::NoSpace { free: self.shared.disk.free(&self.shared.paths), needed: BOUNDARY }
+            }
+            _ => self.failed("a checkpoint", &error.to_string()),
+        })
     }
 
     /// The orderly end.
@@ -58,7 +69,7 @@ impl Engine {
         let again = self
             .may_redo(error)
             .and_then(|()| self.reopen(volume))
-            .and_then(|()| self.shared.budget.volume(volume)?.apply(std::iter::empty(), sequence, true));
+            .and_then(|()| self.shared.budget.harden(volume, sequence));
         again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
     }
 

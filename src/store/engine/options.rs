@@ -47,6 +47,9 @@ pub struct Options {
     pub live_emails: Option<LiveEmails>,
     /// The id of the store that must be there; none: a new store is made in an empty folder.
     pub expect: Option<[u8; 16]>,
+    /// The run of the store that is remembered outside of its folder: one that its index does not know of is
+    /// later than all that it knows.
+    pub expect_epoch: Option<u64>,
 }
 
 impl Options {
@@ -70,6 +73,7 @@ impl Options {
             incoming_memory: 512 << 10,
             live_emails: None,
             expect: None,
+            expect_epoch: None,
         }
     }
 }

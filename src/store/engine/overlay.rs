@@ -11,7 +11,7 @@ use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, Volu
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
 use crate::store::engine::database::View;
-use crate::store::engine::journal::{FileNumber, Row};
+use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::volumes::{self, VolumeRow};
 

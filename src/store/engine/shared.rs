@@ -24,6 +24,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) paths: Paths,
     pub(in crate::store) generation: u64,
     pub(in crate::store) id: [u8; 16],
+    /// This run's number: random.
+    pub(in crate::store) epoch: u64,
     pub(in crate::store) index: RwLock<Arc<File>>,
     pub(in crate::store) budget: Budget,
     pub(in crate::store) queue: Queue,

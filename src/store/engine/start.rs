@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::base::env::{Disk, Metered, Paths};
@@ -10,47 +11,55 @@ use crate::store::base::error::Error;
 use crate::store::base::schema::{SCHEMA_VERSION, Table};
 use crate::store::base::settings::OBJECT_KEY;
 use crate::store::engine::budget::Budget;
-use crate::store::engine::checkpoint::{META_CLEAN, META_EPOCH};
+use crate::store::engine::checkpoint::{META_CLEAN, META_MARK};
 use crate::store::engine::condition::Known;
-use crate::store::engine::database::{Change, File, Kind, META};
-use crate::store::engine::journal::{Journal, Row};
+use crate::store::engine::database::{Change, File, Kind, META, META_SEQUENCE};
+use crate::store::engine::journal::{Journal, Mark};
+use crate::store::engine::lineage::{
+    Lineage, META_ANCESTORS, META_EPOCH, META_EPOCHS, META_GENERATION, META_ID, decode_numbers, with_epoch,
+};
+use crate::store::engine::loss::{Loss, held_for, is_held};
 use crate::store::engine::options::Options;
 use crate::store::engine::overlay::{MODSEQ, Placement, counter};
 use crate::store::engine::pins::Pins;
+use crate::store::engine::redo::Row;
+use crate::store::engine::replay::Reached;
 use crate::store::engine::shared::{Counters, Shared};
-use crate::store::engine::volumes;
 use crate::store::engine::writer::{Engine, Queue};
+use crate::store::engine::{mixture, volumes};
 
-const META_ID: &[u8] = b"id";
 const META_SCHEMA: &[u8] = b"schema";
-const META_GENERATION: &[u8] = b"generation";
 /// The version of the program that opened the store last: what to install where that is a newer one.
 const META_PROGRAM: &[u8] = b"program";
 
 /// What the index's `meta` says.
 struct Facts {
-    id: [u8; 16],
-    generation: u64,
-    epoch: u64,
-    clean: bool,
+    lineage: Lineage,
+    reached: Reached,
+    /// The runs of this store, this one not yet among them.
+    epochs: Vec<u64>,
 }
 
 pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine), Error> {
     let disk = Metered::new(Arc::clone(&options.disk));
     let paths = Paths { data: options.data.clone() };
     let held = prepare_folder(&disk, &paths)?;
-    let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
     make_index(&disk, &paths, &options)?;
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
     let facts = read_facts(&index, &options)?;
     let epoch = random_number(&options)?;
+    let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let random = Arc::clone(&options.random);
     let (journal, missing) =
-        Journal::open(shared_disk, &paths, options.segment_size, facts.generation, epoch)?;
+        Journal::open(shared_disk, random, &paths, options.segment_size, facts.lineage.clone(), epoch)?;
     let caches = (options.active_cache, options.volume_cache);
+    let budget =
+        Budget::new(disk.clone(), paths.clone(), &facts.lineage, epoch, caches, options.open_volumes);
     let shared = Arc::new(Shared {
-        budget: Budget::new(disk.clone(), paths.clone(), caches, options.open_volumes),
-        generation: facts.generation,
-        id: facts.id,
+        budget,
+        generation: facts.lineage.generation,
+        id: facts.lineage.id,
+        epoch,
         index: RwLock::new(index),
         queue: Queue::default(),
         pins: Arc::new(Pins::default()),
@@ -64,12 +73,6 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         disk,
         paths,
     });
-    if missing && !facts.clean {
-        let what =
-            "the store was not closed in order and its journal is missing: the last changes may be lost";
-        tracing::error!("{what}");
-        shared.known.journal(what);
-    }
     let mut engine = Engine {
         shared: Arc::clone(&shared),
         journal,
@@ -79,10 +82,19 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         operations: 0,
         dirty_bytes: 0,
     };
-    replay(&mut engine, facts.epoch, epoch)?;
+    let settled = settle(&mut engine, &facts, missing);
+    if let Err(error) = settled {
+        // What was replayed in part must not become durable as these handles close.
+        shared.index().give_up();
+        shared.budget.abandon();
+        return Err(error);
+    }
+    shared.counters.journal_segments.store(engine.journal.segments() as u64, Ordering::Relaxed);
     engine.last_modseq = counter(&shared.index().view()?, MODSEQ)?;
-    set_aside(&shared, epoch)?;
     know_volumes(&shared)?;
+    if let Some(why) = held_for(&shared.index().view()?)? {
+        shared.known.mixed(&why);
+    }
     Ok((shared, engine))
 }
 
@@ -101,6 +113,44 @@ fn know_volumes(shared: &Shared) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Applies what the files do not have yet, judges what was found, and makes all of it durable.
+fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error> {
+    let shared = Arc::clone(&engine.shared);
+    let volumes = mixture::look(&shared, &facts.lineage)?;
+    let replayed =
+        engine.journal.replay(&facts.reached, &mut |rows, sequence| apply(&shared, rows, sequence))?;
+    if replayed.last > facts.reached.sequence {
+        tracing::info!(records = replayed.last - facts.reached.sequence, "replayed the journal");
+    }
+    let findings = volumes.judge(&facts.reached, &replayed, &facts.epochs);
+    let Facts { lineage, reached, epochs } = facts;
+    let loss = Loss::of(&shared, lineage, epochs, reached, &replayed, &findings, missing);
+    if loss.copies_journal {
+        engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
+    }
+    let sequence = replayed.highest.max(findings.sequence);
+    engine.journal.begin(shared.epoch, sequence);
+    if !loss.holds && !is_held(&shared.index().view()?)? {
+        set_aside(&shared, shared.epoch)?;
+    }
+    let mut rows = loss.rows(&shared, &findings)?;
+    rows.extend(begun(facts, shared.epoch));
+    let changes: Vec<Change<'_>> =
+        rows.iter().map(|(table, key, value)| -> Change<'_> { (*table, key, Some(value)) }).collect();
+    engine.checkpoint_with(&changes)
+}
+
+/// What the index says of the run that begins.
+fn begun(facts: &Facts, epoch: u64) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+    let put = |key: &[u8], value: Vec<u8>| (META, key.to_vec(), value);
+    vec![
+        put(META_EPOCH, epoch.to_le_bytes().to_vec()),
+        put(META_EPOCHS, with_epoch(&facts.epochs, epoch)),
+        put(META_CLEAN, vec![0]),
+        put(META_PROGRAM, env!("CARGO_PKG_VERSION").as_bytes().to_vec()),
+    ]
 }
 
 fn prepare_folder(disk: &Metered, paths: &Paths) -> Result<crate::store::base::env::Held, Error> {
@@ -193,41 +243,34 @@ fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
     let number = |key| -> Result<Option<u64>, Error> {
         Ok(view.get(META, key)?.and_then(|value| value.try_into().ok()).map(u64::from_le_bytes))
     };
+    let list = |key| -> Result<Vec<u64>, Error> {
+        let value: Option<Vec<u8>> = view.get(META, key)?;
+        Ok(value.map(|value| decode_numbers(&value)).unwrap_or_default())
+    };
+    let epoch = number(META_EPOCH)?.unwrap_or(0);
+    let mut epochs = list(META_EPOCHS)?;
+    if epoch != 0 && !epochs.contains(&epoch) {
+        epochs.push(epoch);
+    }
+    let mark: Option<Vec<u8>> = view.get(META, META_MARK)?;
     Ok(Facts {
-        id,
-        generation: number(META_GENERATION)?.ok_or_else(damaged)?,
-        epoch: number(META_EPOCH)?.unwrap_or(0),
-        clean: view.get(META, META_CLEAN)?.as_deref() == Some(&[1]),
+        lineage: Lineage {
+            id,
+            generation: number(META_GENERATION)?.ok_or_else(damaged)?,
+            ancestors: list(META_ANCESTORS)?,
+        },
+        reached: Reached {
+            sequence: number(META_SEQUENCE)?.unwrap_or(0),
+            epoch,
+            mark: mark.and_then(|mark| Mark::decode(&mark)),
+            clean: view.get(META, META_CLEAN)?.as_deref() == Some(&[1]),
+        },
+        epochs,
     })
 }
 
-/// Applies what the files do not have yet, and makes it durable.
-fn replay(engine: &mut Engine, old: u64, epoch: u64) -> Result<(), Error> {
-    let shared = Arc::clone(&engine.shared);
-    let after = shared.index().sequence()?;
-    let replayed = engine.journal.replay(old, after, &mut |rows, sequence| apply(&shared, rows, sequence))?;
-    if replayed.damaged {
-        tracing::error!(
-            after = replayed.last,
-            "the journal is damaged: acknowledged changes behind this number are lost; its segments are copied aside"
-        );
-        shared.known.journal("the journal was damaged: changes that had been acknowledged are lost");
-        engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
-    }
-    if replayed.last > after {
-        tracing::info!(records = replayed.last - after, "replayed the journal");
-    }
-    engine.journal.begin(epoch, replayed.last);
-    let epoch = epoch.to_le_bytes();
-    let program = env!("CARGO_PKG_VERSION").as_bytes();
-    engine.checkpoint_with(&[
-        (META, META_EPOCH, Some(&epoch)),
-        (META, META_CLEAN, Some(&[0])),
-        (META, META_PROGRAM, Some(program)),
-    ])
-}
-
-/// Rows of a file that has them already are skipped: it was made durable before the index.
+/// Rows of a volume that may have them already are applied all the same: twice does no harm, and a number alone
+/// does not say that they are there.
 fn apply(shared: &Shared, rows: &[Row], sequence: u64) -> Result<(), Error> {
     let numbers: BTreeSet<u32> = rows.iter().map(|row| row.file).chain([0]).collect();
     for number in numbers.into_iter().rev() {
@@ -239,9 +282,6 @@ fn apply(shared: &Shared, rows: &[Row], sequence: u64) -> Result<(), Error> {
         }
         // A volume that is lost or damaged costs what it held, not the start.
         let applied = shared.budget.volume(number).and_then(|file| {
-            if file.sequence()? >= sequence {
-                return Ok(());
-            }
             shared.budget.mark_dirty(number);
             file.apply(own, sequence, false)
         });
@@ -271,6 +311,7 @@ fn set_aside(shared: &Arc<Shared>, epoch: u64) -> Result<(), Error> {
         let Some(number) = Paths::volume_number(&name) else { continue };
         if !known.contains(&number) {
             tracing::warn!(name, "a volume that the index does not name is set aside");
+            shared.budget.forget(number);
             let aside = folder.join(format!("{number:06}.aside-{epoch:016x}"));
             shared.disk.rename(&folder.join(&name), &aside).map_err(listing)?;
             moved = true;

@@ -52,12 +52,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Locks the data folder, replays the journal, and makes durable what was replayed: what was only in
-    /// the page cache must not be told to anyone.
-    ///
-    /// # Errors
-    /// If another process holds the folder, the store is of a newer version, or files cannot be read.
-    pub fn open(options: Options) -> Result<Store, Error> {
+    /// Locks the data folder, replays the journal, makes durable what was replayed, and starts the writer.
+    pub(in crate::store) fn start(options: Options) -> Result<Store, Error> {
         let (shared, engine) = start::start(options)?;
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
@@ -140,6 +136,12 @@ impl Store {
     #[must_use]
     pub fn id(&self) -> [u8; 16] {
         self.inner.shared.id
+    }
+
+    /// This run's number, random: remembered outside, so that an older copy of the store is noticed.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.inner.shared.epoch
     }
 
     /// Now, in seconds since 1970, as the injected clock has it.

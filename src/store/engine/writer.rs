@@ -13,8 +13,9 @@ use crate::store::base::compression;
 use crate::store::base::error::{Error, contained};
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
-use crate::store::engine::journal::{FileNumber, Journal, Row};
+use crate::store::engine::journal::Journal;
 use crate::store::engine::overlay::{Job, Layer, Placement};
+use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
 
 /// Jobs that may wait; more make their callers wait, who are on a bounded pool anyway.

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod events;
 pub mod flagging;
 pub mod keywords;
+pub mod leap;
 pub mod mailboxes;
 pub mod messages;
 pub mod record;
