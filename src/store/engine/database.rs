@@ -107,6 +107,8 @@ pub(in crate::store) struct File {
 
 /// A row to put, or to delete where the value is `None`.
 pub(in crate::store) type Change<'a> = (u8, &'a [u8], Option<&'a [u8]>);
+/// A row that is put beside those of the journal: table, key, value.
+pub(in crate::store) type Fact = (u8, Vec<u8>, Vec<u8>);
 
 impl File {
     pub(in crate::store) fn open(

@@ -9,6 +9,7 @@ use crate::store::base::rows::Rows;
 use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::base::settings;
+use crate::store::engine::database::Fact;
 use crate::store::engine::lineage::Lineage;
 use crate::store::engine::mixture::{Findings, rows_naming};
 use crate::store::engine::overlay::{EMAIL_ID, MODSEQ, VOLUME, counter, counter_value};
@@ -121,11 +122,7 @@ impl Loss {
     }
 
     /// The rows that follow from it, for the first checkpoint.
-    pub(in crate::store) fn rows(
-        &self,
-        shared: &Shared,
-        findings: &Findings,
-    ) -> Result<Vec<(u8, Vec<u8>, Vec<u8>)>, Error> {
+    pub(in crate::store) fn rows(&self, shared: &Shared, findings: &Findings) -> Result<Vec<Fact>, Error> {
         let view = shared.index().view()?;
         let mut rows = Vec::new();
         let mut raise = |key: &[u8], to: u64| -> Result<(), Error> {

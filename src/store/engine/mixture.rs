@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::store::base::env::{Disk, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::schema::{Table, VolumeTable};
-use crate::store::engine::database::{META, View};
+use crate::store::engine::database::{Fact, META, View};
 use crate::store::engine::lineage::{Lineage, Moment, Stamp, volume_key};
 use crate::store::engine::replay::{Reached, Replayed};
 use crate::store::engine::shared::Shared;
@@ -156,11 +156,7 @@ impl Chain<'_> {
 
 /// The rows that name the volumes which the index does not know. They count as full: what is in them is not
 /// known yet.
-pub(in crate::store) fn rows_naming(
-    numbers: &[u32],
-    generation: u64,
-    size: u64,
-) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+pub(in crate::store) fn rows_naming(numbers: &[u32], generation: u64, size: u64) -> Vec<Fact> {
     let row = VolumeRow { generation, live: size, ..VolumeRow::default() }.encode();
     numbers.iter().map(|number| (Table::Volumes as u8, number.to_be_bytes().to_vec(), row.clone())).collect()
 }

@@ -13,7 +13,7 @@ use crate::store::base::settings::OBJECT_KEY;
 use crate::store::engine::budget::Budget;
 use crate::store::engine::checkpoint::{META_CLEAN, META_MARK};
 use crate::store::engine::condition::Known;
-use crate::store::engine::database::{Change, File, Kind, META, META_SEQUENCE};
+use crate::store::engine::database::{Change, Fact, File, Kind, META, META_SEQUENCE};
 use crate::store::engine::journal::{Journal, Mark};
 use crate::store::engine::lineage::{
     Lineage, META_ANCESTORS, META_EPOCH, META_EPOCHS, META_GENERATION, META_ID, decode_numbers, with_epoch,
@@ -143,7 +143,7 @@ fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error
 }
 
 /// What the index says of the run that begins.
-fn begun(facts: &Facts, epoch: u64) -> Vec<(u8, Vec<u8>, Vec<u8>)> {
+fn begun(facts: &Facts, epoch: u64) -> Vec<Fact> {
     let put = |key: &[u8], value: Vec<u8>| (META, key.to_vec(), value);
     vec![
         put(META_EPOCH, epoch.to_le_bytes().to_vec()),
