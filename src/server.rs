@@ -1,6 +1,7 @@
 //! Wires the parts together: opens the store, starts listeners, watcher and control socket, and ends them in
 //! order.
 
+mod opening;
 pub mod supervisor;
 
 use std::io;
@@ -17,6 +18,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
+use crate::actions::trouble::Trouble;
 use crate::actions::{self, Context, Running, forecast, storage};
 use crate::admin::{self, Admin};
 use crate::config::Config;
@@ -219,7 +221,11 @@ pub fn remembered(config: &Config) -> Result<Option<Remembered>, Error> {
 ///
 /// # Errors
 /// If it cannot be made, is not what was expected there, or another process holds it.
-pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, Error> {
+pub fn open_store(data: &Path, mut remembered: Option<Remembered>) -> Result<Store, Error> {
+    open_remembering(data, remembered.as_mut())
+}
+
+fn open_remembering(data: &Path, remembered: Option<&mut Remembered>) -> Result<Store, Error> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -228,7 +234,7 @@ pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, 
         .map_err(|error| Error::Folder { path: data.to_owned(), error })?;
     let mut options = store::Options::new(data);
     options.live_emails = Some(actions::live_emails);
-    options.expect = remembered.as_ref().and_then(Remembered::expected);
+    options.expect = remembered.as_ref().and_then(|remembered| remembered.expected());
     let expected = options.expect.is_some();
     let store = Store::open(options).map_err(|error| match (&remembered, error) {
         (Some(remembered), store::Error::NotExpected(reason)) if expected => {
@@ -236,7 +242,7 @@ pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, 
         }
         (_, error) => Error::Store(error),
     })?;
-    if let Some(mut remembered) = remembered
+    if let Some(remembered) = remembered
         && let Err(error) = remembered.remember(store.id())
     {
         let file = remembered.path().display();
@@ -245,21 +251,37 @@ pub fn open_store(data: &Path, remembered: Option<Remembered>) -> Result<Store, 
     Ok(store)
 }
 
-/// Runs a server until a signal ends it. `ready` is called once it takes clients, with the names of its
-/// listeners.
+/// How far a server is.
+pub enum Progress<'a> {
+    /// It takes clients.
+    Ready(Option<&'a SetupLink>),
+    /// It waits until it can open its store.
+    Waiting(&'a Trouble),
+}
+
+/// Runs a server until a signal ends it. `tell` is called with the names of its listeners as it gets on.
 ///
 /// # Errors
-/// If it cannot start, or the store cannot be closed.
+/// If it cannot start, or the store cannot be closed. That the store cannot be opened is none: it waits.
 pub fn run(
     config: &Config,
     given: Given,
-    ready: impl FnOnce(&[String], Option<&SetupLink>),
+    mut tell: impl FnMut(&[String], Progress<'_>),
 ) -> Result<(), Error> {
     let Given { remembered, listeners, ends: Ends(mut signals), log, supervisor } = given;
     let patience = supervisor.patience();
     allow_open_files();
-    let store = open_store(&config.data, remembered)?;
     let names = listeners.names();
+    let opening = opening::Opening {
+        config,
+        remembered,
+        supervisor: &supervisor,
+        waiting: &mut |trouble| tell(&names, Progress::Waiting(trouble)),
+    };
+    let Some(store) = opening.run(&listeners, &mut signals)? else {
+        supervisor.stopping();
+        return Ok(());
+    };
     let parts = start(config, store.clone(), names.clone(), log)?;
     let (trigger, shutdown) = Shutdown::new();
     let (stop_admin, admin_stops) = async_channel::bounded(1);
@@ -283,9 +305,10 @@ pub fn run(
         })
         .collect::<io::Result<Vec<_>>>()?;
     tracing::info!(listeners = names.join(" "), data = %config.data.display(), "ready");
-    ready(&names, setup_link(&parts.context).as_ref());
+    tell(&names, Progress::Ready(setup_link(&parts.context).as_ref()));
     drop(patience);
     supervisor.ready();
+    supervisor.status("Serving mail");
     let lives = parts.executor.spawn(signs_of_life(supervisor.clone()));
     smol::block_on(parts.executor.run(async {
         let signal = signals.next().await;
@@ -331,7 +354,10 @@ fn start(
     log: admin::log::Recent,
 ) -> Result<Parts, Error> {
     let certificates = Arc::new(Certificates::open(&store)?);
-    certificates.renew_if_needed(unix_now())?;
+    // A store that takes no changes is served with the certificate that it has.
+    if let Err(error) = certificates.renew_if_needed(unix_now()) {
+        tracing::error!(%error, "the certificate could not be renewed");
+    }
     let hasher = Arc::new(Hasher::new());
     let executor = Arc::new(Executor::new());
     let acceptor = Arc::clone(&certificates);

@@ -1,6 +1,8 @@
 //! The real binary, spoken to over real connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "server/anyone.rs"]
+mod anyone;
 #[path = "server/command_line.rs"]
 mod command_line;
 #[path = "server/damage.rs"]
@@ -33,6 +35,8 @@ mod logins;
 mod long_sets;
 #[path = "server/old_mail.rs"]
 mod old_mail;
+#[path = "server/refused.rs"]
+mod refused;
 #[path = "server/slow.rs"]
 mod slow;
 #[path = "server/tls.rs"]

@@ -16,6 +16,7 @@ pub mod setup;
 pub mod source;
 pub mod status;
 pub mod storage;
+pub mod trouble;
 pub mod words;
 
 use std::sync::Arc;

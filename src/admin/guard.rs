@@ -42,13 +42,18 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
 /// Adds the headers, and refuses requests for another host: a page elsewhere whose name was made to point
 /// here (DNS rebinding).
 pub(super) async fn headers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let mut response = if is_our_host(&shared, request.headers(), request.uri()) {
+    let response = if is_our_host(&shared, request.headers(), request.uri()) {
         as_page(next.run(request).await)
     } else {
         let names = shared.context.certificates.describe().names.join(", ");
         let text = format!("Open this site by one of its own names or addresses: {names}.");
         page::plain(StatusCode::MISDIRECTED_REQUEST, "Another name is wanted", &text)
     };
+    with_headers(response).await
+}
+
+/// Adds the headers of every answer.
+pub(super) async fn with_headers(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -12,6 +12,7 @@ mod guide;
 mod import;
 pub mod log;
 mod login;
+pub mod notice;
 mod overview;
 mod page;
 mod serve;
@@ -51,14 +52,11 @@ pub struct Options {
 /// The admin site: shared by its listeners.
 #[derive(Clone)]
 pub struct Admin {
-    shared: Arc<Shared>,
-    router: Router,
+    site: serve::Site,
 }
 
 struct Shared {
     context: Context,
-    tls: Arc<dyn Fn() -> TlsAcceptor + Send + Sync>,
-    executor: Arc<smol::Executor<'static>>,
     log: log::Recent,
     spool: PathBuf,
     imports: Imports,
@@ -79,14 +77,17 @@ impl Shared {
 }
 
 impl Admin {
+    /// Accepts connections until `stop` is closed.
+    pub async fn serve(&self, listener: smol::net::TcpListener, stop: async_channel::Receiver<()>) {
+        self.site.serve(listener, stop).await;
+    }
+
     /// A site over a running server. It listens to nothing before [`Admin::serve`].
     #[must_use]
     pub fn new(options: Options) -> Self {
         import::clear(&options.spool);
         let shared = Arc::new(Shared {
             context: options.context,
-            tls: options.tls,
-            executor: options.executor,
             log: options.log,
             spool: options.spool,
             imports: Imports::default(),
@@ -133,6 +134,6 @@ impl Admin {
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::headers))
             .with_state(Arc::clone(&shared));
-        Admin { shared, router }
+        Admin { site: serve::Site { router, tls: options.tls, executor: options.executor } }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_channel::Receiver;
 use async_lock::{Semaphore, SemaphoreGuardArc};
+use async_rustls::TlsAcceptor;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -21,8 +22,6 @@ use smol::Timer;
 use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tower::ServiceExt;
-
-use super::Admin;
 
 /// Connections at a time: a person has a browser or two, which opens six each.
 const CONNECTIONS: usize = 48;
@@ -39,9 +38,19 @@ const PLAIN: usize = 4 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-impl Admin {
+/// What answers on a listener.
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) router: Router,
+    /// Gives the acceptor with the certificate of the moment.
+    pub(super) tls: Arc<dyn Fn() -> TlsAcceptor + Send + Sync>,
+    /// Where connections run.
+    pub(super) executor: Arc<smol::Executor<'static>>,
+}
+
+impl Site {
     /// Accepts connections until `stop` is closed.
-    pub async fn serve(&self, listener: TcpListener, stop: Receiver<()>) {
+    pub(super) async fn serve(&self, listener: TcpListener, stop: Receiver<()>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let place = places.acquire_arc().await;
@@ -55,7 +64,7 @@ impl Admin {
                 Some(Ok((socket, peer))) => {
                     let _ = socket.set_nodelay(true);
                     let connection = connection(self.clone(), socket, peer, stop.clone(), place);
-                    self.shared.executor.spawn(connection).detach();
+                    self.executor.spawn(connection).detach();
                 }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "accepting a connection to the admin site failed");
@@ -67,20 +76,20 @@ impl Admin {
 }
 
 async fn connection(
-    admin: Admin,
+    site: Site,
     socket: TcpStream,
     peer: SocketAddr,
     stop: Receiver<()>,
     _place: SemaphoreGuardArc,
 ) {
-    let done = async { talk(admin, socket, peer, stop).await };
+    let done = async { talk(site, socket, peer, stop).await };
     if let Err(error) = done.or(expire(LONGEST)).await {
         tracing::debug!(%peer, %error, "a connection to the admin site ended");
     }
 }
 
 async fn talk(
-    admin: Admin,
+    site: Site,
     socket: TcpStream,
     peer: SocketAddr,
     stop: Receiver<()>,
@@ -94,10 +103,10 @@ async fn talk(
     if first[0].is_ascii_alphabetic() {
         return Ok(send_to_https(socket).or(expire(HEADER)).await?);
     }
-    let acceptor = (admin.shared.tls)();
+    let acceptor = (site.tls)();
     let handshake = async { acceptor.accept(socket).await };
     let stream = handshake.or(expire(HEADER)).await?;
-    let service = service_fn(move |request| respond(admin.router.clone(), request, peer));
+    let service = service_fn(move |request| respond(site.router.clone(), request, peer));
     let connection = http1::Builder::new()
         .timer(SmolTimer::new())
         .header_read_timeout(HEADER)

@@ -1,6 +1,7 @@
 //! `postern deliver`: one message from stdin, as a mail delivery agent. Its exit codes are those of
 //! sysexits.h, which the programs that call it know.
 
+use std::io::BufRead;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,7 +50,10 @@ fn deliver(global: &Global, order: &Order) -> Result<(), Fault> {
     // Whatever is wrong with this machine, the message must not be lost for it.
     let later = |failure: Failure| Fault::Later(failure.to_string());
     let config = global.config().map_err(later)?;
-    let (since, mut stdin) = (Instant::now(), std::io::stdin().lock());
+    let mut stdin = std::io::stdin().lock();
+    // Nobody else must wait for the store while this waits for a caller that has nothing to say yet.
+    let _ = stdin.fill_buf();
+    let since = Instant::now();
     let mut remembered = None;
     loop {
         if delivery::send(&config.delivery_socket(), order, &mut stdin)?.is_some() {

@@ -13,7 +13,7 @@ use crate::config::{Config, LogLevel, MESSAGE_LIMIT};
 use crate::credential::Hasher;
 use crate::model::{DateTime, FlagSet, MailboxName};
 use crate::server::supervisor::Supervisor;
-use crate::server::{self, Ends, Given, Listeners};
+use crate::server::{self, Ends, Given, Listeners, Progress};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Store, mailboxes, unix_now};
 use crate::tls::Certificates;
@@ -67,8 +67,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let listeners = Listeners::bind(&config)?;
     let supervisor = Supervisor::default();
     let given = Given { remembered: None, listeners, ends, log, supervisor };
-    server::run(&config, given, |names, link| {
-        let _ = output::print(&greeting(&config, names, link));
+    server::run(&config, given, |names, progress| {
+        if let Progress::Ready(link) = progress {
+            let _ = output::print(&greeting(&config, names, link));
+        }
     })?;
     Ok(())
 }

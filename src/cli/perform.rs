@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Failure, Global, owner, serve};
+use super::{Failure, Global, output, owner, serve};
 use crate::actions::Context;
 use crate::config::remembered::Remembered;
 use crate::config::{Config, LogLevel};
@@ -27,6 +27,12 @@ pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failu
     loop {
         match client::ask(&config.socket, &request) {
             Err(client::Error::NotRunning) => {}
+            Err(client::Error::NotServing(trouble)) if global.json => {
+                let text =
+                    serde_json::json!({ "serving": false, "reason": trouble.what, "help": trouble.help });
+                output::print(&format!("{text:#}\n"))?;
+                return Err(Failure::new(client::Error::NotServing(trouble)));
+            }
             Ok(answer) => return Ok(answer),
             Err(client::Error::Refused(refusal)) => {
                 return Err(Failure::Reason { reason: refusal.reason, advice: refusal.advice });

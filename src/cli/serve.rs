@@ -13,7 +13,7 @@ use crate::actions::administrator::SetupLink;
 use crate::admin::log::Recent;
 use crate::config::{Config, LogLevel};
 use crate::server::supervisor::Supervisor;
-use crate::server::{self, Ends, Given, Listeners};
+use crate::server::{self, Ends, Given, Listeners, Progress};
 
 /// What `serve` takes.
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,12 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let ends = Ends::on(&[Signal::Term, Signal::Int])?;
     let supervisor = Supervisor::from_environment();
     let given = Given { remembered, listeners, ends, log, supervisor };
-    server::run(&config, given, |names, link| announce(&config, names, link))?;
+    server::run(&config, given, |names, progress| match progress {
+        Progress::Ready(link) => announce(&config, names, link),
+        Progress::Waiting(trouble) => {
+            let _ = output::print(&format!("not ready {}: {}\n", names.join(" "), trouble.line()));
+        }
+    })?;
     Ok(())
 }
 

@@ -46,37 +46,51 @@ impl Ending {
 /// Asks for a transfer, wherever.
 pub(super) fn open(global: &Global, request: &Request) -> Result<Connection, Failure> {
     let config = global.config()?;
-    let (stream, serving) = connect(&config)?;
-    match transfer::begin(stream, request) {
-        Ok(input) => Ok(Connection { input, serving }),
-        Err(client::Error::Refused(refusal)) => {
-            Err(Failure::Reason { reason: refusal.reason, advice: refusal.advice })
+    let since = Instant::now();
+    loop {
+        if let Some(input) = ask_server(&config, request)? {
+            return Ok(Connection { input, serving: None });
         }
-        Err(error) => Err(Failure::new(error)),
+        match serve_here(&config)? {
+            Here::Serving(stream, serving) => {
+                let input = transfer::begin(stream, request).map_err(failed)?;
+                return Ok(Connection { input, serving: Some(serving) });
+            }
+            Here::Locked(_) if since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Here::Locked(holder) => return Err(Failure::new(Error::Locked(holder))),
+        }
+    }
+}
+
+/// `None` if no server runs that has the store.
+fn ask_server(config: &Config, request: &Request) -> Result<Option<BufReader<UnixStream>>, Failure> {
+    let begun =
+        transfer::connect(&config.socket).and_then(|stream| transfer::begin(stream, request)).map(Some);
+    match begun {
+        Err(client::Error::NotRunning) => Ok(None),
+        begun => begun.map_err(failed),
+    }
+}
+
+fn failed(error: client::Error) -> Failure {
+    match error {
+        client::Error::Refused(refusal) => Failure::Reason { reason: refusal.reason, advice: refusal.advice },
+        error => Failure::new(error),
     }
 }
 
 type Serving = JoinHandle<Result<(), Failure>>;
 
-fn connect(config: &Config) -> Result<(UnixStream, Option<Serving>), Failure> {
-    let since = Instant::now();
-    loop {
-        match transfer::connect(&config.socket) {
-            Ok(stream) => return Ok((stream, None)),
-            Err(client::Error::NotRunning) => {}
-            Err(error) => return Err(Failure::new(error)),
-        }
-        match serve_here(config)? {
-            Some((stream, serving)) => return Ok((stream, Some(serving))),
-            None if since.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-            None => return Err(Failure::new("the store is in use by another process")),
-        }
-    }
+/// What became of the store's side.
+enum Here {
+    Serving(UnixStream, Serving),
+    /// Another process holds the store.
+    Locked(String),
 }
 
 /// The store's side as a thread. It alone becomes the owner of the data: what this command reads and writes
-/// elsewhere, it does as whoever started it. `None` if another process holds the store.
-fn serve_here(config: &Config) -> Result<Option<(UnixStream, Serving)>, Failure> {
+/// elsewhere, it does as whoever started it.
+fn serve_here(config: &Config) -> Result<Here, Failure> {
     let (here, there) = UnixStream::pair()?;
     let (opened, hear) = mpsc::channel();
     let thread = std::thread::Builder::new().name("store-side".to_owned());
@@ -84,23 +98,23 @@ fn serve_here(config: &Config) -> Result<Option<(UnixStream, Serving)>, Failure>
     let serving = thread.spawn(move || {
         let store = perform::prepare(&config, false).and_then(|remembered| {
             match server::open_store(&config.data, remembered) {
-                Ok(store) => Ok(Some(store)),
-                Err(server::Error::Store(Error::Locked(_))) => Ok(None),
+                Ok(store) => Ok(Ok(store)),
+                Err(server::Error::Store(Error::Locked(holder))) => Ok(Err(holder)),
                 Err(error) => Err(error.into()),
             }
         });
         let store = match store {
-            Ok(Some(store)) => store,
+            Ok(Ok(store)) => store,
             other => {
-                let _ = opened.send(other.map(|_| false));
+                let _ = opened.send(other.map(Result::err));
                 return Ok(());
             }
         };
-        let _ = opened.send(Ok(true));
+        let _ = opened.send(Ok(None));
         serve_store(store, &there)
     })?;
-    let opened = hear.recv().unwrap_or_else(|_| Err(Failure::new("the store's thread failed")))?;
-    Ok(opened.then_some((here, serving)))
+    let locked = hear.recv().unwrap_or_else(|_| Err(Failure::new("the store's thread failed")))?;
+    Ok(locked.map_or(Here::Serving(here, serving), Here::Locked))
 }
 
 fn serve_store(store: Store, stream: &UnixStream) -> Result<(), Failure> {

@@ -46,6 +46,16 @@ impl Remembered {
         Ok(Remembered { path, data, text, file: file.filter(|_| writable) })
     }
 
+    /// Reads the file again, where that can be done: somebody may have changed it by hand.
+    pub fn refresh(&mut self) {
+        if let Ok(file) = File::open(&self.path) {
+            let mut text = String::new();
+            if file.take(LONGEST).read_to_string(&mut text).is_ok() {
+                self.text = text;
+            }
+        }
+    }
+
     /// The id of the store that must be there.
     #[must_use]
     pub fn expected(&self) -> Option<[u8; 16]> {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::message::{Answer, LONGEST, Refusal, Reply, Request};
 use super::socket;
+use crate::actions::trouble::Trouble;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum Error {
     /// The server would not.
     #[error("{}", .0.reason)]
     Refused(Refusal),
+    /// A server runs and waits until it can open the store. Only who asks for its status is told.
+    #[error("postern is running, but serves no mail: {}", .0.line())]
+    NotServing(Trouble),
 }
 
 /// Asks the server that listens at `path`.
@@ -41,7 +45,17 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, Error> {
     match serde_json::from_slice(&answer).map_err(io::Error::from)? {
         Reply::Ok(answer) => Ok(answer),
         Reply::Refused(refusal) => Err(Error::Refused(refusal)),
+        Reply::NotServing(trouble) if *request == Request::Status => Err(Error::NotServing(trouble)),
+        // What was asked for may be the cure, or can wait for the store as the server does.
+        Reply::NotServing(_) => Err(Error::NotRunning),
     }
+}
+
+/// Whether a server listens at `path` that has the store.
+#[must_use]
+pub fn is_running(path: &Path) -> bool {
+    // What it would answer does not matter: a server without the store says nothing but that.
+    !matches!(ask(path, &Request::AccountList), Err(Error::NotRunning))
 }
 
 pub(super) fn connect(path: &Path) -> Result<UnixStream, Error> {

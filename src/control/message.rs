@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actions::trouble::Trouble;
 use crate::actions::{account, administrator, certificate, device, export, mailbox, source, status, storage};
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
@@ -99,6 +100,8 @@ pub enum Reply {
     Ok(Answer),
     /// It was not.
     Refused(Refusal),
+    /// It cannot be: the server runs, and waits until it can open the store.
+    NotServing(Trouble),
 }
 
 impl From<&crate::actions::Failure> for Refusal {

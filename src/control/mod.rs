@@ -6,6 +6,7 @@ pub mod client;
 pub mod delivery;
 mod frame;
 pub mod message;
+pub mod notice;
 pub mod server;
 mod socket;
 pub mod transfer;

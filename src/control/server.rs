@@ -117,7 +117,7 @@ pub(super) fn blocking(stream: UnixStream) -> io::Result<std::os::unix::net::Uni
     Ok(std::os::unix::net::UnixStream::from(stream.as_fd().try_clone_to_owned()?))
 }
 
-async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
+pub(super) async fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     BufReader::new(stream.clone().take(LONGEST)).read_until(b'\n', &mut line).await?;
     Ok(line)

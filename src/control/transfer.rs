@@ -143,6 +143,7 @@ pub fn begin(stream: UnixStream, request: &Request) -> Result<BufReader<UnixStre
         Reply::Ok(Answer::Ready) => Ok(input),
         Reply::Ok(_) => Err(Error::Broken(io::ErrorKind::InvalidData.into())),
         Reply::Refused(refusal) => Err(Error::Refused(refusal)),
+        Reply::NotServing(_) => Err(Error::NotRunning),
     }
 }
 

@@ -25,6 +25,7 @@ pub mod list;
 pub mod listener;
 pub mod mailbox;
 pub mod news;
+pub mod notice;
 pub mod patience;
 pub mod pattern;
 pub mod pool;

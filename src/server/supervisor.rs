@@ -70,6 +70,11 @@ impl Supervisor {
         self.tell("READY=1");
     }
 
+    /// What `systemctl status` shows beside it, in a line.
+    pub fn status(&self, line: &str) {
+        self.tell(&format!("STATUS={}", line.replace('\n', " ")));
+    }
+
     /// The server ends.
     pub fn stopping(&self) {
         self.tell("STOPPING=1");

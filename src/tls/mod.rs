@@ -86,6 +86,18 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
+/// An acceptor for HTTPS with a certificate that nobody knows, made in memory: for the page that says why the store,
+/// where the right one lies, cannot be opened.
+///
+/// # Errors
+/// If none can be made.
+pub fn temporary() -> Result<TlsAcceptor, Error> {
+    let (names, now) = (Names::of_this_host(), store::unix_now());
+    let (_, leaf) = leaf::make(&authority::make(&names, now)?, &names, now)?;
+    let resolver = Resolver(RwLock::new(leaf.certified()?));
+    Ok(TlsAcceptor::from(Arc::new(config::server(Arc::new(resolver), b"http/1.1")?)))
+}
+
 impl Certificates {
     /// Reads the certificates of a store; makes what is missing.
     ///
