@@ -1,6 +1,8 @@
 //! Why the store cannot be opened, and what to do about it, in words for whoever looks after it: on the page that
 //! stands in for the admin site, in `postern status`, and in the log.
 
+use std::io::ErrorKind;
+
 use serde::{Deserialize, Serialize};
 
 use crate::store::Error;
@@ -47,7 +49,7 @@ fn help(error: &Error) -> &'static str {
             "Mount the disk that the mail is on, and Postern goes on by itself. Until then nothing is written there."
         }
         Error::Incompatible(_) => "Nothing was changed. Start Postern again when that is done.",
-        Error::Damaged(_) | Error::DamagedEmail(_) => {
+        error if is_damage(error) => {
             "Copy the data folder to another disk first, as it is. Then run `postern check --repair`, with the folder \
              of a backup behind it if you have one; Postern goes on by itself afterwards."
         }
@@ -58,7 +60,16 @@ fn help(error: &Error) -> &'static str {
 
 /// What somebody must do something about is not tried over and over: each try reads the whole journal.
 fn passes(error: &Error) -> bool {
-    !matches!(error, Error::Incompatible(_) | Error::Damaged(_) | Error::DamagedEmail(_))
+    !matches!(error, Error::Incompatible(_)) && !is_damage(error)
+}
+
+/// What a file says, not what the disk does: it says the same the next time.
+fn is_damage(error: &Error) -> bool {
+    match error {
+        Error::Damaged(_) | Error::DamagedEmail(_) => true,
+        Error::Io { error, .. } => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
