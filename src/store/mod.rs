@@ -34,6 +34,8 @@ mod faults_test;
 #[cfg(test)]
 mod format_test;
 #[cfg(test)]
+mod full_disk_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod moments_test;
@@ -52,8 +54,9 @@ pub use base::env::unix_now;
 pub use base::error::{Error, contained};
 pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
 pub use content::incoming::{Incoming, LineEnds, Prepared};
+pub use content::reclaim::ReclaimReport;
 pub use content::snapshot::{Place, Snapshot};
-pub use content::sweep::{ReclaimReport, SweepReport};
+pub use content::sweep::SweepReport;
 pub use engine::condition::Condition;
 pub use engine::options::{LiveEmails, Options, Statistics};
 pub use engine::overlay::last_modseq;

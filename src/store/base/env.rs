@@ -36,6 +36,21 @@ pub trait DiskFile: Send + Sync + Debug {
     /// # Errors
     /// Of the system.
     fn sync(&self) -> io::Result<()>;
+    /// Takes blocks of the disk for a range, which may lie behind the end; the length stays. A file system
+    /// that cannot do this promises nothing, which is no error.
+    ///
+    /// # Errors
+    /// `StorageFull`, or of the system.
+    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+    /// Bytes of the disk that it takes, those behind its end included, holes excluded.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn allocated(&self) -> io::Result<u64> {
+        self.len()
+    }
     /// Whether nothing is in it.
     ///
     /// # Errors
@@ -144,6 +159,21 @@ impl DiskFile for RealFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        use rustix::io::Errno;
+        if len == 0 {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+    fn allocated(&self) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt;
+        // In units of 512 bytes, whatever the blocks of the file system are (stat(2)).
+        Ok(self.0.metadata()?.blocks().saturating_mul(512))
+    }
 }
 
 impl Disk for RealDisk {
@@ -189,14 +219,13 @@ impl Disk for RealDisk {
         Ok(space.f_blocks.saturating_mul(space.f_frsize))
     }
     fn lock(&self, path: &Path) -> io::Result<Held> {
-        use std::io::{Seek, Write};
-        let mut file =
+        let file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                file.set_len(0)?;
-                file.rewind()?;
-                writeln!(file, "{}", std::process::id())?;
+                // Over what was there, not cut first: its block would go to others on a disk that is full.
+                // It is only for messages, so a new store there is not stopped by it either.
+                let _ = file.write_all_at(format!("{:<15}\n", std::process::id()).as_bytes(), 0);
                 Ok(Box::new(file))
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
@@ -323,6 +352,13 @@ impl DiskFile for MeteredFile {
         self.meter.check()?;
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
         self.file.sync()
+    }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.meter.check()?;
+        self.file.allocate(offset, len)
+    }
+    fn allocated(&self) -> io::Result<u64> {
+        self.file.allocated()
     }
 }
 

@@ -4,8 +4,11 @@
 //! What is not synced at a cut is anyone's guess: each such write may have reached the disk or not, or in
 //! part, at 512 bytes; each creation, renaming and removal in a folder that was not synced since may have
 //! happened, in order.
+//!
+//! It may have a size: then a file takes blocks of 4 KiB where something was written or allocated, a hole
+//! takes none, and a write that needs more than are left fails and changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +19,8 @@ use crate::store::base::lock::locked;
 
 /// What a disk keeps whole.
 const SECTOR: usize = 512;
+/// What a file system gives to a file.
+const BLOCK: u64 = 4096;
 
 type FileId = usize;
 
@@ -36,10 +41,16 @@ struct State {
     base: BTreeMap<PathBuf, Vec<u8>>,
     names: BTreeMap<PathBuf, FileId>,
     files: Vec<Vec<u8>>,
+    /// The blocks that each file has.
+    blocks: Vec<BTreeSet<u64>>,
     log: Vec<Op>,
     /// The write with this number fails, and every later one.
     fail_after: Option<(usize, io::ErrorKind)>,
     free: Option<u64>,
+    /// How large the disk is; none: endless.
+    size: Option<u64>,
+    /// What others hold of it.
+    others: u64,
 }
 
 /// A disk in memory.
@@ -128,6 +139,31 @@ impl SimDisk {
         locked(&self.state).free = bytes;
     }
 
+    /// Makes it a disk of so many bytes.
+    pub fn set_size(&self, bytes: u64) {
+        locked(&self.state).size = Some(bytes);
+    }
+
+    /// Others fill it but for so many bytes.
+    pub fn others_leave(&self, bytes: u64) {
+        let mut state = locked(&self.state);
+        let left = state.left().saturating_add(state.others);
+        state.others = left.saturating_sub(bytes);
+    }
+
+    /// What others hold of it goes.
+    pub fn others_go(&self) {
+        locked(&self.state).others = 0;
+    }
+
+    /// Bytes of the disk that a file takes.
+    #[must_use]
+    pub fn taken_by(&self, path: &Path) -> u64 {
+        let state = locked(&self.state);
+        let blocks = state.names.get(path).and_then(|id| state.blocks.get(*id));
+        blocks.map_or(0, |blocks| blocks.len() as u64 * BLOCK)
+    }
+
     /// Changes bytes of a file behind everyone's back.
     pub fn damage(&self, path: &Path, mut change: impl FnMut(&mut Vec<u8>)) -> bool {
         let mut state = locked(&self.state);
@@ -144,13 +180,13 @@ impl SimDisk {
         for op in state.log.iter().take(position) {
             medium.note(op);
         }
-        SimDisk::holding(medium.settle(&mut dice))
+        SimDisk::left(medium.settle(&mut dice), &state)
     }
 
     /// The disk as it is, everything durable: an orderly restart of the machine.
     #[must_use]
     pub fn copy(&self) -> SimDisk {
-        SimDisk::holding(self.files())
+        SimDisk::left(self.files(), &locked(&self.state))
     }
 
     /// Every file as it is.
@@ -164,9 +200,21 @@ impl SimDisk {
     /// A disk that holds these files, all durable.
     #[must_use]
     pub fn holding(base: BTreeMap<PathBuf, Vec<u8>>) -> SimDisk {
+        SimDisk::left(base, &State::default())
+    }
+
+    /// A file keeps the blocks that it has on the disk `of` which this is left; what is not there takes
+    /// all of its length.
+    fn left(base: BTreeMap<PathBuf, Vec<u8>>, of: &State) -> SimDisk {
         let names = base.keys().cloned().enumerate().map(|(id, path)| (path, id)).collect();
         let files = base.values().cloned().collect();
-        let state = State { base, names, files, ..State::default() };
+        let blocks = base.iter().map(|(path, bytes)| match of.names.get(path) {
+            Some(id) => of.blocks.get(*id).cloned().unwrap_or_default(),
+            None => range(0, bytes.len() as u64).collect(),
+        });
+        let blocks = blocks.collect();
+        let (size, others) = (of.size, of.others);
+        let state = State { base, names, files, blocks, size, others, ..State::default() };
         SimDisk { state: Arc::new(Mutex::new(state)) }
     }
 }
@@ -292,13 +340,50 @@ fn torn(op: Op, dice: &mut Dice) -> Op {
     }
 }
 
+/// The blocks that a range touches.
+fn range(offset: u64, len: u64) -> std::ops::Range<u64> {
+    offset / BLOCK..offset.saturating_add(len).div_ceil(BLOCK)
+}
+
 impl State {
-    fn log(&mut self, op: Op) -> io::Result<()> {
-        if let Some((at, kind)) = self.fail_after
-            && self.log.len() >= at
-        {
-            return Err(kind.into());
+    /// Bytes that nobody has.
+    fn left(&self) -> u64 {
+        let Some(size) = self.size else { return u64::MAX / 4 };
+        let own = self.names.values().filter_map(|id| self.blocks.get(*id));
+        let own: u64 = own.map(|blocks| blocks.len() as u64 * BLOCK).sum();
+        size.saturating_sub(own).saturating_sub(self.others)
+    }
+
+    fn allocate(&mut self, id: FileId, offset: u64, len: u64) -> io::Result<()> {
+        let left = if self.size.is_some() { self.left() } else { u64::MAX };
+        let Some(blocks) = self.blocks.get_mut(id) else { return Ok(()) };
+        let missing = range(offset, len).filter(|block| !blocks.contains(block)).count() as u64;
+        if missing * BLOCK > left {
+            return Err(io::ErrorKind::StorageFull.into());
         }
+        blocks.extend(range(offset, len));
+        Ok(())
+    }
+
+    /// What an operation takes of the disk, or gives back.
+    fn account(&mut self, op: &Op) -> io::Result<()> {
+        match op {
+            Op::Write(id, offset, bytes) => self.allocate(*id, *offset, bytes.len() as u64),
+            Op::SetLen(id, len) => {
+                if let Some(blocks) = self.blocks.get_mut(*id) {
+                    // Those behind the end go even where the length stays (truncate(2) in ext4).
+                    let shrinks = self.files.get(*id).is_some_and(|file| *len <= file.len() as u64);
+                    blocks.split_off(&if shrinks { len.div_ceil(BLOCK) } else { u64::MAX });
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn log(&mut self, op: Op) -> io::Result<()> {
+        self.check()?;
+        self.account(&op)?;
         match &op {
             Op::Write(id, ..) | Op::SetLen(id, _) => {
                 if let Some(file) = self.files.get_mut(*id) {
@@ -310,6 +395,13 @@ impl State {
         }
         self.log.push(op);
         Ok(())
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.fail_after {
+            Some((at, kind)) if self.log.len() >= at => Err(kind.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -340,6 +432,15 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         locked(&self.state).log(Op::Sync(self.id))
     }
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mut state = locked(&self.state);
+        state.check()?;
+        state.allocate(self.id, offset, len)
+    }
+    fn allocated(&self) -> io::Result<u64> {
+        let state = locked(&self.state);
+        Ok(state.blocks.get(self.id).map_or(0, |blocks| blocks.len() as u64 * BLOCK))
+    }
 }
 
 impl Disk for SimDisk {
@@ -350,6 +451,7 @@ impl Disk for SimDisk {
             None if create => {
                 let id = state.files.len();
                 state.files.push(Vec::new());
+                state.blocks.push(BTreeSet::new());
                 state.log(Op::Make(id, path.to_path_buf()))?;
                 id
             }
@@ -379,7 +481,11 @@ impl Disk for SimDisk {
         Ok(own.filter_map(|name| Some(name.file_name()?.to_string_lossy().into_owned())).collect())
     }
     fn free_space(&self, _path: &Path) -> io::Result<u64> {
-        Ok(locked(&self.state).free.unwrap_or(u64::MAX / 4))
+        let state = locked(&self.state);
+        Ok(state.free.unwrap_or_else(|| state.left()))
+    }
+    fn total_space(&self, _path: &Path) -> io::Result<u64> {
+        Ok(locked(&self.state).size.unwrap_or(u64::MAX))
     }
     fn lock(&self, _path: &Path) -> io::Result<Held> {
         Ok(Box::new(()))

@@ -3,5 +3,6 @@
 pub mod contents;
 pub mod emails;
 pub mod incoming;
+pub mod reclaim;
 pub mod snapshot;
 pub mod sweep;

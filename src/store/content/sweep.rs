@@ -1,19 +1,15 @@
-//! No reference counts: a sweep marks what messages and the bin name, and drops the rest. Reclaim empties
-//! the volumes with the least in them and unlinks them.
+//! No reference counts: a sweep marks what messages and the bin name, and drops the rest.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::model::EmailId;
 use crate::store::base::error::Error;
-use crate::store::base::rows::{Rows, Transaction};
+use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
 use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
-use crate::store::content::snapshot::Snapshot;
-use crate::store::engine::loss::is_held;
 use crate::store::engine::overlay::{EMAIL_ID, counter};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
@@ -21,8 +17,6 @@ use crate::store::engine::volumes;
 
 /// Contents that one job drops: so few that no other job waits long.
 const DROP_SLICE: usize = 16;
-/// A volume with less of its size in it is worth emptying.
-const EMPTY_BELOW: u64 = 4;
 /// Ids looked at in one snapshot; redb keeps old pages while it lives.
 const WALK: usize = 4096;
 
@@ -37,17 +31,6 @@ pub struct SweepReport {
     pub orphans: u64,
     /// Bytes of content freed.
     pub freed: u64,
-}
-
-/// What a reclaim did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ReclaimReport {
-    /// Volumes unlinked.
-    pub volumes: u64,
-    /// Contents copied out of them.
-    pub copied: u64,
-    /// Contents that could not be read: their volumes stay.
-    pub damaged: u64,
 }
 
 /// A set of email ids: they are handed out in turn, so a bit each is small.
@@ -75,7 +58,14 @@ impl Marks {
 }
 
 /// Clears the record of what jobs named, however the sweep ends.
-struct Recording<'a>(&'a Shared);
+pub(in crate::store) struct Recording<'a>(&'a Shared);
+
+impl<'a> Recording<'a> {
+    pub(in crate::store) fn begin(shared: &'a Shared) -> Self {
+        shared.pins.record(true);
+        Recording(shared)
+    }
+}
 
 impl Drop for Recording<'_> {
     fn drop(&mut self) {
@@ -93,8 +83,7 @@ impl Store {
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
         // First the record, then the snapshot: what is named in between is seen by one of them.
-        shared.pins.record(true);
-        let _recording = Recording(shared);
+        let _recording = Recording::begin(shared);
         let snapshot = self.snapshot()?;
         let mut live = Marks::new(counter(&snapshot, EMAIL_ID)?);
         visit_live(&snapshot, &mut |email| live.set(email))?;
@@ -142,7 +131,10 @@ impl Store {
 
     /// A stretch of `emails`, and the id after which to go on.
     #[allow(clippy::type_complexity)]
-    fn walk(&self, from: u64) -> Result<(Vec<(EmailId, EmailRow)>, Option<EmailId>), Error> {
+    pub(in crate::store) fn walk(
+        &self,
+        from: u64,
+    ) -> Result<(Vec<(EmailId, EmailRow)>, Option<EmailId>), Error> {
         let mut rows = Vec::new();
         self.snapshot()?.scan(Table::Emails, &from.to_be_bytes(), &[0xff; 9], &mut |key, value| {
             let email = key.try_into().map(u64::from_be_bytes);
@@ -216,7 +208,7 @@ impl Store {
     }
 
     /// The next content with any row in a volume.
-    fn next_content(&self, volume: u32, from: u64) -> Result<Option<u64>, Error> {
+    pub(in crate::store) fn next_content(&self, volume: u32, from: u64) -> Result<Option<u64>, Error> {
         let view = self.inner.shared.budget.volume(volume)?.view()?;
         let mut next: Option<u64> = None;
         for table in VolumeTable::EVERY {
@@ -266,182 +258,4 @@ impl Store {
         }
         Ok(keys)
     }
-
-    /// Copies what lives in the emptiest volumes to others, and unlinks them after the checkpoint that
-    /// stops naming them.
-    ///
-    /// # Errors
-    /// Of reading and writing.
-    pub fn reclaim(&self) -> Result<ReclaimReport, Error> {
-        let shared = &self.inner.shared;
-        let _one = crate::store::base::lock::locked(&shared.sweeping);
-        if is_held(&self.snapshot()?)? {
-            return Ok(ReclaimReport::default());
-        }
-        let size = shared.options.volume_size;
-        let volumes = volumes::list(&self.snapshot()?)?;
-        // Until something was put, the newest counts as the one in use: else it would only be copied.
-        let active = match shared.budget.active.load(std::sync::atomic::Ordering::Acquire) {
-            0 => volumes.last().map_or(0, |(number, _)| *number),
-            active => active,
-        };
-        let mut emptiest: Vec<(u64, u32)> = volumes
-            .into_iter()
-            .filter(|(number, row)| *number != active && !row.damaged && row.live < size / EMPTY_BELOW)
-            .map(|(number, row)| (row.live, number))
-            .collect();
-        emptiest.sort_unstable();
-        let chosen: BTreeSet<u32> = emptiest.into_iter().map(|(_, number)| number).collect();
-        let retiring = chosen.clone();
-        self.command(move |engine| {
-            engine.placement.retiring = retiring;
-            Ok(())
-        })?;
-        // What a job names from here on in a volume that is being emptied keeps that volume.
-        shared.pins.record(true);
-        let _recording = Recording(shared);
-        let mut report = ReclaimReport::default();
-        let result = self.empty(&chosen, &mut report);
-        self.command(|engine| {
-            engine.placement.retiring.clear();
-            Ok(())
-        })?;
-        result.map(|()| report)
-    }
-
-    fn empty(&self, chosen: &BTreeSet<u32>, report: &mut ReclaimReport) -> Result<(), Error> {
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let mut stuck: BTreeSet<u32> = BTreeSet::new();
-        let mut next = 0;
-        loop {
-            let (rows, last) = self.walk(next)?;
-            for (email, row) in rows {
-                if !chosen.contains(&row.content_volume) && !chosen.contains(&row.digest_volume) {
-                    continue;
-                }
-                match self.move_content(email, &row) {
-                    Ok(()) => report.copied += 1,
-                    Err(error @ (Error::Damaged(_) | Error::DamagedEmail(_))) => {
-                        tracing::error!(%email, %error, "a content cannot be copied; its volume stays");
-                        report.damaged += 1;
-                        stuck.extend([row.content_volume, row.digest_volume]);
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            match last {
-                Some(last) => next = last.0 + 1,
-                None => break,
-            }
-        }
-        for volume in chosen.difference(&stuck) {
-            report.volumes += u64::from(self.unlink_volume(*volume)?);
-        }
-        Ok(())
-    }
-
-    /// Copies one content, in slices, and lets its row name the copy in the last.
-    fn move_content(&self, email: EmailId, row: &EmailRow) -> Result<(), Error> {
-        let _pins = (self.pin(email), self.pin(row.content));
-        let snapshot = self.snapshot()?;
-        snapshot.verify(email)?;
-        let count = pieces(&snapshot, row)?;
-        let mut target = None;
-        for first in (0..count).step_by(SLICE as usize) {
-            let batch = copy_of(&snapshot, row, first..count.min(first + SLICE))?;
-            let content = row.content;
-            target = Some(self.write(move |tx| {
-                let rows = content_of(tx)?;
-                let volume = match target {
-                    Some(volume) => volume,
-                    None => rows.room()?,
-                };
-                for (n, piece) in batch {
-                    rows.put_row(volume, VolumeTable::Content, &piece_key(content, n), &piece);
-                }
-                Ok(volume)
-            })?);
-        }
-        drop(snapshot);
-        let old = row.clone();
-        self.write(move |tx| rename(tx, email, &old, target))
-    }
-
-    /// Stops naming a volume, makes that durable, and unlinks it.
-    fn unlink_volume(&self, volume: u32) -> Result<bool, Error> {
-        // A content on its way in may lie in it, named by nothing yet, or filed since we looked. Nothing
-        // new goes there, so the list stays true.
-        let mut contents = Vec::new();
-        let mut next = 0;
-        while let Some(found) = self.next_content(volume, next)? {
-            contents.push(EmailId(found));
-            next = found.saturating_add(1);
-        }
-        let pins = std::sync::Arc::clone(&self.inner.shared.pins);
-        let free = self.write(move |tx| {
-            if contents.into_iter().any(|content| pins.is_held(content)) {
-                return Ok(false);
-            }
-            tx.delete(Table::Volumes, &volume.to_be_bytes());
-            Ok(true)
-        })?;
-        if !free {
-            return Ok(false);
-        }
-        self.command(move |engine| {
-            engine.checkpoint()?;
-            let shared = &engine.shared;
-            shared.budget.forget(volume);
-            let path = shared.paths.volume(volume);
-            let unlinking = |error| Error::io(format!("unlinking {}", path.display()), error);
-            crate::store::base::env::Disk::unlink(&shared.disk, &path).map_err(unlinking)?;
-            crate::store::base::env::Disk::sync_dir(&shared.disk, &shared.paths.mail()).map_err(unlinking)
-        })?;
-        Ok(true)
-    }
-}
-
-fn copy_of(
-    snapshot: &Snapshot,
-    row: &EmailRow,
-    range: std::ops::Range<u32>,
-) -> Result<Vec<(u32, Vec<u8>)>, Error> {
-    use crate::store::base::rows::VolumeRows;
-    range
-        .map(|n| {
-            let piece =
-                snapshot.get_row(row.content_volume, VolumeTable::Content, &piece_key(row.content, n))?;
-            piece.map(|piece| (n, piece)).ok_or_else(|| Error::Damaged(format!("content {}", row.content)))
-        })
-        .collect()
-}
-
-fn rename(
-    tx: &mut dyn Transaction,
-    email: EmailId,
-    old: &EmailRow,
-    target: Option<u32>,
-) -> Result<(), Error> {
-    let Some(mut row) = emails::get(tx, email)? else { return Ok(()) };
-    if row != *old {
-        return Ok(());
-    }
-    let rows = content_of(tx)?;
-    let volume = match target {
-        Some(volume) => volume,
-        None => rows.room()?,
-    };
-    let places = [(VolumeTable::Head, row.content_volume), (VolumeTable::Digest, row.digest_volume)];
-    for (table, from) in places {
-        let value = rows
-            .get_row(from, table, &key(row.content))?
-            .ok_or_else(|| Error::Damaged(format!("content {}", row.content)))?;
-        rows.put_row(volume, table, &key(row.content), &value);
-    }
-    rows.freed(row.content_volume, row.stored);
-    (row.content_volume, row.digest_volume) = (volume, volume);
-    emails::put(tx, email, &row);
-    Ok(())
 }

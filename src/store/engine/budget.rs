@@ -93,7 +93,36 @@ impl Budget {
 
     fn open(&self, number: u32, active: bool, create: bool) -> Result<File, Error> {
         let cache = if active { self.active_cache } else { self.other_cache };
-        File::open(&self.disk, &self.paths.volume(number), Kind::Volume, cache, create)
+        let file = File::open(&self.disk, &self.paths.volume(number), Kind::Volume, cache, create)?;
+        if active {
+            file.extent.keep_ahead();
+        }
+        Ok(file)
+    }
+
+    /// From now on this volume takes new content: it alone has blocks of the disk ahead of it.
+    pub(in crate::store) fn activate(&self, number: u32) {
+        let before = self.active.swap(number, Ordering::AcqRel);
+        let state = locked(&self.state);
+        if before != number
+            && let Some(open) = state.open.get(&before)
+            && let Err(error) = open.file.extent.release()
+        {
+            tracing::warn!(volume = before, %error, "what was allocated ahead of a volume is not given back");
+        }
+        if let Some(open) = state.open.get(&number) {
+            open.file.extent.keep_ahead();
+        }
+    }
+
+    /// The length of a volume's file.
+    pub(in crate::store) fn length(&self, number: u32) -> Result<u64, Error> {
+        if let Some(open) = locked(&self.state).open.get(&number) {
+            return Ok(open.file.extent.length());
+        }
+        let path = self.paths.volume(number);
+        let length = self.disk.open(&path, false).and_then(|file| file.len());
+        length.map_err(|error| Error::io(format!("looking at {}", path.display()), error))
     }
 
     /// Closes the ones least recently used, but for those in use or with rows since the checkpoint.

@@ -13,6 +13,8 @@ use crate::store::engine::lineage::{Moment, volume_key};
 use crate::store::engine::redo::{BOUNDARY, FileNumber};
 use crate::store::engine::writer::Engine;
 
+/// A volume that was full is tried again once this was freed in it, in bytes.
+const FREED: u64 = 1 << 20;
 /// Key in the index's `meta`: the store was closed in order.
 pub(in crate::store) const META_CLEAN: &[u8] = b"clean";
 /// Key in the index's `meta`: where in the journal the mark of the last checkpoint is.
@@ -43,7 +45,9 @@ impl Engine {
             self.redo_index(&error, &facts, mark.sequence)?;
         }
         self.checkpointed = mark.sequence;
-        (self.operations, self.dirty_bytes) = (0, 0);
+        (self.operations, self.dirty_bytes, self.dirty_index) = (0, 0, 0);
+        // What was freed can be filled from here on.
+        self.placement.full.retain(|_, freed| *freed < FREED);
         self.shared.counters.dirty.store(0, Ordering::Relaxed);
         self.shared.counters.journal_used.store(self.journal.used(), Ordering::Relaxed);
         self.shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);

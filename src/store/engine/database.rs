@@ -20,6 +20,7 @@ use crate::store::base::env::{Disk, DiskFile};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Visit};
 use crate::store::base::schema::{Table, VolumeTable};
+use crate::store::engine::preallocated::Preallocated;
 
 /// The table of the file's own facts; in every file.
 pub(in crate::store) const META: u8 = 0;
@@ -101,6 +102,8 @@ pub(in crate::store) struct File {
     kind: Kind,
     name: String,
     cut_off: Arc<AtomicBool>,
+    /// Its blocks of the disk.
+    pub(in crate::store) extent: Arc<Preallocated>,
     /// A call panicked: the handle must be dropped and the file opened again.
     pub(in crate::store) broken: AtomicBool,
 }
@@ -125,6 +128,12 @@ impl File {
         if !create && file.is_empty().map_err(|error| Error::io(format!("opening {name}"), error))? {
             return Err(Error::Damaged(name));
         }
+        let opening = |error| Error::io(format!("opening {name}"), error);
+        let extent = Arc::new(Preallocated::new(file).map_err(opening)?);
+        if kind == Kind::Index {
+            extent.keep_ahead();
+        }
+        let file: Arc<dyn DiskFile> = Arc::clone(&extent) as Arc<dyn DiskFile>;
         let cut_off = Arc::new(AtomicBool::new(false));
         let backend = Backend { file, cut_off: Arc::clone(&cut_off) };
         let opened = catch_unwind(AssertUnwindSafe(|| {
@@ -134,7 +143,7 @@ impl File {
             Ok(db) => db.map_err(|error| of_redb(&name, error.into()))?,
             Err(_) => return Err(Error::Damaged(name)),
         };
-        Ok(File { db, kind, name, cut_off, broken: AtomicBool::new(false) })
+        Ok(File { db, kind, name, cut_off, extent, broken: AtomicBool::new(false) })
     }
 
     /// Runs a call into redb; a panic is damage, and breaks the handle.
@@ -160,6 +169,23 @@ impl File {
         durable: bool,
     ) -> Result<(), Error> {
         self.guarded(|| self.commit(rows, sequence, durable).map_err(|error| of_redb(&self.name, error)))
+    }
+
+    /// As [`File::apply`], not durably, for rows that may be refused: growth takes no more than `allowance`
+    /// bytes of the disk. A refusal breaks redb's handle.
+    ///
+    /// # Errors
+    /// `StorageFull`, and as [`File::apply`].
+    pub(in crate::store) fn apply_within<'a>(
+        &self,
+        rows: impl Iterator<Item = Change<'a>>,
+        sequence: u64,
+        allowance: u64,
+    ) -> Result<(), Error> {
+        self.extent.allow(allowance);
+        let applied = self.apply(rows, sequence, false);
+        self.extent.allow_any();
+        applied
     }
 
     fn commit<'a>(

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
-use std::sync::atomic::Ordering;
 
 use crate::model::{EmailId, ModSeq};
 use crate::store::base::error::Error;
@@ -13,6 +12,7 @@ use crate::store::base::schema::VolumeTable;
 use crate::store::engine::database::View;
 use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
+use crate::store::engine::space;
 use crate::store::engine::volumes::{self, VolumeRow};
 
 /// A counter's key in `settings`: the last modseq given.
@@ -84,12 +84,14 @@ impl Layer {
         }
     }
 
-    pub(in crate::store) fn bytes(&self) -> usize {
-        self.tables
-            .values()
-            .flatten()
-            .map(|(key, value)| 13 + key.len() + value.as_ref().map_or(0, Vec::len))
-            .sum()
+    /// Of the rows of the index, and of those of volumes.
+    pub(in crate::store) fn bytes(&self) -> (usize, usize) {
+        let (mut index, mut volumes) = (0, 0);
+        for ((file, _), rows) in &self.tables {
+            let bytes = rows.iter().map(|(key, value)| 13 + key.len() + value.as_ref().map_or(0, Vec::len));
+            *(if *file == 0 { &mut index } else { &mut volumes }) += bytes.sum::<usize>();
+        }
+        (index, volumes)
     }
 
     pub(in crate::store) fn is_empty(&self) -> bool {
@@ -121,6 +123,12 @@ pub(in crate::store) struct Placement {
     pub(in crate::store) active: Option<u32>,
     /// Volumes that are being emptied.
     pub(in crate::store) retiring: BTreeSet<u32>,
+    /// Volumes that had no room for what was put, and what was freed in each since.
+    pub(in crate::store) full: BTreeMap<u32, u64>,
+    /// The disk has little left: what is free in the volumes is filled.
+    pub(in crate::store) is_tight: bool,
+    /// The disk has enough for a volume to grow, or for another one.
+    pub(in crate::store) may_grow: bool,
 }
 
 /// One job's transaction.
@@ -174,6 +182,9 @@ impl<'a> Job<'a> {
         for (volume, (put, freed)) in std::mem::take(&mut self.added) {
             let mut row = volumes::get(self, volume)?.unwrap_or_default();
             row.live = row.live.saturating_add(put).saturating_sub(freed);
+            if let Some(since) = self.placement.full.get_mut(&volume) {
+                *since += freed;
+            }
             self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
         }
         if self.layer.largest() > row_max {
@@ -226,6 +237,36 @@ impl<'a> Job<'a> {
                 return Ok(());
             }
         }
+    }
+
+    fn takes_more(&self, volume: u32, row: &VolumeRow) -> bool {
+        let placement = &self.placement;
+        row.live < self.shared.options.volume_size
+            && !row.damaged
+            && !placement.retiring.contains(&volume)
+            && !placement.full.contains_key(&volume)
+            && (placement.may_grow || space::spare(self.shared, volume, row) > 0)
+    }
+
+    /// One in which much is free, before a new one: that with the most. Not one that would be full again at
+    /// once, unless the disk is nearly full.
+    fn emptied(&self) -> Result<Option<u32>, Error> {
+        let size = self.shared.options.volume_size;
+        let most = if self.placement.is_tight { size } else { size / 4 * 3 };
+        let mut found: Vec<_> = volumes::list(self)?
+            .into_iter()
+            .filter(|(number, row)| row.live < most && self.takes_more(*number, row))
+            .map(|(number, row)| (std::cmp::Reverse(space::spare(self.shared, number, &row)), number))
+            .collect();
+        found.sort_unstable();
+        let usable = |number: &u32| {
+            let opened = self.shared.budget.volume(*number);
+            // One that grows sparsely would be half holes.
+            opened.is_ok_and(|file| {
+                file.extent.is_stepped() || self.placement.is_tight && file.extent.keep_ahead()
+            })
+        };
+        Ok(found.into_iter().map(|(_, number)| number).find(usable))
     }
 
     fn make_volume(&mut self) -> Result<u32, Error> {
@@ -301,24 +342,19 @@ impl VolumeRows for Job<'_> {
 
 impl ContentRows for Job<'_> {
     fn room(&mut self) -> Result<u32, Error> {
-        let size = self.shared.options.volume_size;
         if let Some(active) = self.placement.active
-            && !self.placement.retiring.contains(&active)
             && let Some(row) = volumes::get(self, active)?
-            && row.live < size
+            && self.takes_more(active, &row)
         {
             return Ok(active);
         }
-        // One that was emptied before a new one; not one that would be full again at once.
-        let found = volumes::list(self)?.into_iter().find(|(number, row)| {
-            !row.damaged && row.live < size / 4 * 3 && !self.placement.retiring.contains(number)
-        });
-        let volume = match found {
-            Some((number, _)) if self.shared.budget.volume(number).is_ok() => number,
-            _ => self.make_volume()?,
+        let volume = match self.emptied()? {
+            Some(number) => number,
+            None if self.placement.may_grow => self.make_volume()?,
+            None => return Err(self.shared.no_space(0)),
         };
         self.placement.active = Some(volume);
-        self.shared.budget.active.store(volume, Ordering::Release);
+        self.shared.budget.activate(volume);
         Ok(volume)
     }
 

@@ -57,8 +57,9 @@ impl Shared {
     }
 
     pub(in crate::store) fn make_volume(&self, number: u32, sequence: u64) -> Result<(), Error> {
-        self.budget.active.store(number, Ordering::Release);
-        self.budget.create(number, sequence)
+        self.budget.create(number, sequence)?;
+        self.budget.activate(number);
+        Ok(())
     }
 
     pub(in crate::store) fn random_bytes(&self) -> [u8; 16] {

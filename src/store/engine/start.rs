@@ -81,6 +81,7 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         checkpointed: 0,
         operations: 0,
         dirty_bytes: 0,
+        dirty_index: 0,
     };
     let settled = settle(&mut engine, &facts, missing);
     if let Err(error) = settled {

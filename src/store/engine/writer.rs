@@ -17,6 +17,7 @@ use crate::store::engine::journal::Journal;
 use crate::store::engine::overlay::{Job, Layer, Placement};
 use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
+use crate::store::engine::space::{Standing, is_full};
 
 /// Jobs that may wait; more make their callers wait, who are on a bounded pool anyway.
 const QUEUE: usize = 256;
@@ -180,6 +181,8 @@ pub(in crate::store) struct Engine {
     /// Jobs and bytes since the last checkpoint.
     pub(in crate::store) operations: u64,
     pub(in crate::store) dirty_bytes: u64,
+    /// Of these, of rows of the index.
+    pub(in crate::store) dirty_index: u64,
 }
 
 struct Done {
@@ -226,14 +229,14 @@ impl Engine {
     }
 
     fn batch(&mut self, first: Box<dyn Work>, items: &mut VecDeque<Item>) {
-        let (layer, mut done, modseq) = match self.run_jobs(first, items) {
+        let (layer, mut done, modseq, allowance) = match self.run_jobs(first, items) {
             Ok(ran) => ran,
             Err((works, error)) => {
                 works.into_iter().for_each(|work| work.answer(Err(error.clone())));
                 return;
             }
         };
-        let committed = if layer.is_empty() { Ok(()) } else { self.commit(layer) };
+        let committed = if layer.is_empty() { Ok(()) } else { self.commit(layer, allowance) };
         match committed {
             Ok(()) => self.last_modseq = modseq,
             Err(error) => {
@@ -257,17 +260,17 @@ impl Engine {
         &mut self,
         first: Box<dyn Work>,
         items: &mut VecDeque<Item>,
-    ) -> Result<(Layer, Vec<Done>, u64), (Vec<Box<dyn Work>>, Error)> {
+    ) -> Result<(Layer, Vec<Done>, u64, u64), (Vec<Box<dyn Work>>, Error)> {
         let shared = Arc::clone(&self.shared);
-        let ready = shared.check_writable().and_then(|()| self.mend()).and_then(|()| shared.index().view());
-        let base = match ready {
-            Ok(base) => base,
+        let ready = shared.check_writable().and_then(|()| self.mend()).and_then(|()| self.stand());
+        let ready = ready.and_then(|standing| Ok((standing, shared.index().view()?)));
+        let (standing, base) = match ready {
+            Ok(ready) => ready,
             Err(error) => return Err((vec![first], error)),
         };
-        let free = shared.disk.free(&shared.paths);
         let (mut batch, mut done, mut modseq) = (Layer::default(), Vec::new(), self.last_modseq);
         let mut next = Some(first);
-        let mut batch_bytes = 0;
+        let mut batch_bytes = (0, 0);
         while let Some(mut work) = next.take() {
             let mut job =
                 Job::new(&shared, &base, &batch, &mut self.placement, modseq, self.journal.sequence());
@@ -277,26 +280,41 @@ impl Engine {
                 job.conclude(row_max)
             });
             let bytes = job.layer.bytes();
-            let dirty = self.dirty_bytes + batch_bytes as u64;
-            let outcome = outcome.and_then(|()| space(&shared, free, dirty, bytes as u64, job.grows));
+            let outcome = outcome.and_then(|()| standing.check(batch_bytes, bytes, job.grows));
             let news = std::mem::take(&mut job.news);
             if outcome.is_ok() {
                 modseq = job.modseq.unwrap_or(modseq);
-                batch_bytes += bytes;
+                batch_bytes = (batch_bytes.0 + bytes.0, batch_bytes.1 + bytes.1);
                 let layer = std::mem::take(&mut job.layer);
                 drop(job);
                 batch.absorb(layer);
             }
             done.push(Done { work, outcome, news });
-            let room = batch_bytes < BATCH_BYTES;
+            let room = batch_bytes.0 + batch_bytes.1 < BATCH_BYTES;
             if let Some(Item::Job(work)) = items.pop_front_if(|item| room && matches!(item, Item::Job(_))) {
                 next = Some(work);
             }
         }
-        Ok((batch, done, modseq))
+        Ok((batch, done, modseq, standing.allowance()))
     }
 
-    fn commit(&mut self, layer: Layer) -> Result<(), Error> {
+    /// Looks at the disk before a batch.
+    fn stand(&mut self) -> Result<Standing, Error> {
+        let mut standing = Standing::new(&self.shared, (self.dirty_index, self.dirty_bytes));
+        if standing.needs_checkpoint() {
+            self.checkpoint()?;
+            standing = Standing::new(&self.shared, (0, 0));
+        }
+        let placement = &mut self.placement;
+        (placement.is_tight, placement.may_grow) = (standing.is_tight(), standing.may_grow());
+        if !placement.is_tight {
+            placement.full.clear();
+        }
+        Ok(standing)
+    }
+
+    fn commit(&mut self, layer: Layer, allowance: u64) -> Result<(), Error> {
+        let index_bytes = layer.bytes().0;
         let rows = layer.into_rows();
         let payload: usize = rows.iter().map(Row::bytes).sum();
         if self.journal.is_full_for(payload) {
@@ -309,12 +327,14 @@ impl Engine {
             }
             return Err(self.failed("making room in the journal", &error.to_string()));
         }
+        self.apply_to_volumes(&rows, allowance)?;
         let sequence = match self.journal.append(&rows) {
             Ok(sequence) => sequence,
             Err(error) => return Err(self.failed("writing the journal", &error.to_string())),
         };
         self.dirty_bytes += payload as u64;
-        self.apply(&rows, sequence)?;
+        self.dirty_index += index_bytes as u64;
+        self.apply_to_index(&rows, sequence)?;
         let counters = &self.shared.counters;
         counters.batches.fetch_add(1, Ordering::Relaxed);
         counters.sequence.store(sequence, Ordering::Relaxed);
@@ -324,37 +344,73 @@ impl Engine {
         Ok(())
     }
 
-    /// Volumes first: whoever sees the index's row finds the content.
-    fn apply(&mut self, rows: &[Row], sequence: u64) -> Result<(), Error> {
+    /// Volumes come first: whoever sees the index's row finds the content. And before the journal: what a
+    /// volume has no room for is refused, and nothing has happened. It is not durable in the volume before
+    /// the next checkpoint, and nothing names it before the index does.
+    fn apply_to_volumes(&mut self, rows: &[Row], allowance: u64) -> Result<(), Error> {
+        let sequence = self.journal.sequence();
         let mut files: BTreeMap<FileNumber, Vec<&Row>> = BTreeMap::new();
-        for row in rows {
+        for row in rows.iter().filter(|row| row.file != 0) {
             files.entry(row.file).or_default().push(row);
         }
-        files.entry(0).or_default();
-        for (file, rows) in files.into_iter().rev() {
-            if let Err(error) = self.apply_to(file, &rows, sequence) {
-                self.recover(file, &error)?;
+        let mut touched = Vec::new();
+        for (file, rows) in files {
+            touched.push(file);
+            if let Err(error) = self.apply_to_volume(file, &rows, sequence, allowance) {
+                return Err(self.take_back(file, &touched, &error));
             }
         }
         Ok(())
     }
 
-    fn apply_to(&mut self, file: FileNumber, rows: &[&Row], sequence: u64) -> Result<(), Error> {
+    fn apply_to_volume(
+        &mut self,
+        file: FileNumber,
+        rows: &[&Row],
+        sequence: u64,
+        allowance: u64,
+    ) -> Result<(), Error> {
+        let grows = rows.iter().any(|row| row.value.is_some());
         let rows = rows.iter().map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
-        if file == 0 {
-            return self.shared.index().apply(rows, sequence, false);
-        }
         self.shared.budget.mark_dirty(file);
-        self.shared.budget.volume(file)?.apply(rows, sequence, false)
+        let volume = self.shared.budget.volume(file)?;
+        if grows {
+            volume.apply_within(rows, sequence, allowance)
+        } else {
+            volume.apply(rows, sequence, false)
+        }
     }
 
-    /// A full disk or damage in a volume is not the end: the file is opened again and gets its rows from
-    /// the journal, which has them. If that fails too, nothing more is written.
-    fn recover(&mut self, file: FileNumber, error: &Error) -> Result<(), Error> {
-        let full = matches!(error, Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull);
-        if full || matches!(error, Error::Damaged(_)) {
-            tracing::warn!(file, %error, "applying changes failed; the file is opened again");
-            match self.reopen(file) {
+    /// A volume that is full or damaged is not the end: those that were touched are opened again and get the
+    /// rows before this batch from the journal, which has them. If that fails too, nothing more is written.
+    fn take_back(&mut self, file: FileNumber, touched: &[FileNumber], error: &Error) -> Error {
+        if !is_full(error) && !matches!(error, Error::Damaged(_)) {
+            return self.failed("applying changes", &error.to_string());
+        }
+        tracing::warn!(volume = file, %error, "a volume cannot take what was put into it; it is opened again");
+        for volume in touched {
+            if let Err(again) = self.reopen(*volume) {
+                return self.failed("applying changes", &again.to_string());
+            }
+        }
+        self.placement.full.insert(file, 0);
+        if is_full(error) { self.shared.no_space(0) } else { error.clone() }
+    }
+
+    fn apply_to_index(&mut self, rows: &[Row], sequence: u64) -> Result<(), Error> {
+        let own = rows.iter().filter(|row| row.file == 0);
+        let own = own.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
+        match self.shared.index().apply(own, sequence, false) {
+            Ok(()) => Ok(()),
+            Err(error) => self.recover_index(&error),
+        }
+    }
+
+    /// A full disk or damage is not the end here either: the journal has these rows, too.
+    fn recover_index(&mut self, error: &Error) -> Result<(), Error> {
+        if is_full(error) || matches!(error, Error::Damaged(_)) {
+            tracing::warn!(%error, "applying changes failed; the index is opened again");
+            match self.reopen(0) {
                 Ok(()) => return Ok(()),
                 Err(again) => return Err(self.failed("applying changes", &again.to_string())),
             }
@@ -389,16 +445,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// Rows of a job that brings no content count as growth beyond this: a COPY of thousands of messages.
-const SMALL: u64 = 64 << 10;
-
-/// Refuses what the disk cannot take. redb writes each changed page anew, so rows count twice until the
-/// next checkpoint. Deleting goes on into the reserve: that is what it is for.
-fn space(shared: &Shared, free: u64, dirty: u64, bytes: u64, content: bool) -> Result<(), Error> {
-    let grows = content || bytes > SMALL;
-    let reserve = if grows { shared.options.reserve } else { 0 };
-    let needed = reserve.saturating_add(dirty.saturating_mul(2)).saturating_add(bytes.saturating_mul(2));
-    if free < needed { Err(Error::NoSpace { free, needed }) } else { Ok(()) }
 }
