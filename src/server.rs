@@ -235,6 +235,7 @@ fn open_remembering(data: &Path, remembered: Option<&mut Remembered>) -> Result<
     let mut options = store::Options::new(data);
     options.live_emails = Some(actions::live_emails);
     options.expect = remembered.as_ref().and_then(|remembered| remembered.expected());
+    options.expect_epoch = remembered.as_ref().and_then(|remembered| remembered.run());
     let expected = options.expect.is_some();
     let store = Store::open(options).map_err(|error| match (&remembered, error) {
         (Some(remembered), store::Error::NotExpected(reason)) if expected => {
@@ -243,7 +244,8 @@ fn open_remembering(data: &Path, remembered: Option<&mut Remembered>) -> Result<
         (_, error) => Error::Store(error),
     })?;
     if let Some(remembered) = remembered
-        && let Err(error) = remembered.remember(store.id())
+        && let Err(error) =
+            remembered.remember(store.id()).and_then(|()| remembered.remember_run(store.epoch()))
     {
         let file = remembered.path().display();
         tracing::info!(%error, %file, "which store belongs here cannot be remembered");
