@@ -8,6 +8,7 @@ pub mod deliver;
 pub mod device;
 pub mod export;
 pub mod forecast;
+pub mod generation;
 pub mod health;
 pub mod import;
 pub mod import_job;

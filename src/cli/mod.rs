@@ -9,6 +9,7 @@ mod device;
 mod export;
 mod import;
 mod mailbox;
+mod new_generation;
 mod output;
 mod owner;
 mod perform;
@@ -86,6 +87,12 @@ enum Command {
     Status(status::Arguments),
     /// Print a link that sets the admin site's password, the first one or a new one
     SetupLink,
+    /// Say that an image of the whole machine was put back, so that devices are not told wrong things
+    ///
+    /// Devices that saw later mail than the image holds compare what they have with the server, and no message gets a
+    /// number that they know as another. They fetch nothing twice. Where only the data folder was put back, the
+    /// server notices by itself.
+    NewGeneration,
 }
 
 /// Why a command failed.
@@ -192,6 +199,7 @@ pub fn run() -> ExitCode {
         Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
+        Command::NewGeneration => new_generation::run(global),
         Command::SetupLink => setup_link::run(global),
     };
     match done {

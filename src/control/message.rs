@@ -59,6 +59,8 @@ pub enum Request {
     SetupLink,
     /// Gives space back.
     Reclaim,
+    /// A new generation of the store.
+    NewGeneration,
 }
 
 /// What was done.

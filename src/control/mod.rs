@@ -12,7 +12,8 @@ mod socket;
 pub mod transfer;
 
 use crate::actions::{
-    Context, Failure, account, administrator, certificate, device, mailbox, source, status, storage,
+    Context, Failure, account, administrator, certificate, device, generation, mailbox, source, status,
+    storage,
 };
 use message::{Answer, Request};
 
@@ -62,6 +63,10 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
         Request::Import { .. } | Request::Export(_) => {
             return Err(Failure::Invalid("this needs a connection that stays open".to_owned()));
+        }
+        Request::NewGeneration => {
+            generation::begin(context)?;
+            Answer::Done
         }
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })

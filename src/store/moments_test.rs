@@ -218,6 +218,26 @@ fn no_damage_to_the_journal_is_silent() {
     }
 }
 
+/// A folder that is whole, but older than the run that is remembered outside of it.
+#[test]
+fn an_older_copy_of_the_whole_folder_is_noticed() {
+    let mut server = Server::new(1);
+    server.append(1);
+    server.store.clone().close().unwrap();
+    let older = server.disk.copy();
+    let mut second = Server::on(server.disk.clone(), 2).unwrap();
+    let seen = second.append(2);
+    let run = second.store.epoch();
+    let store = Store::open(Options { expect_epoch: Some(run), ..options(&older, 3) }).unwrap();
+    assert!(store.condition().mixed.is_some_and(|why| why.contains("older")));
+    let mut copy = Server { disk: older, store, known: BTreeMap::from([(seen, Vec::new())]), ..server };
+    copy.modseq = second.modseq;
+    copy.append(3);
+    // The run that is remembered is among those that the index knows: all is well.
+    let own = Options { expect_epoch: Some(run), ..options(&second.disk.copy(), 4) };
+    assert!(Store::open(own).unwrap().condition().is_well());
+}
+
 /// The issue's own case and its kin: index and journal of one moment, volumes of another, and any other mixture.
 #[test]
 fn any_mixture_of_two_moments_keeps_what_it_accepts() {

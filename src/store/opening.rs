@@ -24,6 +24,16 @@ impl Store {
         Ok(store)
     }
 
+    /// A new generation: for who has put back an image of the whole machine, after clients saw later states. No
+    /// UID or modseq that they may have seen is given again; they compare what they have, and fetch nothing twice.
+    ///
+    /// # Errors
+    /// Of reading and writing.
+    pub fn new_generation(&self) -> Result<(), Error> {
+        self.command(|engine| engine.begin_generation())?;
+        self.leap()
+    }
+
     /// In jobs that hold up nobody for long; cut short, it begins anew at the next start.
     fn leap(&self) -> Result<(), Error> {
         let mailboxes = leap::mailboxes(&self.snapshot()?)?;

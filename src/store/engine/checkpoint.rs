@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::store::base::error::Error;
-use crate::store::engine::database::{Change, File, Kind, META};
+use crate::store::engine::database::{Change, Fact, File, Kind, META};
 use crate::store::engine::journal::Mark;
 use crate::store::engine::lineage::{Moment, volume_key};
 use crate::store::engine::redo::{BOUNDARY, FileNumber};
@@ -19,6 +19,11 @@ const FREED: u64 = 1 << 20;
 pub(in crate::store) const META_CLEAN: &[u8] = b"clean";
 /// Key in the index's `meta`: where in the journal the mark of the last checkpoint is.
 pub(in crate::store) const META_MARK: &[u8] = b"mark";
+
+/// Facts as a checkpoint takes them.
+pub(in crate::store) fn changes(rows: &[Fact]) -> Vec<Change<'_>> {
+    rows.iter().map(|(table, key, value)| -> Change<'_> { (*table, key, Some(value)) }).collect()
+}
 
 impl Engine {
     /// Makes everything so far durable outside of the journal. It holds up writers, never readers.

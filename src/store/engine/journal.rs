@@ -174,6 +174,16 @@ impl Journal {
         self.sequence
     }
 
+    /// Which store it is of.
+    pub(in crate::store) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// A new generation begins: what is written from now on is of it.
+    pub(in crate::store) fn set_lineage(&mut self, lineage: Lineage) {
+        self.lineage = lineage;
+    }
+
     /// The run's own number: random.
     pub(in crate::store) fn epoch(&self) -> u64 {
         self.epoch

@@ -50,6 +50,13 @@ pub(in crate::store) fn held_for(rows: &dyn Rows) -> Result<Option<String>, Erro
     Ok(Some(String::from_utf8_lossy(&why).into_owned()))
 }
 
+/// The rows that make a run's clients start above all that they may have seen, and the modseq that is reached.
+pub(in crate::store) fn leap_rows(modseq: u64) -> (Vec<Fact>, u64) {
+    let modseq = modseq.saturating_add(MODSEQ_LEAP);
+    let row = |key: &[u8], to| (Table::Settings as u8, key.to_vec(), counter_value(to));
+    (vec![row(MODSEQ, modseq), row(PENDING.as_bytes(), 1)], modseq)
+}
+
 /// What was lost, or may have been.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Loss {

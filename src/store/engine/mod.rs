@@ -4,6 +4,7 @@ pub mod budget;
 pub mod checkpoint;
 pub mod condition;
 pub mod database;
+pub mod generation;
 pub mod journal;
 pub mod lineage;
 pub mod loss;

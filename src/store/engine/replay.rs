@@ -99,7 +99,9 @@ impl Journal {
             end = end.max(self.judge(&own, reached, &walk).map_err(reading)?);
         }
         // A run's first number is above all that were found before it began; postern 0.1.0 did not see to that.
-        let overtaken = reached.mark.is_some() && others.iter().any(|place| place.head.sequence > last);
+        // A mark alone is of a start that was cut short.
+        let later = |place: &Place| place.head.sequence > last && !place.head.mark;
+        let overtaken = reached.mark.is_some() && others.iter().any(later);
         Ok(Replayed { last, highest: highest.max(last), end, overtaken })
     }
 
@@ -181,7 +183,9 @@ impl Journal {
         }
         match Head::decode(&head) {
             // The mark of the checkpoint that closed this segment was durable before.
-            Some(head) if head.close && head.epoch == reached.epoch => Ok(End::Lost),
+            Some(head) if head.close && head.epoch == reached.epoch && head.sequence == walk.expected => {
+                Ok(End::Lost)
+            }
             Some(head) if head.epoch == reached.epoch && head.sequence >= walk.expected => Ok(End::Torn),
             Some(_) => Ok(End::Whole),
             None if Head::is_ruin(&head, reached.epoch, walk.before.unwrap_or(0)) => Ok(End::Torn),

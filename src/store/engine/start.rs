@@ -11,7 +11,7 @@ use crate::store::base::error::Error;
 use crate::store::base::schema::{SCHEMA_VERSION, Table};
 use crate::store::base::settings::OBJECT_KEY;
 use crate::store::engine::budget::Budget;
-use crate::store::engine::checkpoint::{META_CLEAN, META_MARK};
+use crate::store::engine::checkpoint::{META_CLEAN, META_MARK, changes};
 use crate::store::engine::condition::Known;
 use crate::store::engine::database::{Change, Fact, File, Kind, META, META_SEQUENCE};
 use crate::store::engine::journal::{Journal, Mark};
@@ -138,9 +138,7 @@ fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error
     }
     let mut rows = loss.rows(&shared, &findings)?;
     rows.extend(begun(facts, shared.epoch));
-    let changes: Vec<Change<'_>> =
-        rows.iter().map(|(table, key, value)| -> Change<'_> { (*table, key, Some(value)) }).collect();
-    engine.checkpoint_with(&changes)
+    engine.checkpoint_with(&changes(&rows))
 }
 
 /// What the index says of the run that begins.
