@@ -19,7 +19,7 @@ use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
 use crate::actions::trouble::Trouble;
-use crate::actions::{self, Context, Running, forecast, storage};
+use crate::actions::{self, Context, Running, damage, forecast, storage};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::remembered::Remembered;
@@ -438,8 +438,9 @@ async fn signs_of_life(supervisor: Supervisor) {
 /// What has to be done now and then.
 async fn upkeep(context: Context) {
     let (mut looked, mut noted) = (Instant::now(), Instant::now());
-    let mut keeper = Keeper::default();
+    let (mut keeper, mut told) = (Keeper::default(), Vec::new());
     loop {
+        tell_problems(&context.store, &mut told);
         Timer::after(TICK).await;
         context.hasher.release_if_idle();
         if looked.elapsed() >= EACH_MINUTE {
@@ -478,6 +479,18 @@ async fn keep_catalogue(store: Store, mut keeper: Keeper) -> Keeper {
         keeper
     })
     .await
+}
+
+/// Each problem of the store in the log when it is first known, for whoever reads no overview. That there is more of
+/// the same is not told again.
+fn tell_problems(store: &Store, told: &mut Vec<String>) {
+    for problem in damage::problems(&store.condition()) {
+        let kind: String = problem.what.chars().filter(|c| !c.is_ascii_digit()).collect();
+        if !told.contains(&kind) {
+            tracing::error!(problem = problem.what, help = problem.help, "something is wrong with the store");
+            told.push(kind);
+        }
+    }
 }
 
 #[cfg(test)]

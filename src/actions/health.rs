@@ -59,18 +59,10 @@ fn concern(severity: Severity, what: String, help: &str, page: Option<&'static s
 
 fn storage(info: &Info) -> Vec<Concern> {
     let storage = &info.storage;
-    let mut found = Vec::new();
-    if let Some(why) = &storage.read_only {
-        let what = format!("New mail cannot be stored: {why}");
-        let help = "Check the disk, then restart Postern. Mail that is stored already can be read.";
-        found.push(concern(Severity::Error, what, help, Some("/storage")));
-    }
-    if storage.journal_damaged {
-        let what = "The journal was damaged when Postern started".to_owned();
-        let help = "What could be read was kept, the rest set aside in the data folder. The disk may be failing: \
-                    make a backup.";
-        found.push(concern(Severity::Error, what, help, Some("/storage")));
-    }
+    let problems = info.problems.iter();
+    let mut found: Vec<Concern> = problems
+        .map(|known| concern(Severity::Error, known.what.clone(), &known.help, Some("/storage")))
+        .collect();
     if storage.free < LOW_DISK {
         let what = format!("The disk is nearly full: {} left", words::bytes(storage.free));
         let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
@@ -141,4 +133,30 @@ fn beginnings(info: &Info) -> Option<Concern> {
         Step::Password | Step::Ready => return None,
     };
     Some(concern(Severity::Hint, what.to_owned(), help, Some(SETUP)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actions::{Context, status};
+
+    #[test]
+    fn a_deleted_volume_is_the_worst_concern_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context::in_folder(folder.path());
+        crate::actions::account::add(&context, "anna", None).unwrap();
+        let mut delivery = crate::actions::deliver::begin(&context, None, None).unwrap();
+        delivery.write(b"Subject: x\n\nx\n").unwrap();
+        delivery.finish().unwrap();
+        let worst = |context: &Context| concerns(&status::read(context).unwrap(), 0).into_iter().next();
+        assert_ne!(worst(&context).map(|concern| concern.severity), Some(Severity::Error));
+        drop(context);
+        std::fs::remove_file(folder.path().join("mail/000001.redb")).unwrap();
+        let found = worst(&Context::in_folder(folder.path())).unwrap();
+        assert_eq!(found.severity, Severity::Error);
+        assert!(
+            found.what.contains("000001.redb") && found.help.contains("postern check --repair"),
+            "{found:?}"
+        );
+    }
 }

@@ -4,6 +4,7 @@
 pub mod account;
 pub mod administrator;
 pub mod certificate;
+pub mod damage;
 pub mod deliver;
 pub mod device;
 pub mod export;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::damage::{self, Problem};
 use super::{Context, Failure, account, certificate, device, setup, source};
 
 /// The state of everything.
@@ -23,6 +24,9 @@ pub struct Info {
     pub certificate: certificate::Info,
     /// The store's figures.
     pub storage: Storage,
+    /// What is known to be wrong with the store.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
 }
 
 /// A running server.
@@ -101,5 +105,6 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
             read_only: figures.read_only,
             journal_damaged: figures.journal_damaged,
         },
+        problems: damage::problems(&context.store.condition()),
     })
 }

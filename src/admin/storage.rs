@@ -10,6 +10,7 @@ use super::Shared;
 use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
+use crate::actions::damage::Problem;
 use crate::actions::{Context, Failure, account, forecast, mailbox, status, storage, words};
 
 #[derive(Template)]
@@ -28,7 +29,7 @@ struct Storage {
     full_in: String,
     written: String,
     syncs: u64,
-    read_only: Option<String>,
+    problems: Vec<Problem>,
 }
 
 struct Row {
@@ -98,7 +99,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
         },
         written: words::bytes(info.storage.written),
         syncs: info.storage.syncs,
-        read_only: info.storage.read_only,
+        problems: info.problems,
     })
 }
 

@@ -58,11 +58,8 @@ fn text(info: &Info) -> String {
         info.storage.volumes,
         output::bytes(info.storage.free)
     ));
-    if let Some(reason) = &info.storage.read_only {
-        text.push_str(&format!("PROBLEM: {reason}\n"));
-    }
-    if info.storage.journal_damaged {
-        text.push_str("PROBLEM: the journal was damaged when the server started; see its log\n");
+    for problem in &info.problems {
+        text.push_str(&format!("PROBLEM: {}. {}\n", problem.what.trim_end_matches('.'), problem.help));
     }
     text
 }

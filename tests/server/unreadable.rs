@@ -292,6 +292,12 @@ fn every_item_of_a_deleted_volume_is_no_and_the_connection_stays_in_step() {
         let told: Vec<_> = untagged.iter().filter(|line| line.contains(" FETCH (UID ")).collect();
         assert!(told.len() == 3 && told.iter().all(|line| line.contains("FLAGS (")), "{items}: {untagged:?}");
     }
+    let (done, status) = server.command(&["status"], "");
+    assert!(done && status.contains("PROBLEM: Mail is missing: volume 000001.redb"), "{status}");
+    assert!(status.contains("postern check --repair"), "{status}");
+    let json: serde_json::Value = serde_json::from_str(&server.command(&["status", "--json"], "").1).unwrap();
+    assert!(json["problems"][0]["what"].as_str().unwrap().contains("000001.redb"), "{json}");
+    assert!(server.log().contains("something is wrong with the store"), "{}", server.log());
     assert!(client.ok("SEARCH TEXT needle").iter().any(|line| line.starts_with("* NO 3 messages")));
     client.ok("NOOP");
     assert_eq!(server.stop(), Some(0));
