@@ -43,5 +43,7 @@ mod slow;
 mod tls;
 #[path = "server/transcript.rs"]
 mod transcript;
+#[path = "server/undelete.rs"]
+mod undelete;
 #[path = "server/unreadable.rs"]
 mod unreadable;

@@ -12,6 +12,9 @@ const RENEWED_BEFORE: i64 = 14 * 86_400;
 /// A revoked device that tried longer ago than this has stopped, in seconds.
 const TRIED_LATELY: i64 = 2 * 86_400;
 
+/// Deleted mail that went early is worth a word for so long, in seconds.
+const EARLY_LATELY: i64 = 7 * 86_400;
+
 /// The page that goes on with the set-up.
 pub const SETUP: &str = "/setup/next";
 
@@ -48,6 +51,7 @@ pub fn concerns(info: &Info, now: i64) -> Vec<Concern> {
     found.extend(sources(info));
     found.extend(revoked(info, now));
     found.extend(certificate(info, now));
+    found.extend(deleted(info, now));
     found.extend(beginnings(info));
     found.sort_by_key(|concern| std::cmp::Reverse(concern.severity));
     found
@@ -119,6 +123,14 @@ fn certificate(info: &Info, now: i64) -> Option<Concern> {
             Some("/certificate"),
         )
     })
+}
+
+/// Deleted mail that was promised for longer.
+fn deleted(info: &Info, now: i64) -> Option<Concern> {
+    let early = info.deleted.early.as_ref().filter(|early| now.saturating_sub(early.at) < EARLY_LATELY)?;
+    let what = format!("Deleted mail went before its {} days were over", info.deleted.days);
+    let help = format!("{} Free some room, or use a larger disk.", early.describe());
+    Some(concern(Severity::Warning, what, &help, Some("/deleted")))
 }
 
 /// What the set-up still asks for.

@@ -19,6 +19,7 @@ pub mod source;
 pub mod status;
 pub mod storage;
 pub mod trouble;
+pub mod undelete;
 pub mod words;
 
 use std::sync::Arc;

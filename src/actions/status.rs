@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::damage::{self, Problem};
-use super::{Context, Failure, account, certificate, device, setup, source};
+use super::{Context, Failure, account, certificate, device, setup, source, undelete};
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Info {
     pub setup: setup::Progress,
     /// The certificate.
     pub certificate: certificate::Info,
+    /// For how long deleted mail is kept.
+    pub deleted: undelete::Keeping,
     /// The store's figures.
     pub storage: Storage,
     /// What is known to be wrong with the store.
@@ -91,6 +93,7 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
         sources,
         revoked: device::trying(context)?,
         certificate: certificate::info(context),
+        deleted: undelete::keeping(context)?,
         storage: Storage {
             content: figures.live,
             dead: figures.dead,

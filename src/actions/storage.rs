@@ -18,8 +18,8 @@ pub struct Reclaimed {
 
 /// The bin may hold one part in so many of the disk (STORE.md): on a full one that is what mail needs most.
 const BIN_SHARE: u64 = 10;
-/// Where less than this is free the bin holds nothing, in bytes: whoever deletes mail to make room must get it.
-/// Well above the store's reserve, below which no mail is taken any more.
+/// Where less than this is free the bin holds nothing but what is younger than [`bin::SAFE_AGE`], in bytes: whoever
+/// deletes mail to make room must get it. Well above the store's reserve, below which no mail is taken any more.
 const SCARCE: u64 = 512 << 20;
 
 /// How much the bin may hold.
@@ -68,8 +68,9 @@ fn daily(store: &Store) -> Result<(), Error> {
     let owners: Vec<_> = bin::accounts(&store.snapshot()?)?;
     for account in owners {
         while store.write(move |tx| {
+            let keep = i64::try_from(bin::keep_days(tx)?).unwrap_or(i64::MAX).saturating_mul(DAY);
             let now = bin::clock(tx)?;
-            bin::expire(tx, account, now, bin::MAX_AGE)
+            bin::expire(tx, account, now, keep)
         })? {}
     }
     trim_bin(store)?;
@@ -77,16 +78,23 @@ fn daily(store: &Store) -> Result<(), Error> {
     store.sweep().map(drop)
 }
 
-/// Drops the oldest of the bin, whoever's it is, until it holds no more than `limit` bytes.
+/// Drops the oldest of the bin, whoever's it is, until it holds no more than `limit` bytes, but nothing that is
+/// younger than [`bin::SAFE_AGE`]; and says so, for it was promised for longer.
 fn fit_bin(store: &Store, limit: u64) -> Result<(), Error> {
     let snapshot = store.snapshot()?;
-    let (Some(upto), owners) = (bin::surplus(&snapshot, limit)?, bin::accounts(&snapshot)?) else {
+    let (Some(surplus), owners) = (bin::surplus(&snapshot, limit)?, bin::accounts(&snapshot)?) else {
         return Ok(());
     };
     drop(snapshot);
-    tracing::info!(limit, "the bin holds more than its share of the disk: its oldest messages are dropped");
+    tracing::warn!(
+        limit,
+        messages = surplus.messages,
+        bytes = surplus.bytes,
+        "deleted mail is dropped before its time, the oldest first: the bin holds more than the disk has room for"
+    );
+    store.write(move |tx| bin::note_early(tx, &surplus))?;
     for account in owners {
-        while store.write(move |tx| bin::expire(tx, account, upto, 0))? {}
+        while store.write(move |tx| bin::expire(tx, account, surplus.upto, 0))? {}
     }
     Ok(())
 }
@@ -159,14 +167,48 @@ mod tests {
         for n in 0..10 {
             expunge_one(&store, if n % 2 == 0 { anna } else { ben }, n);
         }
+        let later = |hours: u64| store.write(move |tx| bin::advance(tx, hours * 3_600)).unwrap();
         let held = |account| bin::size(&store.snapshot().unwrap(), account).unwrap();
+        let early = || bin::early(&store.snapshot().unwrap()).unwrap();
+        fit_bin(&store, 0).unwrap();
+        later(24);
+        later(12);
+        fit_bin(&store, 0).unwrap();
+        assert_eq!(
+            (held(anna), held(ben), early()),
+            (5_000, 5_000, None),
+            "nothing younger than 48 hours goes"
+        );
+        later(24);
         fit_bin(&store, 10_000).unwrap();
-        assert_eq!((held(anna), held(ben)), (5_000, 5_000), "what fits stays");
+        assert_eq!((held(anna), held(ben), early()), (5_000, 5_000, None), "what fits stays");
         // Six of the ten go, the oldest of both.
         fit_bin(&store, 4_999).unwrap();
         assert_eq!((held(anna), held(ben)), (2_000, 2_000));
         assert_eq!(store.sweep().unwrap().dropped, 6, "and their content");
         fit_bin(&store, 0).unwrap();
         assert_eq!((held(anna), held(ben)), (0, 0));
+        let early = early().unwrap();
+        assert_eq!((early.messages, early.bytes), (10, 10_000), "and it is written down");
+    }
+
+    #[test]
+    fn so_long_as_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let live = Some(super::super::live_emails as crate::store::LiveEmails);
+        let store = Store::open(Options { live_emails: live, ..Options::new(folder.path()) }).unwrap();
+        let anna = store.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+        for wrong in [0, 1, 3_651] {
+            assert!(store.write(move |tx| bin::set_keep_days(tx, wrong)).is_err());
+        }
+        store.write(|tx| bin::set_keep_days(tx, 3)).unwrap();
+        expunge_one(&store, anna, 1);
+        let held = || bin::size(&store.snapshot().unwrap(), anna).unwrap();
+        for day in 1..=3 {
+            assert_eq!(held(), 1_000, "before day {day} was over");
+            upkeep(&store, 86_400).unwrap();
+        }
+        assert_eq!(held(), 0);
+        assert_eq!(bin::early(&store.snapshot().unwrap()).unwrap(), None, "its time was over");
     }
 }

@@ -1,6 +1,6 @@
 //! Figures and times as people read them, the same on the command line and in the browser.
 
-use crate::model::DateTime;
+use crate::model::{CivilDate, DateTime};
 
 /// `1.5 MB`
 #[must_use]
@@ -43,10 +43,55 @@ pub fn day(unix: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// A day that was typed as `2024-12-31`, in days since 1 January 1970.
+///
+/// # Errors
+/// How it must be typed.
+pub fn parse_day(text: &str) -> Result<i64, String> {
+    let mut parts = text.splitn(3, '-');
+    let date = (|| {
+        let year = parts.next()?.parse().ok()?;
+        let month = parts.next()?.parse().ok()?;
+        CivilDate::new(year, month, parts.next()?.parse().ok()?)
+    })();
+    date.map(CivilDate::days_since_epoch).ok_or_else(|| "it must be a day as 2024-12-31".to_owned())
+}
+
 /// `1 message`, `5 messages`
 #[must_use]
 pub fn count(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Text of others in a line: nothing in it can move a terminal's cursor, end the line or turn what is around it to
+/// the other direction. The letters of any script are as they were.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let spaced = text.chars().map(|c| if c.is_whitespace() || c.is_control() { ' ' } else { c });
+    spaced.filter(|c| !is_unseen(*c)).collect::<String>().trim().to_owned()
+}
+
+/// As [`harmless`], of several lines: no more than one in a row is empty.
+#[must_use]
+pub fn harmless_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut empty = 0;
+    for line in text.lines() {
+        let kept = line.chars().map(|c| if c == '\t' { ' ' } else { c });
+        let line: String = kept.filter(|c| !c.is_control() && !is_unseen(*c)).collect();
+        empty = if line.trim().is_empty() { empty + 1 } else { 0 };
+        if empty < 2 {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        }
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Marks that are not seen but change how what is seen looks: directions, zero widths, lines of their own.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{61c}')
 }
 
 pub use crate::store::unix_now as now;
@@ -54,6 +99,21 @@ pub use crate::store::unix_now as now;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_of_others() {
+        assert_eq!(harmless("a\u{1b}[2Jb\r\nc\td\u{202e}txt.exe\u{9b}31m"), "a [2Jb  c dtxt.exe 31m");
+        assert_eq!(harmless("  日本 \u{5d0}\u{5d1} 👩\u{200d}💻 "), "日本 \u{5d0}\u{5d1} 👩\u{200d}💻");
+        assert_eq!(harmless_lines("a \r\n\n\n\nb\u{1b}]0;x\u{7}\u{2028}\n  c\n\n"), "a\n\nb]0;x\n  c");
+    }
+
+    #[test]
+    fn days() {
+        assert_eq!(parse_day("1970-01-02"), Ok(1));
+        for text in ["", "1970", "1970-02-30", "1970-1-1x", "yesterday"] {
+            assert!(parse_day(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn figures() {

@@ -364,8 +364,8 @@ fn at(name: &str) -> String {
     format!("/accounts/{}", encoded(name))
 }
 
-/// A name as a part of a path.
-fn encoded(name: &str) -> String {
+/// A name as a part of an address.
+pub(super) fn encoded(name: &str) -> String {
     let mut text = String::new();
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

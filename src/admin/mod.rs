@@ -6,6 +6,7 @@
 mod account;
 mod assets;
 mod certificate;
+mod deleted;
 mod form;
 mod guard;
 mod guide;
@@ -116,6 +117,12 @@ impl Admin {
             .route("/accounts/{name}/devices/{id}/revoke", post(account::revoke_device))
             .route("/sources", get(source::list).post(source::add))
             .route("/sources/{id}/remove", post(source::remove))
+            .route("/deleted", get(deleted::list))
+            .route("/deleted/restore", post(deleted::restore))
+            .route("/deleted/keep", post(deleted::keep))
+            .route("/deleted/{id}", get(deleted::show))
+            .route("/deleted/{id}/restore", post(deleted::restore_one))
+            .route("/deleted/{id}/message.eml", get(deleted::download))
             .route("/import", get(import::show).post(import::start))
             .route("/import/stop", post(import::stop))
             .route("/certificate", get(certificate::show))

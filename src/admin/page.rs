@@ -24,11 +24,12 @@ pub(super) struct Frame {
 
 impl Frame {
     /// The navigation: its name for [`Frame::here`], where it leads, and how it is called.
-    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 7] = [
+    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 8] = [
         ("overview", "/", "Overview"),
         ("accounts", "/accounts", "Accounts"),
         ("sources", "/sources", "Sources"),
         ("import", "/import", "Import"),
+        ("deleted", "/deleted", "Deleted mail"),
         ("certificate", "/certificate", "Certificate"),
         ("storage", "/storage", "Storage"),
         ("log", "/log", "Log"),

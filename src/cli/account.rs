@@ -19,7 +19,7 @@ pub(super) enum Command {
     },
     /// List all accounts
     List,
-    /// Remove an account with all its mail
+    /// Remove an account with all its mail; `undelete` can put its mail back for a while
     Remove {
         /// Its name
         name: String,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Global, output, transfer};
 use crate::actions::export::{Choice, Summary};
+use crate::actions::words;
 use crate::control::message::Request;
 use crate::control::transfer::receive;
 use crate::export::{self, Format, Meta, Outlet};
-use crate::model::CivilDate;
 
 /// How often the progress is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -26,10 +26,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     mailbox: Option<String>,
     /// Only what arrived on this day or later
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
     since: Option<i64>,
     /// Only what arrived before this day
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
     before: Option<i64>,
     /// What to write
     #[arg(long, value_enum, default_value = "maildir")]
@@ -44,16 +44,6 @@ enum FormatArgument {
     Mbox,
     /// A file a message; flags are lost
     Eml,
-}
-
-fn day(text: &str) -> Result<i64, String> {
-    let mut parts = text.splitn(3, '-');
-    let date = (|| {
-        let year = parts.next()?.parse().ok()?;
-        let month = parts.next()?.parse().ok()?;
-        CivilDate::new(year, month, parts.next()?.parse().ok()?)
-    })();
-    date.map(CivilDate::days_since_epoch).ok_or_else(|| "it must be a day as 2024-12-31".to_owned())
 }
 
 /// Does it.
@@ -139,18 +129,5 @@ impl Outlet for Shown {
 
     fn broken(&mut self) -> std::io::Result<()> {
         self.inner.broken()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days() {
-        assert_eq!(day("1970-01-02"), Ok(1));
-        for text in ["", "1970", "1970-02-30", "1970-1-1x", "yesterday"] {
-            assert!(day(text).is_err(), "{text}");
-        }
     }
 }

@@ -20,6 +20,7 @@ mod setup_link;
 mod source;
 mod status;
 mod transfer;
+mod undelete;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -78,6 +79,9 @@ enum Command {
     Import(import::Arguments),
     /// Write mail as a Maildir++, mbox files or single messages
     Export(export::Arguments),
+    /// Deleted mail: list it, read it, put it back
+    #[command(subcommand)]
+    Undelete(undelete::Command),
     /// Deliver one message from stdin: for getmail, fetchmail, Postfix, maildrop; exit codes of sysexits.h
     Deliver(deliver::Arguments),
     /// The certificate that devices see
@@ -196,6 +200,7 @@ pub fn run() -> ExitCode {
         Command::Source(command) => source::run(global, command),
         Command::Import(command) => import::run(global, command),
         Command::Export(command) => export::run(global, command),
+        Command::Undelete(command) => undelete::run(global, command),
         Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::actions::trouble::Trouble;
-use crate::actions::{account, administrator, certificate, device, export, mailbox, source, status, storage};
+use crate::actions::{
+    account, administrator, certificate, device, export, mailbox, source, status, storage, undelete,
+};
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
@@ -61,6 +63,16 @@ pub enum Request {
     Reclaim,
     /// A new generation of the store.
     NewGeneration,
+    /// Deleted mail.
+    UndeleteList(undelete::Search),
+    /// A deleted message, to read.
+    UndeleteShow { id: String },
+    /// A deleted message as it is, which follows as frames (`transfer`).
+    UndeleteRaw { id: String },
+    /// Puts deleted mail back.
+    UndeleteRestore(undelete::Order),
+    /// For how long deleted mail is kept; and sets it.
+    UndeleteKeep { days: Option<u64> },
 }
 
 /// What was done.
@@ -83,6 +95,10 @@ pub enum Answer {
     Pem(String),
     SetupLink(administrator::SetupLink),
     Reclaimed(storage::Reclaimed),
+    Deleted(undelete::Page),
+    DeletedMessage(Box<undelete::Shown>),
+    Restored(undelete::Restored),
+    Keeping(undelete::Keeping),
 }
 
 /// Why it was not done.

@@ -13,7 +13,7 @@ pub mod transfer;
 
 use crate::actions::{
     Context, Failure, account, administrator, certificate, device, generation, mailbox, source, status,
-    storage,
+    storage, undelete,
 };
 use message::{Answer, Request};
 
@@ -61,7 +61,14 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
         Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
-        Request::Import { .. } | Request::Export(_) => {
+        Request::UndeleteList(search) => Answer::Deleted(undelete::list(context, &search)?),
+        Request::UndeleteShow { id } => Answer::DeletedMessage(Box::new(undelete::show(context, &id)?)),
+        Request::UndeleteRestore(order) => Answer::Restored(undelete::restore(context, &order)?),
+        Request::UndeleteKeep { days } => Answer::Keeping(match days {
+            Some(days) => undelete::keep(context, days)?,
+            None => undelete::keeping(context)?,
+        }),
+        Request::Import { .. } | Request::Export(_) | Request::UndeleteRaw { .. } => {
             return Err(Failure::Invalid("this needs a connection that stays open".to_owned()));
         }
         Request::NewGeneration => {

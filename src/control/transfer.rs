@@ -17,7 +17,7 @@ use super::frame::{self, Kind};
 use super::message::{Answer, LONGEST, Refusal, Reply, Request};
 use crate::actions::export::{self, Meta, Outlet, Plan, Summary};
 use crate::actions::import::{Filing, Intake, Outcome, Refused, Sink, Stop};
-use crate::actions::{Context, Failure, import};
+use crate::actions::{Context, Failure, import, undelete};
 
 /// Bytes that are gathered before they go through the socket.
 const BUFFER: usize = 128 * 1024;
@@ -29,7 +29,7 @@ const REASON: Duration = Duration::from_secs(5);
 /// Whether a request is followed by frames.
 #[must_use]
 pub fn is_transfer(request: &Request) -> bool {
-    matches!(request, Request::Import { .. } | Request::Export(_))
+    matches!(request, Request::Import { .. } | Request::Export(_) | Request::UndeleteRaw { .. })
 }
 
 /// What the server says while it takes messages.
@@ -64,6 +64,13 @@ pub fn serve(stream: &UnixStream, context: &Context, request: Request) -> io::Re
             Ok(plan) => {
                 reply(stream, &Reply::Ok(Answer::Ready))?;
                 serve_export(stream, &plan)
+            }
+            Err(failure) => refuse(stream, &failure),
+        },
+        Request::UndeleteRaw { id } => match undelete::raw(context, &id) {
+            Ok(raw) => {
+                reply(stream, &Reply::Ok(Answer::Ready))?;
+                serve_raw(stream, &raw)
             }
             Err(failure) => refuse(stream, &failure),
         },
@@ -307,6 +314,40 @@ fn serve_export(stream: &UnixStream, plan: &Plan) -> io::Result<()> {
         Err(stop) => frame::write_json(&mut frames.out, Kind::Failed, &stop.to_string())?,
     }
     frames.out.flush()
+}
+
+fn serve_raw(stream: &UnixStream, raw: &undelete::Raw) -> io::Result<()> {
+    let (mut out, mut at) = (BufWriter::with_capacity(BUFFER, stream), 0);
+    while at < raw.size() {
+        match raw.read(at) {
+            Ok(bytes) => {
+                frame::write_data(&mut out, &bytes)?;
+                at += bytes.len() as u64;
+            }
+            Err(error) => {
+                frame::write_json(&mut out, Kind::Failed, &error.to_string())?;
+                return out.flush();
+            }
+        }
+    }
+    frame::write(&mut out, Kind::End, b"")?;
+    out.flush()
+}
+
+/// Writes the one message that the server sends.
+///
+/// # Errors
+/// What the server says, or why it cannot be written, in words.
+pub fn receive_raw(input: &mut dyn Read, out: &mut dyn Write) -> Result<(), String> {
+    let mut content = Vec::new();
+    loop {
+        match frame::read(input, &mut content).map_err(|error| error.to_string())? {
+            Some(Kind::Data) => out.write_all(&content).map_err(|error| error.to_string())?,
+            Some(Kind::End) => return out.flush().map_err(|error| error.to_string()),
+            Some(Kind::Failed) => return Err(frame::json(&content).map_err(|error| error.to_string())?),
+            _ => return Err("the server went away before all was sent".to_owned()),
+        }
+    }
 }
 
 /// Gives what an export sends to an outlet.

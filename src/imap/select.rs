@@ -170,8 +170,8 @@ async fn tell(
     let rev2 = session.enabled.rev2;
     let unseen = mailbox.first_unseen.and_then(|uid| uids.seq(uid));
     let account = session.account()?;
-    let mut view =
-        View::new(account, mailbox.id, mailbox.name.clone(), read_only, uids, mailbox.highest_modseq);
+    let ids = (mailbox.id, mailbox.uid_validity);
+    let mut view = View::new(account, ids, mailbox.name.clone(), read_only, uids, mailbox.highest_modseq);
     let lowest = session.shared.hub.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
     if lowest < mailbox.uid_next {
         view.add_recent(&std::iter::once(lowest..=mailbox.uid_next - 1).collect());

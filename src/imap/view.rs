@@ -11,10 +11,12 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, SequenceSet, Uid, UidList, UidSet};
+use crate::model::{
+    AccountId, MailboxId, MailboxName, ModSeq, SeqNum, SequenceSet, Uid, UidList, UidSet, UidValidity,
+};
 use crate::store::changes::{self, Since};
-use crate::store::messages;
 use crate::store::{Error, Rows};
+use crate::store::{mailboxes, messages};
 
 /// How many of a session's own changes are remembered so that they are not echoed. Older ones would be told
 /// again, which does no harm.
@@ -34,6 +36,7 @@ pub struct View {
     pub name: MailboxName,
     /// Opened with EXAMINE.
     pub read_only: bool,
+    uid_validity: UidValidity,
     uids: UidList,
     pending: UidSet,
     recent: UidSet,
@@ -73,7 +76,7 @@ impl View {
     #[must_use]
     pub fn new(
         account: AccountId,
-        mailbox: MailboxId,
+        (mailbox, uid_validity): (MailboxId, UidValidity),
         name: MailboxName,
         read_only: bool,
         uids: UidList,
@@ -84,6 +87,7 @@ impl View {
             mailbox,
             name,
             read_only,
+            uid_validity,
             uids,
             pending: UidSet::new(),
             recent: UidSet::new(),
@@ -213,8 +217,12 @@ impl View {
     /// Reads what has happened since `seen`.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; `NotFound` if the mailbox is gone, or was put back since under another UIDVALIDITY.
     pub fn read(&self, rows: &dyn Rows) -> Result<Update, Error> {
+        let same = |known: mailboxes::Mailbox| known.uid_validity == self.uid_validity;
+        if !mailboxes::get(rows, self.account, self.mailbox)?.is_some_and(same) {
+            return Err(Error::NotFound("mailbox"));
+        }
         // To read every message that the session has just answered for would cost as much as the change.
         let answered = |modseq| self.own_change(modseq);
         match changes::since_but(rows, self.account, self.mailbox, self.seen, &answered)? {
@@ -308,7 +316,14 @@ mod tests {
 
     fn view(uids: &[u32]) -> View {
         let list = uids.iter().copied().filter_map(Uid::new).collect();
-        View::new(AccountId(1), MailboxId(1), MailboxName::inbox(), false, list, ModSeq(10))
+        View::new(
+            AccountId(1),
+            (MailboxId(1), UidValidity::new(1).unwrap()),
+            MailboxName::inbox(),
+            false,
+            list,
+            ModSeq(10),
+        )
     }
 
     #[test]

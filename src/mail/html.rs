@@ -11,6 +11,8 @@ pub(super) struct Words {
     name: String,
     /// Within `<style>` or `<script>`: until its end.
     hidden: Option<&'static str>,
+    /// Whether it is for a reader: lines end where the page has them end, and nowhere else.
+    lines: bool,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -24,7 +26,40 @@ enum State {
     Entity,
 }
 
+/// Tags that begin a line.
+const BREAKS: [&str; 24] = [
+    "p",
+    "br",
+    "div",
+    "tr",
+    "li",
+    "ul",
+    "ol",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "blockquote",
+    "pre",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "section",
+    "article",
+    "header",
+    "footer",
+];
+
 impl Words {
+    /// For a reader, with lines.
+    pub(super) fn lines() -> Self {
+        Words { lines: true, ..Words::default() }
+    }
+
     /// Appends the text of the next characters to `out`.
     pub(super) fn push(&mut self, html: &str, out: &mut String) {
         for c in html.chars() {
@@ -44,6 +79,7 @@ impl Words {
                     self.name.clear();
                     self.state = State::Entity;
                 }
+                _ if self.lines && c.is_whitespace() => out.push(' '),
                 _ => out.push(c),
             },
             State::Tag => self.tag(c, out),
@@ -120,7 +156,10 @@ impl Words {
                 // Inline tags do not part words: `<b>w</b>ord` is one.
                 let inline =
                     ["b", "i", "u", "a", "em", "strong", "span", "font", "small", "big", "code", "wbr"];
-                if !inline.contains(&name.trim_start_matches('/')) {
+                let name = name.trim_start_matches('/');
+                if self.lines && BREAKS.contains(&name) {
+                    out.push('\n');
+                } else if !inline.contains(&name) {
                     out.push(' ');
                 }
             }

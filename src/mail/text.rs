@@ -128,16 +128,92 @@ impl Needle {
     }
 }
 
-/// Searches a part's body as it is read: decodes its transfer encoding and its charset.
-pub struct TextMatcher {
-    needle: Needle,
+/// A part's body as text, as it is read: its transfer encoding and its charset are decoded, tags taken out. What
+/// cannot be decoded is taken as it is.
+pub struct PartText {
     transfer: Decoder,
     broken: bool,
     charset: CharsetDecoder,
     html: Option<Words>,
+    decoded: Vec<u8>,
+}
+
+impl PartText {
+    /// The body of `part`, for a reader: a page has lines.
+    #[must_use]
+    pub fn new(part: &Part) -> Self {
+        Self::with(part, Words::lines)
+    }
+
+    fn with(part: &Part, html: fn() -> Words) -> Self {
+        let name = mime_params::find(&part.params, "charset").unwrap_or_default();
+        let name = String::from_utf8_lossy(&name);
+        let known = if is_unknown(&name) || is_ascii_label(&name) { None } else { charset(&name) };
+        PartText {
+            transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
+            broken: false,
+            charset: known.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
+            html: part.is_subtype("html").then(html),
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Gives the text of the next bytes to `take`, in pieces.
+    pub fn push(&mut self, raw: &[u8], take: &mut dyn FnMut(&str)) {
+        for piece in raw.chunks(PIECE) {
+            let mut decoded = std::mem::take(&mut self.decoded);
+            if self.broken || self.transfer.push(piece, &mut decoded).is_err() {
+                self.broken = true;
+                decoded.extend_from_slice(piece);
+            }
+            self.text(&decoded, false, take);
+            decoded.clear();
+            self.decoded = decoded;
+        }
+    }
+
+    /// At the body's end: gives what is left.
+    pub fn finish(mut self, take: &mut dyn FnMut(&str)) {
+        let mut rest = Vec::new();
+        let transfer = std::mem::replace(&mut self.transfer, Decoder::new(transfer::Encoding::Identity));
+        let _ = transfer.finish(&mut rest);
+        self.text(&rest, true, take);
+    }
+
+    fn text(&mut self, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
+        let mut rest = bytes;
+        let mut text = String::with_capacity(PIECE);
+        loop {
+            let (result, read, _) = self.charset.decode_to_string(rest, &mut text, last);
+            rest = rest.get(read..).unwrap_or_default();
+            self.give(&text, take);
+            if result == CoderResult::InputEmpty {
+                break;
+            }
+            text.clear();
+            text.reserve(PIECE);
+        }
+    }
+
+    fn give(&mut self, text: &str, take: &mut dyn FnMut(&str)) {
+        match &mut self.html {
+            _ if text.is_empty() => {}
+            Some(words) => {
+                let mut visible = String::new();
+                words.push(text, &mut visible);
+                take(&visible);
+            }
+            None => take(text),
+        }
+    }
+}
+
+/// Searches a part's body as it is read.
+pub struct TextMatcher {
+    needle: Needle,
+    text: PartText,
     /// The mapped end of what was searched, as long as the needle.
     tail: String,
-    decoded: Vec<u8>,
     found: bool,
 }
 
@@ -145,86 +221,44 @@ impl TextMatcher {
     /// Searches the body of `part`.
     #[must_use]
     pub fn new(part: &Part, needle: &Needle) -> Self {
-        let name = mime_params::find(&part.params, "charset").unwrap_or_default();
-        let name = String::from_utf8_lossy(&name);
-        let known = if is_unknown(&name) || is_ascii_label(&name) { None } else { charset(&name) };
-        TextMatcher {
-            needle: needle.clone(),
-            transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
-            broken: false,
-            charset: known.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
-            html: part.is_subtype("html").then(Words::default),
-            tail: String::new(),
-            decoded: Vec::new(),
-            found: needle.is_empty(),
-        }
+        let text = PartText::with(part, Words::default);
+        TextMatcher { needle: needle.clone(), text, tail: String::new(), found: needle.is_empty() }
     }
 
     /// Reads on; whether it was found by now.
     pub fn push(&mut self, raw: &[u8]) -> bool {
+        let TextMatcher { needle, text, tail, found } = self;
         for piece in raw.chunks(PIECE) {
-            if self.found {
+            if *found {
                 break;
             }
-            let mut decoded = std::mem::take(&mut self.decoded);
-            if self.broken || self.transfer.push(piece, &mut decoded).is_err() {
-                self.broken = true;
-                decoded.extend_from_slice(piece);
-            }
-            self.text(&decoded, false);
-            decoded.clear();
-            self.decoded = decoded;
+            text.push(piece, &mut |piece| search(needle, piece, tail, found));
         }
         self.found
     }
 
     /// At the body's end; whether it was found.
     #[must_use]
-    pub fn finish(mut self) -> bool {
-        let mut rest = Vec::new();
-        let transfer = std::mem::replace(&mut self.transfer, Decoder::new(transfer::Encoding::Identity));
-        if !self.found {
-            let _ = transfer.finish(&mut rest);
-            self.text(&rest, true);
+    pub fn finish(self) -> bool {
+        let TextMatcher { needle, text, mut tail, mut found } = self;
+        if !found {
+            text.finish(&mut |piece| search(&needle, piece, &mut tail, &mut found));
         }
-        self.found
+        found
     }
+}
 
-    fn text(&mut self, bytes: &[u8], last: bool) {
-        let mut rest = bytes;
-        let mut text = String::with_capacity(PIECE);
-        loop {
-            let (result, read, _) = self.charset.decode_to_string(rest, &mut text, last);
-            rest = rest.get(read..).unwrap_or_default();
-            if result == CoderResult::InputEmpty {
-                break;
-            }
-            self.search(&std::mem::take(&mut text));
-            text.reserve(PIECE);
-        }
-        self.search(&text);
+fn search(needle: &Needle, text: &str, tail: &mut String, found: &mut bool) {
+    if *found {
+        return;
     }
-
-    fn search(&mut self, text: &str) {
-        if text.is_empty() || self.found {
-            return;
-        }
-        let mapped = match &mut self.html {
-            Some(words) => {
-                let mut visible = String::new();
-                words.push(text, &mut visible);
-                casemap(&visible)
-            }
-            None => casemap(text),
-        };
-        self.tail.push_str(&mapped);
-        self.found = self.tail.contains(&self.needle.mapped);
-        let mut keep = self.tail.len().saturating_sub(self.needle.mapped.len());
-        while !self.tail.is_char_boundary(keep) {
-            keep -= 1;
-        }
-        self.tail.drain(..keep);
+    tail.push_str(&casemap(text));
+    *found = tail.contains(&needle.mapped);
+    let mut keep = tail.len().saturating_sub(needle.mapped.len());
+    while !tail.is_char_boundary(keep) {
+        keep -= 1;
     }
+    tail.drain(..keep);
 }
 
 #[cfg(test)]
@@ -326,6 +360,27 @@ mod tests {
             .collect();
         assert!(results.iter().all(|one| *one == results[0]), "{results:?}");
         results[0]
+    }
+
+    #[test]
+    fn for_a_reader() {
+        let read = |part: &Part, body: &[u8]| {
+            let (mut out, mut text) = (String::new(), PartText::new(part));
+            body.chunks(3).for_each(|piece| text.push(piece, &mut |text| out.push_str(text)));
+            text.finish(&mut |text| out.push_str(text));
+            out
+        };
+        let latin = part("plain", "quoted-printable", "iso-8859-1");
+        assert_eq!(read(&latin, b"sch=F6n\r\nGr=FC=\r\n=DFe"), "schön\r\nGrüße");
+        assert_eq!(read(&part("plain", "base64", "utf-8"), b"5pel5pysCg=="), "日本\n");
+        let html = part("html", "7bit", "utf-8");
+        let page = b"<style>p{}</style><p>Dear\nAnna,</p>1 &lt; 2<br>Bye<script>x</script>";
+        assert_eq!(
+            read(&html, page).split_whitespace().collect::<Vec<_>>().join(" "),
+            "Dear Anna, 1 < 2 Bye"
+        );
+        let lines: Vec<String> = read(&html, page).lines().map(|line| line.trim().to_owned()).collect();
+        assert_eq!(lines, ["", "Dear Anna,", "1 < 2", "Bye"]);
     }
 
     #[test]

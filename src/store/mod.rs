@@ -10,7 +10,7 @@
 //! - `content`: messages go in by `incoming`, are laid out by `contents`, read through `snapshot`, dropped by
 //!   `sweep`.
 //! - `mailbox`: mailboxes, the records of their messages, what changed, and the bin.
-//! - `household`: accounts, devices, sources, certificates.
+//! - `household`: accounts, devices, sources, certificates; what was deleted put back.
 //! - `check`: what keeps the store whole beyond its own files: the catalogue.
 
 mod base;
@@ -41,13 +41,15 @@ mod model_test;
 mod moments_test;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod undelete_test;
 
 #[doc(hidden)]
 pub use base::sim;
 pub use base::{env, error, rows, running, schema, settings};
 pub use content::{contents, emails};
 pub use engine::volumes;
-pub use household::{accounts, arrivals, certificates, devices, imported, revoked, sources};
+pub use household::{accounts, arrivals, certificates, devices, imported, revoked, sources, undelete};
 pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, record};
 
 pub use base::env::unix_now;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use super::accounts;
+use super::bin::{self, EntryId};
 use super::blocks;
 use super::changes::{self, Changes, Since};
 use super::error::Error;
@@ -14,6 +15,7 @@ use super::messages::{self, FlagChange, NewMessage};
 use super::record;
 use super::rows::Transaction;
 use super::schema::Table;
+use super::undelete::{self, Pick, Place, Present};
 use crate::model::{
     AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, UidSet,
 };
@@ -62,6 +64,8 @@ pub(super) struct World {
     models: Vec<Model>,
     /// UIDs and their modseqs after each job.
     history: Vec<Vec<Snapshot>>,
+    /// What was expunged, by mailbox and UID.
+    bin: BTreeMap<(usize, u32), Message>,
     emails: u64,
 }
 
@@ -83,7 +87,8 @@ impl World {
             .unwrap();
         let models = vec![Model { next: 1, ..Model::default() }; count];
         let history = vec![Vec::new(); count];
-        World { memory, random: Random(seed), account, mailboxes, models, history, emails: 0 }
+        let bin = BTreeMap::new();
+        World { memory, random: Random(seed), account, mailboxes, models, history, bin, emails: 0 }
     }
 
     fn some_uids(&mut self, m: usize) -> UidSet {
@@ -104,12 +109,87 @@ impl World {
         if self.models[m].messages.len() > 1_500 {
             return self.expunge(tx, m);
         }
-        match self.random.below(10) {
+        match self.random.below(12) {
             0..3 => self.append(tx, m),
             3..6 => self.store(tx, m),
             6..8 => self.expunge(tx, m),
+            8..10 => self.undelete(tx),
             _ => self.paste(tx, m),
         }
+    }
+
+    /// Some of what was expunged, of any mailbox, is put back.
+    fn undelete(&mut self, tx: &mut dyn Transaction) -> Result<(), Error> {
+        let mut picks = Vec::new();
+        for (id, m, uids) in self.entries(tx)? {
+            let some: UidSet = uids.into_iter().filter(|_| self.random.below(2) == 0).collect();
+            if self.random.below(4) == 0 && !some.is_empty() {
+                picks.push((m, Pick { entry: id, uids: some }));
+            }
+        }
+        let elsewhere = self.random.below(3) == 0;
+        for (m, pick) in picks {
+            let to = if elsewhere { self.random.below(self.models.len() as u32) as usize } else { m };
+            let name = MailboxName::new(&format!("m{to}")).unwrap();
+            let place = if elsewhere { Place::Named(name) } else { Place::Own };
+            let picks = [pick];
+            let present = match self.random.below(2) {
+                0 => Present::look(tx, self.account, &picks, &place)?,
+                // As if the mailbox had been another when it was looked up.
+                _ => Present::default(),
+            };
+            let done = undelete::messages(tx, self.account, &picks, &place, &present)?;
+            let (mut restored, mut present) = (0, 0);
+            for uid in picks[0].uids.iter() {
+                let mut message = self.bin.remove(&(m, uid)).unwrap();
+                let target = &mut self.models[to];
+                if target.messages.values().any(|known| known.email == message.email) {
+                    present += 1;
+                    continue;
+                }
+                message.flags = message.flags.without(SystemFlags::DELETED);
+                message.modseq = tx.modseq()?;
+                target.messages.insert(target.next, message);
+                target.next += 1;
+                restored += 1;
+            }
+            assert_eq!((done.restored, done.present), (restored, present));
+        }
+        Ok(())
+    }
+
+    /// The entries of expunged messages: id, mailbox, UIDs. They must be what the model has.
+    fn entries(&self, rows: &dyn super::rows::Rows) -> Result<Vec<(EntryId, usize, Vec<u32>)>, Error> {
+        let mut found = Vec::new();
+        bin::list(rows, self.account, &mut |entry| {
+            if let bin::Kept::Messages { records, .. } = &entry.kept {
+                let m = self.mailboxes.iter().position(|id| *id == entry.mailbox).unwrap();
+                found.push((entry.id, m, records.iter().map(|record| record.uid.get()).collect::<Vec<_>>()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let all = found.iter().flat_map(|(_, m, uids)| uids.iter().map(|uid| (*m, *uid)));
+        assert_eq!(all.clone().count(), self.bin.len(), "each once");
+        assert!(all.collect::<BTreeSet<_>>().iter().eq(self.bin.keys()));
+        Ok(found)
+    }
+
+    /// A mailbox is deleted and put back: all of it is there, and nobody may ask for what was before.
+    fn delete_and_put_back(&mut self, m: usize) {
+        let (account, before) = (self.account, self.mailbox(m));
+        self.memory.write(|tx| mailboxes::delete(tx, account, &before.name)).unwrap();
+        let entry = bin::newest(&self.memory, account, None).unwrap().unwrap();
+        let after = loop {
+            let done = self.memory.write(|tx| undelete::mailbox(tx, account, entry.id, None)).unwrap();
+            if let Some(after) = done {
+                break after;
+            }
+        };
+        assert_eq!(after, self.mailbox(m));
+        assert_eq!((after.id, &after.name, after.uid_next), (before.id, &before.name, before.uid_next));
+        assert!(after.uid_validity > before.uid_validity && after.object_id != before.object_id);
+        assert_eq!(self.since(m, before.highest_modseq), Since::BelowFloor);
+        self.history[m].clear();
     }
 
     fn append(&mut self, tx: &mut dyn Transaction, m: usize) -> Result<(), Error> {
@@ -183,12 +263,12 @@ impl World {
         let (uids, only_deleted) = (self.some_uids(m), self.random.below(3) > 0);
         let done = messages::expunge(tx, self.account, self.mailboxes[m], &uids, only_deleted)?;
         let goes = |message: &Message| !only_deleted || message.flags.contains(SystemFlags::DELETED);
-        let gone: UidSet = self.models[m]
+        let gone: Vec<(u32, Message)> = self.models[m]
             .messages
             .extract_if(.., |uid, message| uids.contains(*uid) && goes(message))
-            .map(|(uid, _)| uid)
             .collect();
-        assert_eq!(done.uids, gone);
+        assert_eq!(done.uids, gone.iter().map(|(uid, _)| *uid).collect());
+        self.bin.extend(gone.into_iter().map(|(uid, message)| ((m, uid), message)));
         Ok(())
     }
 
@@ -349,6 +429,9 @@ fn random_operations_agree_with_a_model() {
         for step in 0..500 {
             world.job();
             let m = step % 3;
+            if world.random.below(40) == 0 {
+                world.delete_and_put_back(m);
+            }
             world.check(m);
             let uids = world.some_uids(m);
             world.check_reading(m, &uids);
@@ -370,6 +453,11 @@ fn random_operations_agree_with_a_model() {
         let mut found = BTreeSet::new();
         messages::emails(&world.memory, &mut |email| _ = found.insert(email.0)).unwrap();
         assert_eq!(found, shown);
+        let binned: BTreeSet<u64> = world.bin.values().map(|message| message.email).collect();
+        let mut found = BTreeSet::new();
+        bin::emails(&world.memory, &mut |email| _ = found.insert(email.0)).unwrap();
+        assert_eq!(found, binned);
+        assert!(!binned.is_empty());
     }
 }
 
@@ -377,14 +465,15 @@ fn random_operations_agree_with_a_model() {
 fn a_job_that_fails_leaves_no_trace() {
     let mut world = World::new(9, 2);
     (0..30).for_each(|_| world.job());
-    let (models, modseq) = (world.models.clone(), world.mailbox(0).highest_modseq);
+    let (models, bin) = (world.models.clone(), world.bin.clone());
+    let modseq = world.mailbox(0).highest_modseq;
     let mut memory = std::mem::replace(&mut world.memory, Memory::new());
     let failed: Result<(), Error> = memory.write(|tx| {
         (0..10).try_for_each(|n| world.step(tx, n % 2))?;
         Err(Error::Refused("no"))
     });
     assert!(failed.is_err());
-    (world.memory, world.models) = (memory, models);
+    (world.memory, world.models, world.bin) = (memory, models, bin);
     assert_eq!(world.mailbox(0).highest_modseq, modseq);
     (0..2).for_each(|m| world.check(m));
 }

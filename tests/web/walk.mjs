@@ -237,6 +237,48 @@ async function walk(browser, width, scripts) {
     await press("Upload it");
     assert.match(await importEnds(), /No mail was found/);
 
+    // What was deleted is found, read, taken along and put back.
+    await page.goto(at("/deleted"));
+    assert.match(await text(), /Nothing was deleted lately/);
+    const mailbox = (name, request) => execFileSync("curl", ["-sk", "--user", `anna:${secret}`, `imaps://127.0.0.1:${imaps}/${name}`, "-X", request], { encoding: "utf8" });
+    mailbox("INBOX", "STORE 1:3 +FLAGS.SILENT (\\Deleted)");
+    mailbox("INBOX", "EXPUNGE");
+    await page.goto(at("/accounts/anna"));
+    await page.getByRole("link", { name: "Deleted mail of anna" }).click();
+    assert.equal(await page.locator("input[type=checkbox]").count(), 3);
+    await shot("deleted");
+    await page.getByLabel("Words").fill("a@example.org no such word");
+    await press("Look for it");
+    assert.match(await text(), /Nothing deleted fits/);
+    await page.getByLabel("Words").fill("message a@example.org");
+    await press("Look for it");
+    const [title] = await page.locator("label.plain").allInnerTexts();
+    await page.getByRole("link", { name: `Read ${title}` }).click();
+    assert.match(await text(), /a@example.org[^]*Hello/);
+    await shot("deleted-message");
+    const eml = await context.request.get(page.url() + "/message.eml", { ignoreHTTPSErrors: true });
+    assert.match(eml.headers()["content-disposition"], /attachment; filename="[\d.-]+\.eml"/);
+    assert.match(await eml.text(), /^From: a@example.org\r\nSubject: Message/);
+    await press("Put it back");
+    assert.match(await text(), /1 message is back in INBOX/);
+    await press("Put back what is ticked");
+    assert.match(await text(), /Tick what is to be put back/);
+    await page.locator("label.plain").first().click();
+    await page.locator("details summary").click();
+    await page.getByLabel("Messages into the mailbox").fill("Found");
+    await press("Put back what is ticked");
+    assert.match(await text(), /1 message is back in Found/);
+    await page.getByLabel("Words").fill("message");
+    await press("Look for it");
+    await press("Put back all that fits");
+    assert.match(await text(), /1 message is back in INBOX/);
+    await page.getByLabel("Days").fill("1");
+    await press("Keep it so long");
+    assert.match(await text(), /kept for 2 to 3650 days/);
+    await page.getByLabel("Days").fill("60");
+    await press("Keep it so long");
+    assert.match(await text(), /kept for 60 days from now on/);
+
     await page.goto(at("/"));
     assert.match(await text(), /All is well/);
     await shot("overview");
@@ -269,12 +311,20 @@ async function walk(browser, width, scripts) {
     await press("Set it");
     assert.match(await text(), /password was changed/);
     await page.getByLabel("Type its name").fill("ann");
-    await press("Remove it for good");
+    await press("Remove it");
     assert.equal(await page.locator("#typed_name").inputValue(), "ann");
     assert.equal(await page.locator(".why").count(), 1);
     await page.getByLabel("Type its name").fill("anna");
-    await press("Remove it for good");
+    await press("Remove it");
     assert.match(await text(), /The account anna was removed/);
+    await page.goto(at("/deleted"));
+    await page.getByText("Account anna").click();
+    await shot("deleted-account");
+    await press("Put back what is ticked");
+    assert.match(await text(), /The account anna is back, with \d+ mailboxes/);
+    await page.goto(at("/accounts/anna"));
+    await page.getByLabel("Type its name").fill("anna");
+    await press("Remove it");
 
     // Out, and in again; a form of another session is refused.
     const token = await page.locator("input[name=csrf]").first().inputValue();

@@ -162,9 +162,12 @@ fn tell_bin(out: &mut String, rows: &Snapshot) {
                 Kept::Messages { records, keywords } => {
                     records.iter().for_each(|record| tell_record(out, rows, account, record, &keywords));
                 }
-                Kept::Mailbox { special_use, messages, size } => {
+                Kept::Mailbox { special_use, messages, size, .. } => {
                     writeln!(out, "mailbox {special_use:?} of {messages} messages, {size} bytes").unwrap();
                     tell_messages(out, rows, account, entry.mailbox);
+                }
+                Kept::Account { name, created } => {
+                    writeln!(out, "account {name} of {created}").unwrap();
                 }
             }
         }

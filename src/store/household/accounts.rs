@@ -80,14 +80,7 @@ pub fn normalise(name: &str) -> Result<String, Error> {
 /// # Errors
 /// [`Error::Refused`] for a name that cannot be one; [`Error::Exists`]; [`Error::Limit`].
 pub fn create(tx: &mut dyn Transaction, name: &str, password_hash: Option<&str>) -> Result<AccountId, Error> {
-    let name = normalise(name)?;
-    let accounts = list(tx)?;
-    if accounts.iter().any(|account| account.name == name) {
-        return Err(Error::Exists("an account of this name"));
-    }
-    if accounts.len() >= MAX_ACCOUNTS {
-        return Err(Error::Limit("there are 1,000 accounts already"));
-    }
+    let name = free_name(tx, name)?;
     let account = Account {
         id: AccountId(settings::next_id(tx, Counter::Account)?),
         name,
@@ -106,6 +99,34 @@ pub fn create(tx: &mut dyn Transaction, name: &str, password_hash: Option<&str>)
     }
     publish(tx, account.id)?;
     Ok(account.id)
+}
+
+/// A name that a new account can have.
+fn free_name(rows: &dyn Rows, name: &str) -> Result<String, Error> {
+    let name = normalise(name)?;
+    let accounts = list(rows)?;
+    if accounts.iter().any(|account| account.name == name) {
+        return Err(Error::Exists("an account of this name"));
+    }
+    if accounts.len() >= MAX_ACCOUNTS {
+        return Err(Error::Limit("there are 1,000 accounts already"));
+    }
+    Ok(name)
+}
+
+/// Lets an account that was removed be one again, with nothing in it and no way to log in.
+pub(super) fn revive(
+    tx: &mut dyn Transaction,
+    id: AccountId,
+    name: &str,
+    created: i64,
+) -> Result<String, Error> {
+    let name = free_name(tx, name)?;
+    let salt = tx.random();
+    let account = Account { id, name, password_hash: None, created, salt, disabled: false };
+    account.save(tx);
+    publish(tx, id)?;
+    Ok(account.name)
 }
 
 fn publish(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
@@ -173,13 +194,13 @@ pub fn set_disabled(tx: &mut dyn Transaction, id: AccountId, disabled: bool) -> 
     update(tx, id, |account| account.disabled = disabled)
 }
 
-/// Removes an account with its devices, sources and mailboxes. Its records are dropped in slices
-/// afterwards, by [`crate::store::mailbox::bin::expire`].
+/// Removes an account with its devices, sources and mailboxes. The mailboxes, its name and its subscriptions
+/// stay for undelete until the bin lets them go; devices, passwords and sources are gone.
 ///
 /// # Errors
 /// [`Error::NotFound`].
 pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
-    existing(tx, id)?;
+    let account = existing(tx, id)?;
     for device in devices::list(tx, id)? {
         devices::revoke(tx, id, device.id)?;
     }
@@ -189,11 +210,10 @@ pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
     for mailbox in mailboxes::list(tx, id)? {
         mailboxes::discard(tx, &mailbox, &mut numbers)?;
     }
-    for table in [Table::Subscriptions, Table::Events] {
-        // Both are bounded, so they need no slices.
-        let mut budget = usize::MAX;
-        drop_range(tx, table, id.0, &mut budget)?;
-    }
+    bin::put_account(tx, (id, &account.name, account.created), &mut numbers)?;
+    // Bounded, so it needs no slices.
+    let mut budget = usize::MAX;
+    drop_range(tx, Table::Events, id.0, &mut budget)?;
     tx.delete(Table::Accounts, &id.0.to_be_bytes());
     publish(tx, id)
 }
@@ -258,10 +278,14 @@ mod tests {
         assert!(get(&memory, id).unwrap().is_none() && by_name(&memory, "anna").unwrap().is_none());
         assert_eq!(memory.count(Table::Credentials) + memory.count(Table::DeviceKeys), 0);
         assert_eq!(bin::accounts(&memory).unwrap(), [id]);
-        while memory.write(|tx| bin::expire(tx, id, 0, bin::MAX_AGE)).unwrap() {}
+        while memory.write(|tx| bin::expire(tx, id, 30 * 86_400 - 1, 30 * 86_400)).unwrap() {}
+        assert_eq!(memory.count(Table::Bin), 7, "its mailboxes and itself stay for their time");
+        assert_eq!(mailboxes::subscriptions(&memory, id).unwrap().len(), 6);
+        while memory.write(|tx| bin::expire(tx, id, 30 * 86_400, 30 * 86_400)).unwrap() {}
         for table in [Table::Bin, Table::Messages, Table::Changes, Table::Keywords] {
             assert_eq!(memory.count(table), 0, "{}", table.name());
         }
+        assert!(mailboxes::subscriptions(&memory, id).unwrap().is_empty());
         assert_eq!(mailboxes::list(&memory, other).unwrap().len(), 6);
         assert!(memory.write(|tx| create(tx, "anna", None)).unwrap() > other, "an id is used once");
     }

@@ -7,3 +7,4 @@ pub mod devices;
 pub mod imported;
 pub mod revoked;
 pub mod sources;
+pub mod undelete;

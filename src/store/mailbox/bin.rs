@@ -1,29 +1,34 @@
-//! What was expunged or deleted lately, kept for undelete, and what is left of removed accounts.
+//! What was expunged or deleted lately, and removed accounts, kept for undelete ([`super::undelete`]).
 //!
 //! Time in the bin is counted by the clock of what ages ([`running`](crate::store::running)), so that no jump of
 //! the wall clock empties it.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::model::{AccountId, EmailId, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse};
 use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, with_number};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
-use crate::store::base::running;
 pub use crate::store::base::running::{advance, clock};
 use crate::store::base::schema::Table;
-use crate::store::household::accounts;
+use crate::store::base::settings;
 use crate::store::mailbox::keywords::{self, KeywordTable};
 use crate::store::mailbox::mailboxes::Mailbox;
 use crate::store::mailbox::record::{self, BLOCK_MAX, Record};
 
-/// How long the bin keeps things, in seconds: 30 days.
-pub const MAX_AGE: i64 = 30 * 86_400;
+/// How many days the bin keeps things unless another number was set.
+pub const KEEP_DAYS: u64 = 30;
+/// What number can be set.
+pub const KEEP_RANGE: RangeInclusive<u64> = 2..=3_650;
+/// What is younger never goes early, however full the disk is, in seconds: 48 hours.
+pub const SAFE_AGE: i64 = 48 * HOUR;
 /// The most rows that one call drops, so that a job stays below 50 ms.
 const SLICE: usize = 512;
 
 const HOUR: i64 = 3_600;
+const KEEP: &str = "binkeep";
+const EARLY: &str = "binearly";
 
 /// An entry's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +74,15 @@ pub enum Kept {
         messages: u32,
         /// The sum of their sizes.
         size: u64,
+        /// Its UIDNEXT: no UID of it is used again, even under another UIDVALIDITY. 1 where it is not known.
+        uid_next: u32,
+    },
+    /// A removed account. Its mailboxes have entries of the same modseq; its subscriptions stay where they are.
+    Account {
+        /// The name that it had.
+        name: String,
+        /// When it was made, in seconds since 1970.
+        created: i64,
     },
 }
 
@@ -87,9 +101,13 @@ impl Entry {
                 }
                 out.bytes(&record::encode(records))
             }
-            Kept::Mailbox { special_use, messages, size } => {
-                out.u8(2).u8(special_use.map_or(0, |special_use| special_use as u8)).u32(*messages).u64(*size)
-            }
+            Kept::Mailbox { special_use, messages, size, uid_next } => out
+                .u8(4)
+                .u8(special_use.map_or(0, |special_use| special_use as u8))
+                .u32(*messages)
+                .u64(*size)
+                .u32(*uid_next),
+            Kept::Account { name, created } => out.u8(3).bytes(name.as_bytes()).i64(*created),
         }
         .finish()
     }
@@ -106,11 +124,14 @@ impl Entry {
                 let keywords = KeywordTable::from_pairs(pairs)?;
                 Kept::Messages { records: record::decode(reader.bytes()?).ok()?, keywords }
             }
-            2 => Kept::Mailbox {
+            // Without UIDNEXT, as the first release wrote it.
+            kind @ (2 | 4) => Kept::Mailbox {
                 special_use: SpecialUse::from_byte(reader.u8()?),
                 messages: reader.u32()?,
                 size: reader.u64()?,
+                uid_next: if kind == 2 { 1 } else { reader.u32()? },
             },
+            3 => Kept::Account { name: reader.text()?.to_owned(), created: reader.i64()? },
             _ => return None,
         };
         Some(Entry { id, mailbox, name, at, clock, kept })
@@ -124,6 +145,17 @@ impl Entry {
                 records.iter().fold(0, |sum, record| sum.saturating_add(record.size))
             }
             Kept::Mailbox { size, .. } => *size,
+            Kept::Account { .. } => 0,
+        }
+    }
+
+    /// How many messages it keeps.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        match &self.kept {
+            Kept::Messages { records, .. } => records.len() as u64,
+            Kept::Mailbox { messages, .. } => u64::from(*messages),
+            Kept::Account { .. } => 0,
         }
     }
 }
@@ -175,21 +207,110 @@ pub(in crate::store) fn put_mailbox(
     mailbox: &Mailbox,
     numbers: &mut Numbering,
 ) -> Result<(), Error> {
-    let Mailbox { special_use, messages, size, .. } = *mailbox;
-    put(tx, mailbox, numbers.take(), Kept::Mailbox { special_use, messages, size })
+    let Mailbox { special_use, messages, size, uid_next, .. } = *mailbox;
+    put(tx, mailbox, numbers.take(), Kept::Mailbox { special_use, messages, size, uid_next })
+}
+
+/// Keeps what a removed account needs to come back. The last entry of the account, so that it goes last.
+pub(in crate::store) fn put_account(
+    tx: &mut dyn Transaction,
+    (account, name, created): (AccountId, &str, i64),
+    numbers: &mut Numbering,
+) -> Result<(), Error> {
+    let kept = Kept::Account { name: name.to_owned(), created };
+    // No mailbox has this id.
+    let (mailbox, name) = (MailboxId(0), MailboxName::inbox());
+    let entry = Entry { id: numbers.take(), mailbox, name, at: tx.now(), clock: clock(tx)?, kept };
+    save(tx, account, &entry);
+    Ok(())
 }
 
 fn put(tx: &mut dyn Transaction, mailbox: &Mailbox, id: EntryId, kept: Kept) -> Result<(), Error> {
-    let entry = Entry {
-        id,
-        mailbox: mailbox.id,
-        name: mailbox.name.clone(),
-        at: tx.now(),
-        clock: running::clock(tx)?,
-        kept,
-    };
-    tx.put(Table::Bin, &with_number(mailbox.account.0, id.modseq.0, id.number), &entry.encode());
+    let entry =
+        Entry { id, mailbox: mailbox.id, name: mailbox.name.clone(), at: tx.now(), clock: clock(tx)?, kept };
+    save(tx, mailbox.account, &entry);
     Ok(())
+}
+
+/// Writes an entry as it is now.
+pub(in crate::store) fn save(tx: &mut dyn Transaction, account: AccountId, entry: &Entry) {
+    tx.put(Table::Bin, &key(account, entry.id), &entry.encode());
+}
+
+/// Forgets an entry, and nothing that it names.
+pub(in crate::store) fn forget(tx: &mut dyn Transaction, account: AccountId, id: EntryId) {
+    tx.delete(Table::Bin, &key(account, id));
+}
+
+fn key(account: AccountId, id: EntryId) -> Vec<u8> {
+    with_number(account.0, id.modseq.0, id.number).to_vec()
+}
+
+/// How many days things are kept.
+///
+/// # Errors
+/// Of reading.
+pub fn keep_days(rows: &dyn Rows) -> Result<u64, Error> {
+    let days = settings::number(rows, KEEP)?;
+    Ok(if KEEP_RANGE.contains(&days) { days } else { KEEP_DAYS })
+}
+
+/// Sets how many days things are kept. What is older goes with the next upkeep.
+///
+/// # Errors
+/// [`Error::Refused`] for a number outside of [`KEEP_RANGE`].
+pub fn set_keep_days(tx: &mut dyn Transaction, days: u64) -> Result<(), Error> {
+    if !KEEP_RANGE.contains(&days) {
+        return Err(Error::Refused("deleted mail is kept for 2 to 3650 days"));
+    }
+    settings::put_number(tx, KEEP, days)
+}
+
+/// An entry.
+///
+/// # Errors
+/// Of reading.
+pub fn get(rows: &dyn Rows, account: AccountId, id: EntryId) -> Result<Option<Entry>, Error> {
+    let key = key(account, id);
+    rows.get(Table::Bin, &key)?.map(|bytes| entry(&key, &bytes)).transpose()
+}
+
+/// An account's newest entry that is older than the one at `before`; without it the newest of all.
+///
+/// # Errors
+/// Of reading.
+pub fn newest(rows: &dyn Rows, account: AccountId, before: Option<EntryId>) -> Result<Option<Entry>, Error> {
+    let (low, end) = all_of(account.0);
+    let high = before.map_or(end.to_vec(), |id| key(account, id));
+    let mut found = None;
+    rows.scan_back(Table::Bin, &low, &high, &mut |key, value| {
+        found = Some(entry(key, value)?);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
+/// Whether there is such an account now.
+fn is_alive(rows: &dyn Rows, account: AccountId) -> Result<bool, Error> {
+    Ok(rows.get(Table::Accounts, &account.0.to_be_bytes())?.is_some())
+}
+
+/// The entry of an account that was removed, and not put back whole since.
+///
+/// # Errors
+/// Of reading.
+pub fn removed(rows: &dyn Rows, account: AccountId) -> Result<Option<Entry>, Error> {
+    // While it is gone that is the newest; while it is being put back, mail may be deleted already.
+    let mut found = None;
+    let (low, high) = all_of(account.0);
+    let alive = is_alive(rows, account)?;
+    rows.scan_back(Table::Bin, &low, &high, &mut |key, value| {
+        let entry = entry(key, value)?;
+        let is_account = matches!(entry.kept, Kept::Account { .. });
+        found = Some(entry).filter(|_| is_account);
+        Ok(if is_account || !alive { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    Ok(found)
 }
 
 /// Visits an account's entries, oldest first, until `visit` breaks.
@@ -263,53 +384,103 @@ pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Err
     })
 }
 
-/// Drops a slice of what is older than `max_age` seconds, where `now` is what [`clock`] says; of an account
-/// that was removed, a slice of all that is left. Call again while it says that there is more.
+/// Drops a slice of what is older than `max_age` seconds, where `now` is what [`clock`] says. Call again while it
+/// says that there is more. A removed account goes with its last entry, which is its own.
 ///
 /// # Errors
 /// Of reading.
 pub fn expire(tx: &mut dyn Transaction, account: AccountId, now: i64, max_age: i64) -> Result<bool, Error> {
-    let removed = accounts::get(tx, account)?.is_none();
     let mut budget = SLICE;
-    if removed && !drop_range(tx, Table::Threads, account.0, &mut budget)? {
+    // The first release wrote nothing of a removed account itself.
+    let nameless = !is_alive(tx, account)? && removed(tx, account)?.is_none();
+    if nameless && !drop_range(tx, Table::Threads, account.0, &mut budget)? {
         return Ok(true);
     }
-    drop_entries(tx, account, &mut budget, |entry| removed || entry.clock.saturating_add(max_age) <= now)
+    drop_entries(tx, account, &mut budget, |entry| entry.clock.saturating_add(max_age) <= now)
 }
 
-/// Up to when, by the bin's clock, entries must go for those of all accounts to hold no more than `limit`
-/// bytes; `None` if they do not. Whole hours go, the oldest first: some hundred sums, however many entries.
+/// What must go early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surplus {
+    /// Everything up to this time of the bin's clock.
+    pub upto: i64,
+    /// How many messages these are.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What must go for the entries of all accounts to hold no more than `limit` bytes; `None` if they do not, or
+/// if nothing but what is younger than [`SAFE_AGE`] could. Whole hours go, the oldest first: some hundred sums,
+/// however many entries.
 ///
 /// # Errors
 /// Of reading.
-pub fn surplus(rows: &dyn Rows, limit: u64) -> Result<Option<i64>, Error> {
-    let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
+pub fn surplus(rows: &dyn Rows, limit: u64) -> Result<Option<Surplus>, Error> {
+    let mut hours: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
     rows.scan(Table::Bin, &[], &[0xff; 17], &mut |key, value| {
         let entry = entry(key, value)?;
-        let sum = hours.entry(entry.clock.div_euclid(HOUR)).or_default();
-        *sum = sum.saturating_add(entry.size());
+        let (bytes, messages) = hours.entry(entry.clock.div_euclid(HOUR)).or_default();
+        *bytes = bytes.saturating_add(entry.size());
+        *messages = messages.saturating_add(entry.messages());
         Ok(ControlFlow::Continue(()))
     })?;
-    let mut held = hours.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
-    let mut upto = None;
-    for (hour, size) in hours {
-        if held <= limit {
+    let safe = clock(rows)?.saturating_sub(SAFE_AGE);
+    let held = hours.values().fold(0_u64, |sum, (bytes, _)| sum.saturating_add(*bytes));
+    let mut surplus = Surplus { upto: 0, messages: 0, bytes: 0 };
+    for (hour, (bytes, messages)) in hours {
+        let upto = (hour + 1) * HOUR - 1;
+        if held.saturating_sub(surplus.bytes) <= limit || upto > safe {
             break;
         }
-        held -= size.min(held);
-        upto = Some((hour + 1) * HOUR - 1);
+        surplus.upto = upto;
+        surplus.bytes = surplus.bytes.saturating_add(bytes);
+        surplus.messages = surplus.messages.saturating_add(messages);
     }
-    Ok(upto)
+    Ok((surplus.bytes > 0).then_some(surplus))
 }
 
-/// Drops one entry, as when it was undeleted. Says whether there is more of it: call again then.
+/// Mail that the bin gave up before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Early {
+    /// When it last did, in seconds since 1970.
+    pub at: i64,
+    /// How many messages went, then and in the month before.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// What the bin gave up early, if it ever did.
+///
+/// # Errors
+/// Of reading.
+pub fn early(rows: &dyn Rows) -> Result<Option<Early>, Error> {
+    let Some(bytes) = settings::get(rows, EARLY)? else { return Ok(None) };
+    let mut reader = Reader::new(&bytes);
+    let read = (|| Some(Early { at: reader.i64()?, messages: reader.u64()?, bytes: reader.u64()? }))();
+    read.map(Some).ok_or_else(|| Error::Damaged(format!("the setting {EARLY}")))
+}
+
+/// Writes down that so much goes early, for whoever looks for it later.
+///
+/// # Errors
+/// Of reading.
+pub fn note_early(tx: &mut dyn Transaction, surplus: &Surplus) -> Result<(), Error> {
+    let now = tx.now();
+    let known = early(tx)?.filter(|known| now.saturating_sub(known.at) < 30 * 86_400);
+    let (messages, bytes) = known.map_or((0, 0), |known| (known.messages, known.bytes));
+    let messages = messages.saturating_add(surplus.messages).to_le_bytes();
+    let bytes = bytes.saturating_add(surplus.bytes).to_le_bytes();
+    settings::put(tx, EARLY, &[now.to_le_bytes(), messages, bytes].concat())
+}
+
+/// Drops one entry and what it keeps, for good. Says whether there is more of it: call again then.
 ///
 /// # Errors
 /// Of reading.
 pub fn remove(tx: &mut dyn Transaction, account: AccountId, id: EntryId) -> Result<bool, Error> {
-    let key = with_number(account.0, id.modseq.0, id.number);
-    let Some(bytes) = tx.get(Table::Bin, &key)? else { return Ok(false) };
-    let entry = entry(&key, &bytes)?;
+    let Some(entry) = get(tx, account, id)? else { return Ok(false) };
     let mut budget = SLICE;
     drop_entry(tx, account, &entry, &mut budget).map(|done| !done)
 }
@@ -345,14 +516,22 @@ fn drop_entry(
     entry: &Entry,
     budget: &mut usize,
 ) -> Result<bool, Error> {
-    if matches!(entry.kept, Kept::Mailbox { .. }) {
-        for table in [Table::Messages, Table::Changes, Table::Keywords] {
-            if !drop_range(tx, table, entry.mailbox.0, budget)? {
-                return Ok(false);
-            }
+    // An account that was put back meanwhile has its own again.
+    let of_account = match entry.kept {
+        Kept::Account { .. } => !is_alive(tx, account)?,
+        _ => false,
+    };
+    let (tables, id): (&[Table], u32) = match entry.kept {
+        Kept::Mailbox { .. } => (&[Table::Messages, Table::Changes, Table::Keywords], entry.mailbox.0),
+        Kept::Account { .. } if of_account => (&[Table::Subscriptions, Table::Threads], account.0),
+        _ => (&[], 0),
+    };
+    for table in tables {
+        if !drop_range(tx, *table, id, budget)? {
+            return Ok(false);
         }
     }
-    tx.delete(Table::Bin, &with_number(account.0, entry.id.modseq.0, entry.id.number));
+    forget(tx, account, entry.id);
     *budget = budget.saturating_sub(1);
     Ok(true)
 }

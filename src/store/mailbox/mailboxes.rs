@@ -205,6 +205,14 @@ pub fn create(
     if let Some(special_use) = special_use {
         check_special_use(tx, account, special_use, None)?;
     }
+    make_parents(tx, account, name)?;
+    let mailbox = make(tx, account, name.clone(), special_use)?;
+    publish(tx, account)?;
+    Ok(mailbox.id)
+}
+
+/// Makes those above a new mailbox that are missing, if there is room for all.
+fn make_parents(tx: &mut dyn Transaction, account: AccountId, name: &MailboxName) -> Result<(), Error> {
     let mut missing = missing_parents(tx, account, name)?;
     if count(tx, Table::Names, account)? + missing.len() >= MAX_MAILBOXES {
         return Err(Error::Limit("the account has too many mailboxes"));
@@ -213,9 +221,7 @@ pub fn create(
     for parent in missing {
         make(tx, account, parent, None)?;
     }
-    let mailbox = make(tx, account, name.clone(), special_use)?;
-    publish(tx, account)?;
-    Ok(mailbox.id)
+    Ok(())
 }
 
 fn missing_parents(
@@ -238,15 +244,28 @@ fn make(
     name: MailboxName,
     special_use: Option<SpecialUse>,
 ) -> Result<Mailbox, Error> {
-    let mailbox = Mailbox {
-        id: MailboxId(settings::next_id(tx, Counter::Mailbox)?),
+    let id = MailboxId(settings::next_id(tx, Counter::Mailbox)?);
+    let mailbox = Mailbox { special_use, ..empty(tx, account, id, name)? };
+    admit(tx, &mailbox)?;
+    Ok(mailbox)
+}
+
+/// A mailbox that nobody has seen yet.
+fn empty(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    id: MailboxId,
+    name: MailboxName,
+) -> Result<Mailbox, Error> {
+    Ok(Mailbox {
+        id,
         account,
         name,
         uid_validity: settings::next_uid_validity(tx)?,
         uid_next: 1,
         highest_modseq: tx.modseq()?,
         object_id: ObjectId(tx.random()),
-        special_use,
+        special_use: None,
         first_unseen: None,
         floor: ModSeq::ZERO,
         messages: 0,
@@ -255,10 +274,37 @@ fn make(
         size: 0,
         created: tx.now(),
         log: Log::default(),
-    };
+    })
+}
+
+fn admit(tx: &mut dyn Transaction, mailbox: &Mailbox) -> Result<(), Error> {
     mailbox.save(tx);
-    put_name(tx, &mailbox);
-    events::record(tx, account, mailbox.id, EventKind::Created)?;
+    put_name(tx, mailbox);
+    events::record(tx, mailbox.account, mailbox.id, EventKind::Created)
+}
+
+/// Lists a mailbox again whose records still lie under its id, under a name that must be free, with its role if no
+/// other has it. UIDVALIDITY and MAILBOXID are new; its UIDs stay and none is used again. There
+/// must be no rows of `changes` left: nobody may ask what happened under the old UIDVALIDITY.
+pub(in crate::store) fn readmit(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    id: MailboxId,
+    name: &MailboxName,
+    (special_use, uid_next): (Option<SpecialUse>, u32),
+) -> Result<Mailbox, Error> {
+    make_parents(tx, account, name)?;
+    let mut mailbox = empty(tx, account, id, name.clone())?;
+    let free = |role: &SpecialUse| check_special_use(tx, account, *role, Some(id)).is_ok();
+    mailbox.special_use = special_use.filter(free);
+    mailbox.floor = mailbox.highest_modseq;
+    mailbox.log.whole_above = mailbox.highest_modseq;
+    messages::count_all(tx, &mut mailbox)?;
+    mailbox.uid_next = mailbox.uid_next.max(uid_next);
+    admit(tx, &mailbox)?;
+    // A session that has had it open all the while must learn that it is another one now.
+    tx.publish(News { account, mailbox: Some(id), modseq: mailbox.highest_modseq });
+    publish(tx, account)?;
     Ok(mailbox)
 }
 
@@ -567,7 +613,7 @@ mod tests {
         assert_eq!((entry.mailbox, &entry.name, entry.size()), (foo.id, &name("foo"), 10_000));
         assert_eq!(
             entry.kept.clone(),
-            bin::Kept::Mailbox { special_use: None, messages: 1_000, size: 10_000 }
+            bin::Kept::Mailbox { special_use: None, messages: 1_000, size: 10_000, uid_next: 1_001 }
         );
         assert_eq!(messages::uids(&fixture.memory, foo.id).unwrap().len(), 1_000);
         let mut live = 0;

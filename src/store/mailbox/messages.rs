@@ -451,21 +451,40 @@ fn paste(
     if records.is_empty() {
         return Ok(Copied { uid_validity, from: Vec::new(), to: Vec::new(), modseq: None });
     }
+    let source = records.iter().map(|record| record.uid).collect();
+    let used = records.iter().fold(0, |bits, record| bits | record.keywords);
+    let table = if used == 0 { KeywordTable::default() } else { keywords::load(tx, from)? };
+    insert(tx, &mut target, &mut records, &table)?;
+    let to = records.iter().map(|record| record.uid).collect();
+    Ok(Copied { uid_validity, from: source, to, modseq: Some(tx.modseq()?) })
+}
+
+/// Adds records that come from elsewhere, where `table` says what their keywords mean: they get the next UIDs, the
+/// job's modseq, and now as the time at which they came. A keyword that finds no free bit is left off.
+pub(in crate::store) fn insert(
+    tx: &mut dyn Transaction,
+    target: &mut Mailbox,
+    records: &mut [Record],
+    table: &KeywordTable,
+) -> Result<(), Error> {
     let (modseq, save_date) = (tx.modseq()?, tx.now());
     let used = records.iter().fold(0, |bits, record| bits | record.keywords);
     let translation = match used {
         0 => None,
-        used => {
-            let table = keywords::load(tx, from)?;
-            Some(Translation::new(tx, &table, used, to)?)
-        }
+        used => Some(Translation::new(tx, table, used, target.id)?),
     };
-    let source = records.iter().map(|record| record.uid).collect();
-    for (uid, record) in allot(&target, records.len())?.zip(&mut records) {
+    for (uid, record) in allot(target, records.len())?.zip(&mut *records) {
         (record.uid, record.modseq, record.save_date) = (uid, modseq, save_date);
         record.keywords = translation.as_ref().map_or(0, |table| table.translate(record.keywords));
     }
-    add(tx, &mut target, &records)?;
-    let to = records.iter().map(|record| record.uid).collect();
-    Ok(Copied { uid_validity, from: source, to, modseq: Some(modseq) })
+    add(tx, target, records).map(drop)
+}
+
+/// Counts what lies in the blocks of a mailbox that has no counts yet.
+pub(super) fn count_all(rows: &dyn Rows, mailbox: &mut Mailbox) -> Result<(), Error> {
+    scan(rows, mailbox.id, 0..=u32::MAX, &mut |record| {
+        mailbox.count_in(record);
+        mailbox.uid_next = record.uid.get().saturating_add(1);
+        Ok(ControlFlow::Continue(()))
+    })
 }
