@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use super::changes::{self, Since};
 use super::error::Error;
+use super::mailbox::records::changed_after;
 use super::messages::{self, FlagChange, NewMessage};
 use super::model_test::World;
 use super::schema::Table;
@@ -458,7 +459,7 @@ fn speed() {
     });
     timed("since from the start", &mut || _ = world.since(0, ModSeq(9)));
     timed("changed_after, nothing", &mut || {
-        _ = messages::changed_after(&world.memory, mailbox, ModSeq(1 << 40)).unwrap();
+        _ = changed_after(&world.memory, mailbox, ModSeq(1 << 40)).unwrap();
     });
     timed("expunge every other", &mut || {
         world.memory.write(|tx| messages::expunge(tx, account, mailbox, &odd, false)).unwrap();

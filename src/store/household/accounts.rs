@@ -1,64 +1,21 @@
-//! Accounts.
-
-use std::ops::ControlFlow;
+//! Accounts made, changed and removed.
 
 use crate::model::{AccountId, MailboxName, SpecialUse};
-use crate::store::base::codec::{Reader, Writer, decode, decode_key};
 use crate::store::base::error::Error;
-use crate::store::base::rows::{News, Rows, Transaction};
+use crate::store::base::rows::{News, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
+use crate::store::household::account_row::existing;
 use crate::store::household::{devices, sources};
 use crate::store::mailbox::bin::{self, drop_range};
 use crate::store::mailbox::mailboxes;
+
+pub use crate::store::household::account_row::{Account, by_name, get, list};
 
 /// The most accounts: they are looked up by name in a list.
 pub const MAX_ACCOUNTS: usize = 1_000;
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 255;
-
-/// An account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    /// Its id, never used again.
-    pub id: AccountId,
-    /// Its name, in lower case.
-    pub name: String,
-    /// The hash of its password; without one only its devices can log in.
-    pub password_hash: Option<String>,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-    /// SCRAM salt of its devices, fixed.
-    pub salt: [u8; 16],
-    /// Whether nobody may log in.
-    pub disabled: bool,
-}
-
-impl Account {
-    fn save(&self, tx: &mut dyn Transaction) {
-        let value = Writer::new()
-            .bytes(self.name.as_bytes())
-            .option(self.password_hash.as_deref(), |out, hash| out.bytes(hash.as_bytes()))
-            .i64(self.created)
-            .raw(&self.salt)
-            .u8(u8::from(self.disabled))
-            .finish();
-        tx.put(Table::Accounts, &self.id.0.to_be_bytes(), &value);
-    }
-
-    fn decode(id: AccountId, bytes: &[u8]) -> Result<Self, Error> {
-        decode(&format!("account {id}"), bytes, |reader| {
-            Some(Account {
-                id,
-                name: reader.text()?.to_owned(),
-                password_hash: reader.option(Reader::text)?.map(str::to_owned),
-                created: reader.i64()?,
-                salt: reader.array()?,
-                disabled: reader.flag()?,
-            })
-        })
-    }
-}
 
 /// A name as accounts have it: in lower case; letters, digits and `._-+@`.
 ///
@@ -133,42 +90,6 @@ fn publish(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
     let modseq = tx.modseq()?;
     tx.publish(News { account, mailbox: None, modseq });
     Ok(())
-}
-
-/// An account by its id.
-///
-/// # Errors
-/// Of reading.
-pub fn get(rows: &dyn Rows, id: AccountId) -> Result<Option<Account>, Error> {
-    let bytes = rows.get(Table::Accounts, &id.0.to_be_bytes())?;
-    bytes.map(|bytes| Account::decode(id, &bytes)).transpose()
-}
-
-/// An account by its name, in any case.
-///
-/// # Errors
-/// Of reading.
-pub fn by_name(rows: &dyn Rows, name: &str) -> Result<Option<Account>, Error> {
-    let name = name.to_lowercase();
-    Ok(list(rows)?.into_iter().find(|account| account.name == name))
-}
-
-/// All accounts, in the order in which they were made.
-///
-/// # Errors
-/// Of reading.
-pub fn list(rows: &dyn Rows) -> Result<Vec<Account>, Error> {
-    let mut accounts = Vec::new();
-    rows.scan(Table::Accounts, &[], &[0xff; 5], &mut |key, value| {
-        let id = decode_key("an account's key", key, |key| key.u32())?;
-        accounts.push(Account::decode(AccountId(id), value)?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(accounts)
-}
-
-pub(in crate::store) fn existing(rows: &dyn Rows, id: AccountId) -> Result<Account, Error> {
-    get(rows, id)?.ok_or(Error::NotFound("account"))
 }
 
 fn update(tx: &mut dyn Transaction, id: AccountId, change: impl FnOnce(&mut Account)) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
-use crate::store::household::accounts;
+use crate::store::household::account_row;
 use crate::store::household::revoked;
 
 /// The most devices of an account.
@@ -84,7 +84,7 @@ pub fn add(
     key_hash: [u8; 32],
     scram: Vec<u8>,
 ) -> Result<DeviceId, Error> {
-    accounts::existing(tx, account)?;
+    account_row::existing(tx, account)?;
     if name.is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {
         return Err(Error::Refused("a device's name has 1 to 255 bytes and no control characters"));
     }
@@ -163,7 +163,7 @@ pub fn revoke(tx: &mut dyn Transaction, account: AccountId, id: DeviceId) -> Res
     let device = get(tx, account, id)?.ok_or(Error::NotFound("device"))?;
     tx.delete(Table::DeviceKeys, &device.key_hash);
     tx.delete(Table::Credentials, &pair(account.0, id.0));
-    revoked::remember(tx, &device)?;
+    revoked::remember(tx, account, &device.name, device.key_hash)?;
     publish(tx, account)
 }
 
@@ -195,6 +195,7 @@ fn shortened(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::household::accounts;
     use crate::store::memory::Memory;
 
     #[test]

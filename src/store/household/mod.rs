@@ -1,5 +1,6 @@
 //! Accounts, devices, sources, certificates: what the admin page edits.
 
+pub mod account_row;
 pub mod accounts;
 pub mod arrivals;
 pub mod certificates;

@@ -6,7 +6,6 @@ use crate::store::base::codec::{Reader, Writer, decode};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::settings;
-use crate::store::household::devices::Device;
 
 /// Under this name they are kept.
 const REVOKED: &str = "devices.revoked";
@@ -51,18 +50,17 @@ pub fn by_key(rows: &dyn Rows, key_hash: &[u8; 32]) -> Result<Option<Revoked>, E
 }
 
 /// Remembers one.
-pub(in crate::store) fn remember(tx: &mut dyn Transaction, device: &Device) -> Result<(), Error> {
+pub(in crate::store) fn remember(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    name: &str,
+    key_hash: [u8; 32],
+) -> Result<(), Error> {
     let mut known = list(tx)?;
     if known.len() >= MOST {
         known.remove(0);
     }
-    known.push(Revoked {
-        account: device.account,
-        name: device.name.clone(),
-        key_hash: device.key_hash,
-        at: tx.now(),
-        tried: None,
-    });
+    known.push(Revoked { account, name: name.to_owned(), key_hash, at: tx.now(), tried: None });
     save(tx, &known)
 }
 

@@ -15,7 +15,7 @@ use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
-use crate::store::household::accounts;
+use crate::store::household::account_row;
 use crate::store::household::arrivals;
 
 /// The most sources: each is watched by a thread.
@@ -97,7 +97,7 @@ impl Source {
     }
 
     fn check(&self, rows: &dyn Rows) -> Result<(), Error> {
-        accounts::existing(rows, self.account)?;
+        account_row::existing(rows, self.account)?;
         let valid = |path: &Path| path.is_absolute() && path.as_os_str().len() <= MAX_PATH;
         if !valid(&self.path) || matches!(&self.after, After::Move(folder) if !valid(folder)) {
             return Err(Error::Refused("a source's path must be absolute"));
@@ -272,6 +272,7 @@ pub(in crate::store) fn is_remembered(rows: &dyn Rows, id: SourceId) -> Result<b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::household::accounts;
     use crate::store::memory::Memory;
 
     #[test]

@@ -14,7 +14,7 @@ pub use crate::store::base::running::{advance, clock};
 use crate::store::base::schema::Table;
 use crate::store::base::settings;
 use crate::store::mailbox::keywords::{self, KeywordTable};
-use crate::store::mailbox::mailboxes::Mailbox;
+use crate::store::mailbox::mailbox_row::Mailbox;
 use crate::store::mailbox::record::{self, BLOCK_MAX, Record};
 
 /// How many days the bin keeps things unless another number was set.

@@ -7,8 +7,8 @@ use crate::store::base::codec::{Reader, Writer, decode, decode_key, with_modseq}
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
-use crate::store::mailbox::mailboxes::{self, Mailbox};
-use crate::store::mailbox::messages;
+use crate::store::mailbox::mailbox_row::{self, Mailbox};
+use crate::store::mailbox::records;
 
 /// How many whole rows of a mailbox are kept; for what is older, the blocks are read by modseq.
 pub const ROWS_KEPT: u32 = 4_096;
@@ -206,7 +206,7 @@ pub fn since_but<'a>(
     after: ModSeq,
     answered: &dyn Fn(ModSeq) -> Option<&'a UidSet>,
 ) -> Result<Since<Changes>, Error> {
-    let mailbox = mailboxes::existing(rows, account, mailbox)?;
+    let mailbox = mailbox_row::existing(rows, account, mailbox)?;
     let upto = mailbox.highest_modseq;
     if after >= upto {
         return Ok(Since::Known(Changes { upto, ..Changes::default() }));
@@ -231,7 +231,7 @@ pub fn since_but<'a>(
     let changed = if after >= mailbox.log.whole_above {
         changed.set().difference(&expunged)
     } else {
-        messages::changed_after(rows, mailbox.id, after)?
+        records::changed_after(rows, mailbox.id, after)?
     };
     Ok(Since::Known(Changes {
         changed: changed.difference(&added),

@@ -6,9 +6,9 @@ use crate::store::base::rows::{Rows, Transaction};
 use crate::store::mailbox::blocks::Blocks;
 use crate::store::mailbox::changes::{self, Change};
 use crate::store::mailbox::keywords::{self, WhenFull};
-use crate::store::mailbox::mailboxes::{self, Mailbox};
-use crate::store::mailbox::messages::{self, Runs};
+use crate::store::mailbox::mailbox_row::{self, Mailbox};
 use crate::store::mailbox::record::Record;
+use crate::store::mailbox::records::{self, Runs};
 
 /// What STORE does with the flags that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn store_flags(
     flags: &FlagSet,
     unchanged_since: Option<ModSeq>,
 ) -> Result<Stored, Error> {
-    let mut mailbox = mailboxes::existing(tx, account, mailbox)?;
+    let mut mailbox = mailbox_row::existing(tx, account, mailbox)?;
     let mut blocks = Blocks::load(tx, mailbox.id, uids)?;
     // RFC 7162 §3.1.3: with zero every message fails, for none has modseq zero.
     let passes = |record: &Record| unchanged_since.is_none_or(|since| record.modseq <= since);
@@ -167,5 +167,5 @@ pub(in crate::store) fn next_unseen(
     mailbox: &Mailbox,
     from: u32,
 ) -> Result<Option<Uid>, Error> {
-    if mailbox.unseen == 0 { Ok(None) } else { messages::first_unseen(rows, mailbox.id, from) }
+    if mailbox.unseen == 0 { Ok(None) } else { records::first_unseen(rows, mailbox.id, from) }
 }

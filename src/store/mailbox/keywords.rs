@@ -7,7 +7,7 @@ use crate::store::base::codec::{all_of, decode_key};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
-use crate::store::mailbox::messages;
+use crate::store::mailbox::records;
 use std::ops::ControlFlow;
 
 /// The most keywords of a mailbox: a record has one word of bits.
@@ -117,7 +117,7 @@ pub(in crate::store) fn load_with_spare(rows: &dyn Rows, mailbox: MailboxId) -> 
 /// The bits that some message of the mailbox has.
 fn borne(rows: &dyn Rows, mailbox: MailboxId) -> Result<u64, Error> {
     let mut borne = 0;
-    messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
+    records::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
         borne |= record.keywords;
         Ok(if borne == u64::MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;

@@ -1,181 +1,24 @@
-//! Mailboxes by id and by name, and subscriptions.
+//! Mailboxes made, deleted, renamed and given roles; subscriptions.
 
 use std::ops::ControlFlow;
 
-use crate::model::{
-    AccountId, MailboxId, MailboxName, ModSeq, ObjectId, SpecialUse, Uid, UidSet, UidValidity,
-};
-use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, pair, with_text};
+use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, ObjectId, SpecialUse, UidSet};
+use crate::store::base::codec::{Writer, all_of, pair};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
 use crate::store::mailbox::events::{self, EventKind};
+use crate::store::mailbox::mailbox_row::{Log, id_of, name_key, put_name};
 use crate::store::mailbox::{bin, messages};
+
+pub(in crate::store) use crate::store::mailbox::mailbox_row::existing;
+pub use crate::store::mailbox::mailbox_row::{Mailbox, by_name, get, list};
 
 /// The most mailboxes of an account: every LIST reads them all.
 pub const MAX_MAILBOXES: usize = 10_000;
 /// The most subscriptions of an account: they outlive their mailboxes, so they need a limit of their own.
 pub const MAX_SUBSCRIPTIONS: usize = 20_000;
-
-/// A mailbox. Its counts are kept up to date with every change, so that STATUS and LIST never scan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mailbox {
-    /// Its id, never used again.
-    pub id: MailboxId,
-    /// Whose it is.
-    pub account: AccountId,
-    /// Its name.
-    pub name: MailboxName,
-    /// UIDVALIDITY
-    pub uid_validity: UidValidity,
-    /// UIDNEXT
-    pub uid_next: u32,
-    /// HIGHESTMODSEQ
-    pub highest_modseq: ModSeq,
-    /// MAILBOXID (RFC 8474), fixed.
-    pub object_id: ObjectId,
-    /// Its role.
-    pub special_use: Option<SpecialUse>,
-    /// The lowest UID without `\Seen`.
-    pub first_unseen: Option<Uid>,
-    /// What was expunged up to here is no longer known.
-    pub floor: ModSeq,
-    /// MESSAGES
-    pub messages: u32,
-    /// UNSEEN
-    pub unseen: u32,
-    /// DELETED: messages with `\Deleted`.
-    pub deleted: u32,
-    /// SIZE: the sum of the messages' sizes.
-    pub size: u64,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
-    /// What `changes` holds of it.
-    pub(in crate::store) log: Log,
-}
-
-/// What is kept of a mailbox in `changes`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::store) struct Log {
-    /// Rows above this one are whole; of those up to it only what was expunged is left.
-    pub(in crate::store) whole_above: ModSeq,
-    /// How many whole rows there are.
-    pub(in crate::store) rows: u32,
-    /// How many expunged UIDs all rows hold.
-    pub(in crate::store) expunged: u32,
-}
-
-impl Mailbox {
-    fn encode(&self) -> Vec<u8> {
-        Writer::new()
-            .bytes(self.name.as_str().as_bytes())
-            .u32(self.uid_validity.get())
-            .u32(self.uid_next)
-            .u64(self.highest_modseq.0)
-            .raw(&self.object_id.0)
-            .u8(self.special_use.map_or(0, |special_use| special_use as u8))
-            .u32(self.first_unseen.map_or(0, Uid::get))
-            .u64(self.floor.0)
-            .u32(self.messages)
-            .u32(self.unseen)
-            .u32(self.deleted)
-            .u64(self.size)
-            .i64(self.created)
-            .u64(self.log.whole_above.0)
-            .u32(self.log.rows)
-            .u32(self.log.expunged)
-            .finish()
-    }
-
-    fn read(account: AccountId, id: MailboxId, reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Mailbox {
-            id,
-            account,
-            name: reader.name()?,
-            uid_validity: UidValidity::new(reader.u32()?)?,
-            uid_next: reader.u32()?,
-            highest_modseq: ModSeq(reader.u64()?),
-            object_id: ObjectId(reader.array()?),
-            special_use: match reader.u8()? {
-                0 => None,
-                byte => Some(SpecialUse::from_byte(byte)?),
-            },
-            first_unseen: Uid::new(reader.u32()?),
-            floor: ModSeq(reader.u64()?),
-            messages: reader.u32()?,
-            unseen: reader.u32()?,
-            deleted: reader.u32()?,
-            size: reader.u64()?,
-            created: reader.i64()?,
-            log: Log { whole_above: ModSeq(reader.u64()?), rows: reader.u32()?, expunged: reader.u32()? },
-        })
-    }
-
-    pub(in crate::store) fn save(&self, tx: &mut dyn Transaction) {
-        tx.put(Table::Mailboxes, &pair(self.account.0, self.id.0), &self.encode());
-    }
-}
-
-/// A mailbox by its id.
-///
-/// # Errors
-/// Of reading.
-pub fn get(rows: &dyn Rows, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>, Error> {
-    let Some(bytes) = rows.get(Table::Mailboxes, &pair(account.0, id.0))? else { return Ok(None) };
-    decode(&format!("mailbox {id}"), &bytes, |reader| Mailbox::read(account, id, reader)).map(Some)
-}
-
-/// The mailbox, which must be there.
-pub(in crate::store) fn existing(
-    rows: &dyn Rows,
-    account: AccountId,
-    id: MailboxId,
-) -> Result<Mailbox, Error> {
-    get(rows, account, id)?.ok_or(Error::NotFound("mailbox"))
-}
-
-/// A mailbox by its name.
-///
-/// # Errors
-/// Of reading.
-pub fn by_name(rows: &dyn Rows, account: AccountId, name: &MailboxName) -> Result<Option<Mailbox>, Error> {
-    match id_of(rows, account, name)? {
-        Some(id) => get(rows, account, id),
-        None => Ok(None),
-    }
-}
-
-fn id_of(rows: &dyn Rows, account: AccountId, name: &MailboxName) -> Result<Option<MailboxId>, Error> {
-    let Some(bytes) = rows.get(Table::Names, &name_key(account, name))? else { return Ok(None) };
-    decode("a mailbox's name", &bytes, Reader::u32).map(|id| Some(MailboxId(id)))
-}
-
-fn name_key(account: AccountId, name: &MailboxName) -> Vec<u8> {
-    with_text(account.0, name.as_str().as_bytes())
-}
-
-fn put_name(tx: &mut dyn Transaction, mailbox: &Mailbox) {
-    let value = Writer::new().u32(mailbox.id.0).finish();
-    tx.put(Table::Names, &name_key(mailbox.account, &mailbox.name), &value);
-}
-
-/// An account's mailboxes, by name.
-///
-/// # Errors
-/// Of reading.
-pub fn list(rows: &dyn Rows, account: AccountId) -> Result<Vec<Mailbox>, Error> {
-    let (low, high) = all_of(account.0);
-    let mut mailboxes = Vec::new();
-    rows.scan(Table::Mailboxes, &low, &high, &mut |key, value| {
-        let id = decode_key("a mailbox's key", key, |key| key.u32().and(key.u32()))?;
-        let id = MailboxId(id);
-        mailboxes.push(decode(&format!("mailbox {id}"), value, |reader| Mailbox::read(account, id, reader))?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    mailboxes.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(mailboxes)
-}
 
 /// How many rows of an account a table has.
 fn count(rows: &dyn Rows, table: Table, account: AccountId) -> Result<usize, Error> {
@@ -510,7 +353,7 @@ pub fn subscriptions(rows: &dyn Rows, account: AccountId) -> Result<Vec<MailboxN
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DateTime, EmailId, FlagSet};
+    use crate::model::{DateTime, EmailId, FlagSet, Uid};
     use crate::store::accounts;
     use crate::store::changes::Since;
     use crate::store::memory::Memory;

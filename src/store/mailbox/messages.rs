@@ -1,119 +1,26 @@
-//! Messages of a mailbox: reading their records, and every operation that changes them.
+//! Messages of a mailbox: every operation that changes them. Their records are read by `records`.
 //!
 //! Each operation keeps the mailbox's counts, UIDNEXT, HIGHESTMODSEQ and first unseen message true, and
 //! writes one row of `changes` a mailbox. It reads the blocks that it touches once and writes those that
 //! it changed once; callers cut large sets into slices (STORE.md, "Writing").
 
-use std::ops::{ControlFlow, RangeInclusive};
-
-use crate::model::{
-    AccountId, DateTime, EmailId, FlagSet, MailboxId, ModSeq, Uid, UidList, UidSet, UidValidity,
-};
-use crate::store::base::codec::{behind_pair, pair};
+use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use crate::store::base::codec::pair;
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::mailbox::blocks::{self, Blocks};
 use crate::store::mailbox::changes::{self, Change};
 use crate::store::mailbox::keywords::{self, Translation, WhenFull};
-use crate::store::mailbox::mailboxes::{self, Mailbox};
+use crate::store::mailbox::mailbox_row::{self, Mailbox};
 use crate::store::mailbox::record;
+use crate::store::mailbox::records::Runs;
 use crate::store::mailbox::{bin, flagging};
 
 pub use crate::store::mailbox::flagging::{FlagChange, Stored, store_flags};
 pub use crate::store::mailbox::keywords::KeywordTable;
 pub use crate::store::mailbox::record::Record;
-
-/// The record of a message.
-///
-/// # Errors
-/// Of reading.
-pub fn record(rows: &dyn Rows, mailbox: MailboxId, uid: Uid) -> Result<Option<Record>, Error> {
-    let Some((_, block)) = blocks::at(rows, mailbox, uid.get())? else { return Ok(None) };
-    if record::head(&block)?.last < uid.get() {
-        return Ok(None);
-    }
-    Ok(record::decode(&block)?.into_iter().find(|record| record.uid == uid))
-}
-
-/// Visits the records of a range of UIDs in ascending order until `visit` breaks.
-///
-/// # Errors
-/// Of reading, or of `visit`.
-pub fn scan(
-    rows: &dyn Rows,
-    mailbox: MailboxId,
-    uids: RangeInclusive<u32>,
-    visit: &mut dyn FnMut(&Record) -> Result<ControlFlow<()>, Error>,
-) -> Result<(), Error> {
-    scan_blocks(rows, mailbox, &uids, &mut |block| {
-        for record in record::decode(block)?.iter().filter(|record| uids.contains(&record.uid.get())) {
-            if visit(record)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })
-}
-
-/// Visits the records of a set of UIDs in ascending order until `visit` breaks.
-///
-/// # Errors
-/// Of reading, or of `visit`.
-pub fn select(
-    rows: &dyn Rows,
-    mailbox: MailboxId,
-    uids: &UidSet,
-    visit: &mut dyn FnMut(&Record) -> Result<ControlFlow<()>, Error>,
-) -> Result<(), Error> {
-    let mut ranges = uids.ranges().iter().peekable();
-    let mut broken = false;
-    while let Some(range) = ranges.next().filter(|_| !broken) {
-        let mut end = *range.end();
-        // Ranges that are near each other share blocks.
-        while let Some(near) = ranges.next_if(|next| next.start() - end <= blocks::GAP) {
-            end = *near.end();
-        }
-        scan(rows, mailbox, *range.start()..=end, &mut |record| {
-            if !uids.contains(record.uid.get()) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            let flow = visit(record)?;
-            broken = flow.is_break();
-            Ok(flow)
-        })?;
-    }
-    Ok(())
-}
-
-type VisitBlock<'a> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'a;
-
-fn scan_blocks(
-    rows: &dyn Rows,
-    mailbox: MailboxId,
-    uids: &RangeInclusive<u32>,
-    visit: &mut VisitBlock<'_>,
-) -> Result<(), Error> {
-    let low = match *uids.start() {
-        0 | 1 => 0,
-        start => blocks::at(rows, mailbox, start)?.map_or(start, |(key, _)| key),
-    };
-    let high = behind_pair(mailbox.0, *uids.end());
-    rows.scan(Table::Messages, &pair(mailbox.0, low), &high, &mut |_, block| visit(block))
-}
-
-/// The UIDs of a mailbox.
-///
-/// # Errors
-/// Of reading.
-pub fn uids(rows: &dyn Rows, mailbox: MailboxId) -> Result<UidList, Error> {
-    let mut uids = Vec::new();
-    scan_blocks(rows, mailbox, &(0..=u32::MAX), &mut |block| {
-        record::uids(block, &mut uids)?;
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(uids.into_iter().collect())
-}
+pub use crate::store::mailbox::records::{emails, record, scan, select, uids};
 
 /// The keywords of a mailbox.
 ///
@@ -130,88 +37,6 @@ pub fn keywords(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Err
 /// Of reading.
 pub fn keywords_agreeing(rows: &dyn Rows, mailbox: MailboxId, known: &KeywordTable) -> Result<u64, Error> {
     if known.all().next().is_none() { Ok(0) } else { Ok(known.agreeing(&keywords::load(rows, mailbox)?)) }
-}
-
-/// Visits the contents that messages show, those of deleted mailboxes in the bin included: with those of
-/// [`bin::emails`] they are what a sweep must leave. One that many messages show is visited for each.
-///
-/// # Errors
-/// Of reading.
-pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
-    rows.scan(Table::Messages, &[], &[0xff; 9], &mut |_, block| {
-        record::emails(block, visit)?;
-        Ok(ControlFlow::Continue(()))
-    })
-}
-
-/// The UIDs whose records changed after a modseq; blocks that did not are skipped.
-pub(in crate::store) fn changed_after(
-    rows: &dyn Rows,
-    mailbox: MailboxId,
-    after: ModSeq,
-) -> Result<UidSet, Error> {
-    let mut changed = Runs::default();
-    scan_blocks(rows, mailbox, &(0..=u32::MAX), &mut |block| {
-        if record::head(block)?.modseq > after {
-            let records = record::decode(block)?;
-            records
-                .iter()
-                .filter(|record| record.modseq > after)
-                .for_each(|record| changed.add(record.uid.get()));
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(changed.finish())
-}
-
-/// The first unseen message from a UID on.
-pub(in crate::store) fn first_unseen(
-    rows: &dyn Rows,
-    mailbox: MailboxId,
-    from: u32,
-) -> Result<Option<Uid>, Error> {
-    let mut found = None;
-    scan_blocks(rows, mailbox, &(from..=u32::MAX), &mut |block| {
-        if record::head(block)?.unseen > 0 {
-            let records = record::decode(block)?;
-            found = records
-                .iter()
-                .find(|record| record.uid.get() >= from && record.is_unseen())
-                .map(|record| record.uid);
-        }
-        Ok(if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    Ok(found)
-}
-
-/// A set of UIDs that come in ascending order.
-#[derive(Default)]
-pub(in crate::store) struct Runs {
-    set: UidSet,
-    run: Option<(u32, u32)>,
-}
-
-impl Runs {
-    pub(in crate::store) fn add(&mut self, uid: u32) {
-        match &mut self.run {
-            Some((_, end)) if end.checked_add(1) == Some(uid) => *end = uid,
-            _ => {
-                self.close();
-                self.run = Some((uid, uid));
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        if let Some((start, end)) = self.run.take() {
-            self.set.insert_range(start..=end);
-        }
-    }
-
-    pub(in crate::store) fn finish(mut self) -> UidSet {
-        self.close();
-        self.set
-    }
 }
 
 impl Mailbox {
@@ -268,7 +93,7 @@ pub fn append(
     mailbox: MailboxId,
     new: &[NewMessage],
 ) -> Result<Appended, Error> {
-    let mut mailbox = mailboxes::existing(tx, account, mailbox)?;
+    let mut mailbox = mailbox_row::existing(tx, account, mailbox)?;
     let (modseq, save_date) = (tx.modseq()?, tx.now());
     let mut table = keywords::load(tx, mailbox.id)?;
     let mut records = Vec::with_capacity(new.len());
@@ -348,7 +173,7 @@ pub fn expunge(
     uids: &UidSet,
     only_deleted: bool,
 ) -> Result<Expunged, Error> {
-    let mut mailbox = mailboxes::existing(tx, account, mailbox)?;
+    let mut mailbox = mailbox_row::existing(tx, account, mailbox)?;
     if only_deleted && mailbox.deleted == 0 {
         return Ok(Expunged::default());
     }
@@ -414,7 +239,7 @@ pub fn copy(
     uids: &UidSet,
     to: MailboxId,
 ) -> Result<Copied, Error> {
-    mailboxes::existing(tx, account, from)?;
+    mailbox_row::existing(tx, account, from)?;
     let mut records = Vec::new();
     Blocks::load(tx, from, uids)?.each(uids, |record| {
         records.push(*record);
@@ -434,7 +259,7 @@ pub fn move_(
     uids: &UidSet,
     to: MailboxId,
 ) -> Result<Copied, Error> {
-    let mut mailbox = mailboxes::existing(tx, account, from)?;
+    let mut mailbox = mailbox_row::existing(tx, account, from)?;
     let records = remove(tx, &mut mailbox, uids, |_| true)?;
     paste(tx, account, from, records, to)
 }
@@ -446,7 +271,7 @@ fn paste(
     mut records: Vec<Record>,
     to: MailboxId,
 ) -> Result<Copied, Error> {
-    let mut target = mailboxes::existing(tx, account, to)?;
+    let mut target = mailbox_row::existing(tx, account, to)?;
     let uid_validity = target.uid_validity;
     if records.is_empty() {
         return Ok(Copied { uid_validity, from: Vec::new(), to: Vec::new(), modseq: None });

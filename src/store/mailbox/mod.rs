@@ -7,6 +7,8 @@ pub mod events;
 pub mod flagging;
 pub mod keywords;
 pub mod leap;
+pub mod mailbox_row;
 pub mod mailboxes;
 pub mod messages;
 pub mod record;
+pub mod records;
