@@ -24,7 +24,7 @@ mod opening;
 #[cfg(test)]
 use base::memory;
 #[cfg(test)]
-use engine::{database, overlay};
+use engine::database;
 #[cfg(test)]
 use mailbox::blocks;
 #[cfg(test)]
@@ -55,13 +55,13 @@ pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, record};
 pub use base::env::unix_now;
 pub use base::error::{Error, contained};
 pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
+pub use base::settings::last_modseq;
 pub use content::incoming::{Incoming, LineEnds, Prepared};
 pub use content::reclaim::ReclaimReport;
 pub use content::snapshot::{Place, Snapshot};
 pub use content::sweep::SweepReport;
 pub use engine::condition::Condition;
 pub use engine::options::{LiveEmails, Options, Statistics};
-pub use engine::overlay::last_modseq;
 pub use engine::pins::Pin;
 pub use engine::store::{ListenerId, Store, exists, holder};
 pub use engine::writer::Pending;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::emails;
-use super::overlay::counter;
 use super::rows::{News, Rows, Transaction};
 use super::schema::Table;
+use super::settings;
 use super::sim::{Dice, SimClock, SimDisk, SimRandom};
 use super::{Error, Options, Store};
 use crate::model::{AccountId, EmailId, MailboxName, ModSeq};
@@ -458,7 +458,7 @@ fn email_ids_are_never_given_twice() {
     let first = file(&store, &message(1, 100)).unwrap();
     let crashed = open(&disk.cut(disk.position(), 1));
     assert!(file(&crashed, &message(2, 100)).unwrap() > first);
-    let next = counter(&crashed.snapshot().unwrap(), super::overlay::EMAIL_ID).unwrap();
+    let next = settings::number(&crashed.snapshot().unwrap(), settings::EMAIL_ID).unwrap();
     assert_eq!(next, 1 + 2 * super::content::incoming::EMAIL_BLOCK);
 }
 

@@ -41,6 +41,10 @@ pub const MODSEQ: &str = "modseq";
 /// The secret that object ids are keyed with.
 pub const OBJECT_KEY: &[u8] = b"objectkey";
 const UID_VALIDITY: &str = "uidvalidity";
+/// The first email id that is not reserved yet.
+pub(in crate::store) const EMAIL_ID: &str = "emailid";
+/// The first volume number that was never used.
+pub(in crate::store) const VOLUME: &str = "volume";
 
 /// A counter of ids that are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +113,25 @@ pub fn put_number(tx: &mut dyn Transaction, name: &str, number: u64) -> Result<(
     put(tx, name, &number.to_le_bytes())
 }
 
+/// A number as the row of a setting has it.
+pub(in crate::store) fn number_value(number: u64) -> Vec<u8> {
+    codec::Writer::new().raw(&number.to_le_bytes()).finish()
+}
+
+/// The last modseq that a job was given.
+///
+/// # Errors
+/// Of reading.
+pub fn last_modseq(rows: &dyn Rows) -> Result<ModSeq, Error> {
+    number(rows, MODSEQ).map(ModSeq)
+}
+
 /// The next modseq. For implementations of [`Transaction::modseq`], which calls it at most once a job.
 ///
 /// # Errors
 /// Of reading.
 pub fn next_modseq(tx: &mut dyn Transaction) -> Result<ModSeq, Error> {
-    let next = ModSeq(number(tx, MODSEQ)?).next();
+    let next = last_modseq(tx)?.next();
     put_number(tx, MODSEQ, next.0)?;
     Ok(next)
 }

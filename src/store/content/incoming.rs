@@ -8,10 +8,10 @@ use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
 use crate::store::base::error::Error;
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{ContentRows, Transaction};
-use crate::store::base::schema::{Table, VolumeTable};
+use crate::store::base::schema::VolumeTable;
+use crate::store::base::settings;
 use crate::store::content::contents::{self, FRAME, HEAD_MAX, PIECE, Squeezed};
 use crate::store::content::emails::{self, EmailRow};
-use crate::store::engine::overlay::{EMAIL_ID, counter, counter_value};
 use crate::store::engine::pins::Pin;
 use crate::store::engine::store::Store;
 
@@ -486,9 +486,9 @@ impl Store {
             return Ok(EmailId(id));
         }
         let first = self.write(|tx| {
-            let first = counter(tx, EMAIL_ID)?.max(1);
+            let first = settings::number(tx, settings::EMAIL_ID)?.max(1);
             let next = first.checked_add(EMAIL_BLOCK).ok_or(Error::Limit("no email ids left"))?;
-            tx.put(Table::Settings, EMAIL_ID, &counter_value(next));
+            settings::put_number(tx, settings::EMAIL_ID, next)?;
             Ok(first)
         })?;
         *reserved = first + 1..first + EMAIL_BLOCK;

@@ -7,10 +7,10 @@ use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
+use crate::store::base::settings;
 use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
-use crate::store::engine::overlay::{EMAIL_ID, counter};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
 use crate::store::engine::volumes;
@@ -85,7 +85,7 @@ impl Store {
         // First the record, then the snapshot: what is named in between is seen by one of them.
         let _recording = Recording::begin(shared);
         let snapshot = self.snapshot()?;
-        let mut live = Marks::new(counter(&snapshot, EMAIL_ID)?);
+        let mut live = Marks::new(settings::number(&snapshot, settings::EMAIL_ID)?);
         visit_live(&snapshot, &mut |email| live.set(email))?;
         drop(snapshot);
         let mut report = SweepReport::default();

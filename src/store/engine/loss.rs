@@ -12,7 +12,6 @@ use crate::store::base::settings;
 use crate::store::engine::database::Fact;
 use crate::store::engine::lineage::Lineage;
 use crate::store::engine::mixture::{Findings, rows_naming};
-use crate::store::engine::overlay::{EMAIL_ID, MODSEQ, VOLUME, counter, counter_value};
 use crate::store::engine::replay::{End, Reached, Replayed};
 use crate::store::engine::shared::Shared;
 
@@ -132,25 +131,22 @@ impl Loss {
     pub(in crate::store) fn rows(&self, shared: &Shared, findings: &Findings) -> Result<Vec<Fact>, Error> {
         let view = shared.index().view()?;
         let mut rows = Vec::new();
-        let mut raise = |key: &[u8], to: u64| -> Result<(), Error> {
-            if counter(&view, key)? < to {
-                rows.push((Table::Settings as u8, key.to_vec(), counter_value(to)));
+        let mut raise = |name: &str, to: u64| -> Result<(), Error> {
+            if settings::number(&view, name)? < to {
+                rows.push((Table::Settings as u8, name.as_bytes().to_vec(), settings::number_value(to)));
             }
             Ok(())
         };
         if findings.volume > 0 {
-            raise(VOLUME, u64::from(findings.volume) + 1)?;
+            raise(settings::VOLUME, u64::from(findings.volume) + 1)?;
         }
         if self.is_known {
-            raise(EMAIL_ID, findings.content.saturating_add(EMAIL_LEAP))?;
-            raise(MODSEQ, counter(&view, MODSEQ)?.saturating_add(MODSEQ_LEAP))?;
-            raise(PENDING.as_bytes(), 1)?;
+            raise(settings::EMAIL_ID, findings.content.saturating_add(EMAIL_LEAP))?;
+            raise(settings::MODSEQ, settings::number(&view, settings::MODSEQ)?.saturating_add(MODSEQ_LEAP))?;
+            raise(PENDING, 1)?;
         }
         if self.holds {
-            raise(
-                HOLD_UNTIL.as_bytes(),
-                u64::try_from(running::clock(&view)?).unwrap_or(0).saturating_add(HELD_FOR),
-            )?;
+            raise(HOLD_UNTIL, u64::try_from(running::clock(&view)?).unwrap_or(0).saturating_add(HELD_FOR))?;
             let why = [&[1], self.why.as_bytes()].concat();
             rows.push((Table::Settings as u8, HOLD_WHY.as_bytes().to_vec(), why));
             rows.extend(rows_naming(&findings.unnamed, shared.generation, shared.options.volume_size));

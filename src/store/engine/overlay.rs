@@ -9,42 +9,12 @@ use crate::store::base::error::Error;
 use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, VolumeRows};
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
+use crate::store::base::settings;
 use crate::store::engine::database::View;
 use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::space;
 use crate::store::engine::volumes::{self, VolumeRow};
-
-/// A counter's key in `settings`: the last modseq given.
-pub(in crate::store) const MODSEQ: &[u8] = b"modseq";
-/// The first email id that is not reserved yet.
-pub(in crate::store) const EMAIL_ID: &[u8] = b"emailid";
-/// The first volume number that was never used.
-pub(in crate::store) const VOLUME: &[u8] = b"volume";
-
-/// Reads a counter of the engine.
-pub(in crate::store) fn counter(rows: &dyn Rows, key: &[u8]) -> Result<u64, Error> {
-    let Some(value) = rows.get(Table::Settings, key)? else { return Ok(0) };
-    match value.split_first() {
-        Some((1, number)) => number.try_into().ok().map(u64::from_le_bytes),
-        _ => None,
-    }
-    .ok_or_else(|| Error::Damaged("a counter".to_owned()))
-}
-
-/// The last modseq that a job was given.
-///
-/// # Errors
-/// Of reading.
-pub fn last_modseq(rows: &dyn Rows) -> Result<ModSeq, Error> {
-    counter(rows, MODSEQ).map(ModSeq)
-}
-
-pub(in crate::store) fn counter_value(number: u64) -> Vec<u8> {
-    let mut value = vec![1];
-    value.extend_from_slice(&number.to_le_bytes());
-    value
-}
 
 type Changed<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
 type TableRows = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -177,7 +147,7 @@ impl<'a> Job<'a> {
     /// Puts the rows that follow from what the job did.
     pub(in crate::store) fn conclude(&mut self, row_max: usize) -> Result<(), Error> {
         if let Some(modseq) = self.modseq {
-            self.layer.set(0, Table::Settings as u8, MODSEQ, Some(&counter_value(modseq)));
+            settings::put_number(self, settings::MODSEQ, modseq)?;
         }
         for (volume, (put, freed)) in std::mem::take(&mut self.added) {
             let mut row = volumes::get(self, volume)?.unwrap_or_default();
@@ -270,10 +240,10 @@ impl<'a> Job<'a> {
     }
 
     fn make_volume(&mut self) -> Result<u32, Error> {
-        let number = counter(self, VOLUME)?.max(1);
+        let number = settings::number(self, settings::VOLUME)?.max(1);
         let volume = u32::try_from(number).map_err(|_| Error::Limit("no volume numbers left"))?;
         self.shared.make_volume(volume, self.sequence)?;
-        self.put(Table::Settings, VOLUME, &counter_value(number + 1));
+        settings::put_number(self, settings::VOLUME, number + 1)?;
         let row = VolumeRow { generation: self.shared.generation, ..VolumeRow::default() };
         self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
         Ok(volume)

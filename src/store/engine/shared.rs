@@ -13,7 +13,6 @@ use crate::store::engine::condition::Known;
 use crate::store::engine::database::File;
 use crate::store::engine::options::Options;
 use crate::store::engine::pins::Pins;
-use crate::store::engine::writer::Queue;
 
 pub(in crate::store) type Listener = Arc<dyn Fn(&News) + Send + Sync>;
 
@@ -28,7 +27,6 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) epoch: u64,
     pub(in crate::store) index: RwLock<Arc<File>>,
     pub(in crate::store) budget: Budget,
-    pub(in crate::store) queue: Queue,
     pub(in crate::store) pins: Arc<Pins>,
     pub(in crate::store) listeners: Mutex<(u64, BTreeMap<u64, Listener>)>,
     /// What is known to be wrong.

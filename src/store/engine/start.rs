@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::schema::{SCHEMA_VERSION, Table};
-use crate::store::base::settings::OBJECT_KEY;
+use crate::store::base::settings::{self, OBJECT_KEY};
 use crate::store::engine::budget::Budget;
 use crate::store::engine::checkpoint::{META_CLEAN, META_MARK, changes};
 use crate::store::engine::condition::Known;
@@ -20,7 +20,7 @@ use crate::store::engine::lineage::{
 };
 use crate::store::engine::loss::{Loss, held_for, is_held};
 use crate::store::engine::options::Options;
-use crate::store::engine::overlay::{MODSEQ, Placement, counter};
+use crate::store::engine::overlay::Placement;
 use crate::store::engine::pins::Pins;
 use crate::store::engine::redo::Row;
 use crate::store::engine::replay::Reached;
@@ -61,7 +61,6 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         id: facts.lineage.id,
         epoch,
         index: RwLock::new(index),
-        queue: Queue::default(),
         pins: Arc::new(Pins::default()),
         listeners: Mutex::default(),
         known: Known::default(),
@@ -75,6 +74,7 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     });
     let mut engine = Engine {
         shared: Arc::clone(&shared),
+        queue: Arc::new(Queue::default()),
         journal,
         placement: Placement::default(),
         last_modseq: 0,
@@ -91,7 +91,7 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         return Err(error);
     }
     shared.counters.journal_segments.store(engine.journal.segments() as u64, Ordering::Relaxed);
-    engine.last_modseq = counter(&shared.index().view()?, MODSEQ)?;
+    engine.last_modseq = settings::last_modseq(&shared.index().view()?)?.0;
     know_volumes(&shared)?;
     if let Some(why) = held_for(&shared.index().view()?)? {
         shared.known.mixed(&why);

@@ -14,7 +14,7 @@ use crate::store::engine::condition::Condition;
 use crate::store::engine::options::{Options, Statistics};
 use crate::store::engine::pins::Pin;
 use crate::store::engine::shared::Shared;
-use crate::store::engine::writer::{Engine, Pending};
+use crate::store::engine::writer::{Engine, Pending, Queue};
 use crate::store::engine::{start, volumes};
 
 /// Names a listener.
@@ -42,6 +42,7 @@ pub struct Store {
 
 pub(in crate::store) struct Inner {
     pub(in crate::store) shared: Arc<Shared>,
+    queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<Result<(), Error>>>>,
 }
 
@@ -55,11 +56,12 @@ impl Store {
     /// Locks the data folder, replays the journal, makes durable what was replayed, and starts the writer.
     pub(in crate::store) fn start(options: Options) -> Result<Store, Error> {
         let (shared, engine) = start::start(options)?;
+        let queue = Arc::clone(&engine.queue);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || engine.run())
             .map_err(|error| Error::io("starting the writer", error))?;
-        Ok(Store { inner: Arc::new(Inner { shared, writer: Mutex::new(Some(writer)) }) })
+        Ok(Store { inner: Arc::new(Inner { shared, queue, writer: Mutex::new(Some(writer)) }) })
     }
 
     /// Runs a job in the writer and waits until it is durable and can be read. All jobs that wait share
@@ -85,7 +87,7 @@ impl Store {
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
     ) -> Result<Pending<T>, Error> {
         self.inner.shared.check_writable()?;
-        self.inner.shared.queue.begin(job)
+        self.inner.queue.begin(job)
     }
 
     /// As [`Store::write`], without waiting: `done` is told the outcome in the writer's thread and must not
@@ -100,7 +102,7 @@ impl Store {
         done: impl FnOnce(Result<T, Error>) + Send + 'static,
     ) -> Result<(), Error> {
         self.inner.shared.check_writable()?;
-        self.inner.shared.queue.begin_then(job, done)
+        self.inner.queue.begin_then(job, done)
     }
 
     /// Calls `listener` for every change, in the order of commits, from the writer's thread: it must not
@@ -215,13 +217,13 @@ impl Store {
         &self,
         command: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.inner.shared.queue.command(command)
+        self.inner.queue.command(command)
     }
 }
 
 impl Inner {
     fn close(&self) -> Result<(), Error> {
-        self.shared.queue.close();
+        self.queue.close();
         let Some(writer) = locked(&self.writer).take() else { return Ok(()) };
         if writer.thread().id() == std::thread::current().id() {
             // The last handle went inside a job: the writer ends by itself when that job is done.

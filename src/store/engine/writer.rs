@@ -173,6 +173,7 @@ impl Queue {
 /// What only the writer's thread touches.
 pub(in crate::store) struct Engine {
     pub(in crate::store) shared: Arc<Shared>,
+    pub(in crate::store) queue: Arc<Queue>,
     pub(in crate::store) journal: Journal,
     pub(in crate::store) placement: Placement,
     pub(in crate::store) last_modseq: u64,
@@ -195,8 +196,8 @@ impl Engine {
     /// Until the queue is closed.
     pub(in crate::store) fn run(mut self) -> Result<(), Error> {
         let patience = self.shared.options.checkpoint_idle;
-        let shared = Arc::clone(&self.shared);
-        while let Some(mut items) = shared.queue.take(patience) {
+        let queue = Arc::clone(&self.queue);
+        while let Some(mut items) = queue.take(patience) {
             if items.is_empty() {
                 compression::release();
             }
