@@ -1,8 +1,15 @@
-//! DESIGN.md §2 as a test: imports point down only.
+//! DESIGN.md §2 as a test: imports point down only, from layer to layer and from room to room, and no files import
+//! each other in a circle.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod layers {
+    pub mod imports;
+}
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use layers::imports::{File, circles, code, graph, paths, sources};
 
 /// Layer, and what it may use.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -43,69 +50,67 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
+/// The rooms of a layer, in their order: each uses only itself and those before it, and none the layer's face.
+const ROOMS: &[(&str, &[&str])] = &[("store", &["base", "engine", "content", "mailbox", "household"])];
 
-/// The layers that a source names in `crate::layer…` outside of comments, and in `crate::{a, b}` lists.
-fn used(text: &str) -> Vec<String> {
-    let code: String =
-        text.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    let mut layers = Vec::new();
-    for rest in code.split("crate::").skip(1) {
-        if let Some(list) = rest.strip_prefix('{') {
-            let (mut depth, mut name) = (0, String::new());
-            for c in list.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => layers.push(std::mem::take(&mut name)),
-                    c if depth == 0 => name.push(c),
-                    _ => {}
-                }
-            }
-            layers.push(name);
-        } else {
-            layers.push(rest.to_owned());
-        }
-    }
-    layers
-        .iter()
-        .map(|name| name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>())
-        .filter(|name| !name.is_empty())
-        .collect()
+/// Circles of files that are there yet. This list may only become shorter: what is opened goes from it.
+const CIRCLES: &[&[&str]] = &[
+    &["import/check", "import/sandbox"],
+    &["actions/account", "actions/source"],
+    &["import/books", "import/candidates", "import/filing", "import/notes", "import/scan"],
+    &["mail/mime_params", "mail/text"],
+    &["import/old_mail", "import/taker", "import/unpack"],
+    &["admin/guard", "admin/page"],
+    &["protocol/cursor", "protocol/framed", "protocol/set_reader"],
+    &["protocol/command/list", "protocol/command/status"],
+    &["protocol/command/search", "protocol/command/search_key"],
+    &[
+        "imap/append",
+        "imap/auth",
+        "imap/copy",
+        "imap/enable",
+        "imap/expunge",
+        "imap/fetch",
+        "imap/fetch_item",
+        "imap/flags",
+        "imap/id",
+        "imap/idle",
+        "imap/list",
+        "imap/listener",
+        "imap/mailbox",
+        "imap/news",
+        "imap/search",
+        "imap/search_key",
+        "imap/select",
+        "imap/session",
+        "imap/status",
+        "imap/store",
+    ],
+];
+
+fn under_src() -> std::collections::BTreeMap<File, String> {
+    let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(files.len() > 100, "the sources were not found");
+    files
 }
 
 #[test]
 fn imports_point_down_only() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    sources(&root, &mut files);
-    assert!(files.len() > 20, "the sources were not found under {}", root.display());
     let mut wrong = Vec::new();
-    for file in files {
-        let relative = file.strip_prefix(&root).unwrap();
-        let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-        let layer = first.trim_end_matches(".rs");
+    for (file, code) in under_src() {
+        let layer = file.split('/').next().unwrap();
         if layer == "lib" || layer == "main" {
             continue;
         }
         let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
-            wrong.push(format!("{}: {layer} is no layer of DESIGN.md §2", relative.display()));
+            wrong.push(format!("{file}: {layer} is no layer of DESIGN.md §2"));
             continue;
         };
-        for name in used(&fs::read_to_string(&file).unwrap()) {
-            let is_layer = LAYERS.iter().any(|(known, _)| *known == name);
+        for path in paths(&code).into_iter().filter(|path| path[0] == "crate") {
+            let Some(name) = path.get(1) else { continue };
+            let is_layer = LAYERS.iter().any(|(known, _)| known == name);
             if is_layer && name != layer && !allowed.contains(&name.as_str()) {
-                wrong.push(format!("{}: {layer} may not use {name}", relative.display()));
+                wrong.push(format!("{file}: {layer} may not use {name}"));
             }
         }
     }
@@ -113,8 +118,65 @@ fn imports_point_down_only() {
 }
 
 #[test]
+fn rooms_import_those_before_them_only() {
+    let mut wrong = Vec::new();
+    for (file, code) in under_src() {
+        let mut parts = file.split('/');
+        let (layer, room) = (parts.next().unwrap(), parts.next());
+        let Some((_, rooms)) = ROOMS.iter().find(|(name, _)| *name == layer) else { continue };
+        // The layer's own `mod.rs` is its face, and names them all.
+        let Some(room) = room else { continue };
+        let Some(own) = rooms.iter().position(|name| *name == room) else {
+            wrong.push(format!("{file}: {room} is not in the table of rooms of {layer}"));
+            continue;
+        };
+        for path in paths(&code).into_iter().filter(|path| path[0] == "crate" && path[1] == layer) {
+            match rooms.iter().position(|name| Some(*name) == path.get(2).map(String::as_str)) {
+                Some(other) if other <= own => {}
+                Some(other) => wrong.push(format!("{file}: {room} may not use {}", rooms[other])),
+                None => wrong.push(format!("{file}: {} names the face, not the room", path.join("::"))),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "rooms out of their order:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let known: Vec<BTreeSet<File>> =
+        CIRCLES.iter().map(|circle| circle.iter().map(|file| (*file).to_owned()).collect()).collect();
+    let found = circles(&graph(&under_src()));
+    let shown = |circle: &BTreeSet<File>| circle.iter().cloned().collect::<Vec<_>>().join(", ");
+    for circle in &found {
+        assert!(known.iter().any(|known| circle.is_subset(known)), "a new circle: {}", shown(circle));
+    }
+    for known in known {
+        let open = !found.iter().any(|circle| circle.is_subset(&known));
+        assert!(!open, "a circle is open, so take it from the list: {}", shown(&known));
+    }
+}
+
+#[test]
 fn the_reader_of_imports_sees_them() {
-    let text =
-        "use crate::store::x; // crate::imap\nuse crate::{mail::{a, b}, model};\nfn f() { crate::tls::g(); }";
-    assert_eq!(used(text), ["store", "mail", "model", "tls"]);
+    let text = code(
+        "use crate::store::x as y; // crate::imap\nuse crate::{mail::{a, b as c}, model};\n\
+         fn f() { crate::tls::g(super::super::h); }\n#[cfg(test)]\nmod tests {\nuse crate::cli;\n}",
+    );
+    let mut found: Vec<String> = paths(&text).iter().map(|path| path.join("::")).collect();
+    found.sort();
+    let expected = [
+        "crate::mail::a",
+        "crate::mail::b",
+        "crate::model",
+        "crate::store::x",
+        "crate::tls::g",
+        "super::super::h",
+    ];
+    assert_eq!(found, expected);
+    let file = |name: &str, imports: &[&str]| {
+        (name.to_owned(), imports.iter().map(|name| (*name).to_owned()).collect())
+    };
+    let graph =
+        [file("a", &["b"]), file("b", &["c"]), file("c", &["b"]), file("d", &["a"])].into_iter().collect();
+    assert_eq!(circles(&graph), [BTreeSet::from(["b".to_owned(), "c".to_owned()])]);
 }
