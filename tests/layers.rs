@@ -51,7 +51,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The rooms of a layer, in their order: each uses only itself and those before it, and none the layer's face.
-const ROOMS: &[(&str, &[&str])] = &[("store", &["base", "engine", "content", "mailbox", "household"])];
+const ROOMS: &[(&str, &[&str])] =
+    &[("store", &["base", "engine", "content", "mailbox", "household", "check"])];
 
 /// Circles of files that are there yet. This list may only become shorter: what is opened goes from it.
 const CIRCLES: &[&[&str]] = &[
