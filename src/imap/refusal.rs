@@ -72,6 +72,8 @@ impl From<Error> for Refusal {
             | Error::ReadOnly(_)
             | Error::Locked(_)
             | Error::Incompatible(_)
+            | Error::UpgradeNeedsRoom { .. }
+            | Error::Newer(_)
             | Error::NotExpected(_)
             | Error::Closed => Code::Unavailable,
         };

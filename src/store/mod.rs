@@ -36,6 +36,8 @@ mod format_test;
 #[cfg(test)]
 mod full_disk_test;
 #[cfg(test)]
+mod migrate_test;
+#[cfg(test)]
 mod model_test;
 #[cfg(test)]
 mod moments_test;
@@ -54,13 +56,14 @@ pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, record};
 
 pub use base::env::unix_now;
 pub use base::error::{Error, contained};
-pub use base::rows::{ContentRows, News, Rows, Transaction, VolumeRows};
+pub use base::rows::{ContentRows, News, Rows, StoredRow, Transaction, VolumeRows};
 pub use base::settings::last_modseq;
 pub use content::incoming::{Incoming, LineEnds, Prepared};
 pub use content::reclaim::ReclaimReport;
 pub use content::snapshot::{Place, Snapshot};
 pub use content::sweep::SweepReport;
 pub use engine::condition::Condition;
+pub use engine::format::{Convert, Features, Format};
 pub use engine::options::{LiveEmails, Options, Statistics};
 pub use engine::pins::Pin;
 pub use engine::store::{ListenerId, Store, exists, holder};

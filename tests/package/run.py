@@ -286,10 +286,10 @@ def an_older_package_over_a_newer_store_is_refused(journey):
     run = journey.machine.run
     index = journey.machine.root / "var/lib/postern/index.redb"
     run("systemctl", "stop", "postern")
-    subprocess.run([journey.set_format, index, "2"], check=True)
+    subprocess.run([journey.set_format, index, "1000"], check=True)
     before = journey.stored()
     told = journey.install(journey.older)
-    why = f"the store has format 2, postern {journey.older_version} knows 1: install postern {journey.version} or newer"
+    why = f"the store has format 1000, postern {journey.older_version} knows 2: install postern {journey.version} or newer"
     assert "serves no mail" in told and why in told, told
     assert why in journey.log(), journey.log()
     assert run("postern", "--version").strip() == f"postern {journey.older_version}"

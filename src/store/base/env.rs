@@ -418,6 +418,16 @@ impl Paths {
     pub fn index(&self) -> PathBuf {
         self.data.join("index.redb")
     }
+    /// An index that is being written, to take the index's name once it is whole.
+    #[must_use]
+    pub fn new_index(&self) -> PathBuf {
+        self.data.join("index.new")
+    }
+    /// The index as it was before the store left this format.
+    #[must_use]
+    pub fn index_before(&self, format: u32) -> PathBuf {
+        self.data.join(format!("index.before-{format}"))
+    }
     /// The folder of the journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

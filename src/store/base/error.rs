@@ -30,6 +30,20 @@ pub enum Error {
         /// Bytes that the operation and the reserve need.
         needed: u64,
     },
+    /// The store cannot be brought to this program's format, for that takes room for a while.
+    #[error(
+        "this version of Postern must write the store's index anew, which needs {needed} bytes, and {free} are free: \
+         make room on the disk, or install the version before again"
+    )]
+    UpgradeNeedsRoom {
+        /// Bytes that are free.
+        free: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// A newer version of Postern wrote it: nothing is damaged.
+    #[error("{0} was written by a newer version of Postern: install that one")]
+    Newer(String),
     /// An earlier write failed: the store serves reads only until it is restarted.
     #[error("the store accepts no changes until restart, because a write failed: {0}")]
     ReadOnly(String),

@@ -95,6 +95,17 @@ pub trait ContentRows: VolumeRows {
     fn named(&mut self, content: EmailId);
 }
 
+/// A row as it is stored, of whatever table: what a migration takes and gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The number of its table.
+    pub table: u8,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value, with the version before it.
+    pub value: Vec<u8>,
+}
+
 /// What listeners hear of a commit. Only that something changed: what it was is read from `changes` and
 /// `events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 //! redb reports no damage of its own accord: it panics or gives wrong bytes (DESIGN.md §1). So every call
 //! runs under `catch_unwind`, and every value is checked.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,49 +13,29 @@ use std::sync::{Arc, OnceLock};
 
 use redb::{
     Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageBackend,
-    TableDefinition, TableError,
+    TableDefinition, TableError, TableHandle,
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::store::base::env::{Disk, DiskFile};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Visit};
-use crate::store::base::schema::{Table, VolumeTable};
+use crate::store::base::schema::Table;
 use crate::store::engine::preallocated::Preallocated;
 
-/// The table of the file's own facts; in every file.
-pub(in crate::store) const META: u8 = 0;
+pub(in crate::store) use crate::store::engine::tables::{Kind, META};
+
 /// Key in `meta`: the journal's sequence number that this file has reached.
 pub(in crate::store) const META_SEQUENCE: &[u8] = b"sequence";
 
 /// Bytes behind every value.
 pub(in crate::store) const CHECKSUM: usize = 8;
 
-/// Table names by number: short, as every open table is looked up by name.
-const NAMES: [&str; 32] = [
-    "meta", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9", "t10", "t11", "t12", "t13", "t14", "t15",
-    "t16", "t17", "t18", "t19", "t20", "t21", "t22", "t23", "t24", "t25", "t26", "t27", "t28", "t29", "t30",
-    "t31",
-];
-
-/// What kind of file it is: decides the names of its tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) enum Kind {
-    Index,
-    Volume,
-}
-
-impl Kind {
-    fn table(self, number: u8) -> Option<&'static str> {
-        match (self, number) {
-            (_, META) => Some("meta"),
-            (Kind::Index, number) => Table::from_number(number).map(|table| table.name()),
-            (Kind::Volume, number) => VolumeTable::from_number(number).map(|table| table.name()),
-        }
-    }
-}
+/// Tables whose handles are kept by number; those that this program does not know are looked up.
+const SLOTS: usize = 32;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
+type OpenForWriting<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
 type Open = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
 /// The storage that redb sees. Once it is cut off, nothing reaches the file through it any more: a handle
@@ -158,7 +139,12 @@ impl File {
     pub(in crate::store) fn view(self: &Arc<Self>) -> Result<View, Error> {
         let read =
             self.guarded(|| self.db.begin_read().map_err(|error| of_redb(&self.name, error.into())))?;
-        Ok(View { file: Arc::clone(self), read, tables: [const { OnceLock::new() }; NAMES.len()] })
+        Ok(View {
+            file: Arc::clone(self),
+            read,
+            tables: [const { OnceLock::new() }; SLOTS],
+            others: OnceLock::new(),
+        })
     }
 
     /// Applies rows and the number that they reach.
@@ -207,22 +193,17 @@ impl File {
             let rows: &mut dyn Iterator<Item = Change<'_>> = &mut rows
                 .map(|(table, key, value)| -> Change<'_> { (table, key, value) })
                 .chain(std::iter::once((META, META_SEQUENCE, Some(number.as_slice()))));
-            let mut open: [Option<redb::Table<'_, &[u8], &[u8]>>; NAMES.len()] =
-                [const { None }; NAMES.len()];
+            let mut open: [Option<OpenForWriting<'_>>; SLOTS] = [const { None }; SLOTS];
+            let mut others: BTreeMap<u8, Option<OpenForWriting<'_>>> = BTreeMap::new();
             let mut stored = Vec::new();
             for (number, key, value) in rows {
-                let (Some(slot), Some(name)) = (open.get_mut(usize::from(number)), self.kind.table(number))
-                else {
-                    tracing::error!(
-                        file = self.name,
-                        number,
-                        "a row for a table that this version does not know"
-                    );
-                    continue;
+                let slot = match open.get_mut(usize::from(number)) {
+                    Some(slot) => slot,
+                    None => others.entry(number).or_default(),
                 };
                 let table = match slot {
                     Some(table) => table,
-                    None => slot.insert(write.open_table(Definition::new(name))?),
+                    None => slot.insert(write.open_table(Definition::new(self.kind.name(number)))?),
                 };
                 match value {
                     Some(value) => {
@@ -241,6 +222,21 @@ impl File {
         Ok(())
     }
 
+    /// Puts rows of one table as they are to lie in the file, checksums included; not durably.
+    pub(in crate::store) fn fill(&self, number: u8, rows: &[Pair]) -> Result<(), Error> {
+        let fill = || -> Result<(), redb::Error> {
+            let mut write = self.db.begin_write()?;
+            write.set_durability(Durability::None)?;
+            let mut table = write.open_table(Definition::new(self.kind.name(number)))?;
+            for (key, stored) in rows {
+                table.insert(key.as_slice(), stored.as_slice())?;
+            }
+            drop(table);
+            Ok(write.commit()?)
+        };
+        self.guarded(|| fill().map_err(|error| of_redb(&self.name, error)))
+    }
+
     /// The number of the last record applied to this file.
     pub(in crate::store) fn sequence(self: &Arc<Self>) -> Result<u64, Error> {
         let value = self.view()?.get(META, META_SEQUENCE)?;
@@ -257,17 +253,21 @@ impl File {
 pub(in crate::store) struct View {
     file: Arc<File>,
     read: ReadTransaction,
-    tables: [OnceLock<Option<Open>>; NAMES.len()],
+    tables: [OnceLock<Option<Open>>; SLOTS],
+    others: OnceLock<BTreeMap<u8, OnceLock<Option<Open>>>>,
 }
 
 impl View {
     fn table(&self, number: u8) -> Result<Option<&Open>, Error> {
-        let Some(slot) = self.tables.get(usize::from(number)) else { return Ok(None) };
+        let others = || (0..=u8::MAX).skip(SLOTS).map(|number| (number, OnceLock::new())).collect();
+        let slot = self.tables.get(usize::from(number));
+        let Some(slot) = slot.or_else(|| self.others.get_or_init(others).get(&number)) else {
+            return Ok(None);
+        };
         if let Some(table) = slot.get() {
             return Ok(table.as_ref());
         }
-        let Some(name) = self.file.kind.table(number) else { return Ok(None) };
-        let table = match self.read.open_table(Definition::new(name)) {
+        let table = match self.read.open_table(Definition::new(self.file.kind.name(number))) {
             Ok(table) => Some(table),
             Err(TableError::TableDoesNotExist(_)) => None,
             Err(error) => return Err(of_redb(&self.file.name, error.into())),
@@ -304,6 +304,31 @@ impl View {
         Ok(())
     }
 
+    /// The numbers of the tables that are there.
+    pub(in crate::store) fn tables(&self) -> Result<Vec<u8>, Error> {
+        self.file.guarded(|| {
+            let tables = self.read.list_tables().map_err(|error| of_redb(&self.file.name, error.into()))?;
+            let number = |name: &str| {
+                self.file
+                    .kind
+                    .number(name)
+                    .ok_or_else(|| Error::Damaged(format!("the list of tables of {}", self.file.name)))
+            };
+            tables.map(|table| number(table.name())).collect()
+        })
+    }
+
+    /// All rows of a table.
+    pub(in crate::store) fn every(&self, number: u8) -> Result<RangeRows<'_>, Error> {
+        self.file.guarded(|| {
+            let Some(table) = self.table(number)? else {
+                return Ok(RangeRows { view: self, number, range: None });
+            };
+            let all = table.range::<&[u8]>(..).map_err(|error| of_redb(&self.file.name, error.into()))?;
+            Ok(RangeRows { view: self, number, range: Some(all) })
+        })
+    }
+
     /// The rows of a range, to be taken from either end.
     pub(in crate::store) fn range(
         &self,
@@ -325,14 +350,10 @@ impl View {
     }
 
     fn checked<'a>(&self, number: u8, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Error> {
-        let split = stored.len().checked_sub(CHECKSUM).and_then(|at| stored.split_at_checked(at));
-        match split {
-            Some((value, sum)) if checksum(number, key, value).to_le_bytes() == sum => Ok(value),
-            _ => {
-                let table = self.file.kind.table(number).unwrap_or("?");
-                Err(Error::Damaged(format!("a row of {table} in {}", self.file.name)))
-            }
-        }
+        stored_value(number, key, stored).ok_or_else(|| {
+            let table = self.file.kind.name(number);
+            Error::Damaged(format!("a row of {table} in {}", self.file.name))
+        })
     }
 }
 
@@ -347,6 +368,17 @@ pub(in crate::store) struct RangeRows<'a> {
 pub(in crate::store) type Pair = (Vec<u8>, Vec<u8>);
 
 impl RangeRows<'_> {
+    /// The next row as it lies in the file, its checksum behind its value, fitting or not.
+    pub(in crate::store) fn step_stored(&mut self) -> Result<Option<Pair>, Error> {
+        let Some(range) = &mut self.range else { return Ok(None) };
+        let file = &self.view.file;
+        file.guarded(|| {
+            let Some(next) = range.next() else { return Ok(None) };
+            let (key, stored) = next.map_err(|error| of_redb(&file.name, error.into()))?;
+            Ok(Some((key.value().to_vec(), stored.value().to_vec())))
+        })
+    }
+
     pub(in crate::store) fn step(&mut self, back: bool) -> Result<Option<Pair>, Error> {
         let Some(range) = &mut self.range else { return Ok(None) };
         let view = self.view;
@@ -360,6 +392,17 @@ impl RangeRows<'_> {
             Ok(Some((key, value)))
         })
     }
+}
+
+/// The value of a row as the file holds it, if its checksum fits.
+pub(in crate::store) fn stored_value<'a>(table: u8, key: &[u8], stored: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, sum) = stored.split_at_checked(stored.len().checked_sub(CHECKSUM)?)?;
+    (checksum(table, key, value).to_le_bytes() == sum).then_some(value)
+}
+
+/// A value as the file holds it.
+pub(in crate::store) fn with_checksum(table: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
+    [value, &checksum(table, key, value).to_le_bytes()].concat()
 }
 
 /// Of a row with its place, so that a page that turns up in the wrong place is noticed too.

@@ -8,6 +8,7 @@ use crate::model::EmailId;
 use crate::store::base::env::{Clock, Disk, Metered, Paths, Random, RealClock, RealDisk, RealRandom};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
+use crate::store::engine::format::Format;
 
 /// Visits every email that a message or the bin names; the sweep drops the others.
 pub type LiveEmails = fn(&dyn Rows, &mut dyn FnMut(EmailId)) -> Result<(), Error>;
@@ -43,6 +44,8 @@ pub struct Options {
     pub reserve: u64,
     /// Compressed bytes that an [`crate::store::Incoming`] keeps in memory.
     pub incoming_memory: usize,
+    /// The format that the store has, or is brought to.
+    pub format: Format,
     /// What the sweep keeps.
     pub live_emails: Option<LiveEmails>,
     /// The id of the store that must be there; none: a new store is made in an empty folder.
@@ -71,6 +74,7 @@ impl Options {
             open_volumes: 6,
             reserve: 64 << 20,
             incoming_memory: 512 << 10,
+            format: Format::CURRENT,
             live_emails: None,
             expect: None,
             expect_epoch: None,

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
-use crate::store::base::schema::{SCHEMA_VERSION, Table};
+use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, OBJECT_KEY};
 use crate::store::engine::budget::Budget;
 use crate::store::engine::checkpoint::{META_CLEAN, META_MARK, changes};
 use crate::store::engine::condition::Known;
 use crate::store::engine::database::{Change, Fact, File, Kind, META, META_SEQUENCE};
+use crate::store::engine::format::{self, META_PROGRAM, META_SCHEMA};
 use crate::store::engine::journal::{Journal, Mark};
 use crate::store::engine::lineage::{
     Lineage, META_ANCESTORS, META_EPOCH, META_EPOCHS, META_GENERATION, META_ID, decode_numbers, with_epoch,
@@ -26,14 +27,11 @@ use crate::store::engine::redo::Row;
 use crate::store::engine::replay::Reached;
 use crate::store::engine::shared::{Counters, Shared};
 use crate::store::engine::writer::{Engine, Queue};
-use crate::store::engine::{mixture, volumes};
-
-const META_SCHEMA: &[u8] = b"schema";
-/// The version of the program that opened the store last: what to install where that is a newer one.
-const META_PROGRAM: &[u8] = b"program";
+use crate::store::engine::{migrate, mixture, volumes};
 
 /// What the index's `meta` says.
 struct Facts {
+    format: u32,
     lineage: Lineage,
     reached: Reached,
     /// The runs of this store, this one not yet among them.
@@ -44,6 +42,7 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     let disk = Metered::new(Arc::clone(&options.disk));
     let paths = Paths { data: options.data.clone() };
     let held = prepare_folder(&disk, &paths)?;
+    migrate::finish(&disk, &paths, &options.format)?;
     make_index(&disk, &paths, &options)?;
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
     let facts = read_facts(&index, &options)?;
@@ -89,6 +88,9 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         shared.index().give_up();
         shared.budget.abandon();
         return Err(error);
+    }
+    if facts.format != shared.options.format.number {
+        migrate::run(&shared, facts.format)?;
     }
     shared.counters.journal_segments.store(engine.journal.segments() as u64, Ordering::Relaxed);
     engine.last_modseq = settings::last_modseq(&shared.index().view()?)?.0;
@@ -191,13 +193,13 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
             "index.redb is missing, but mail/ holds volumes; restore it from a backup".to_owned(),
         ));
     }
-    let new = paths.index().with_extension("new");
+    let new = paths.new_index();
     let _ = disk.unlink(&new);
     let random = |error| Error::io("asking for random bytes", error);
     let id = options.random.bytes().map_err(random)?;
     let key = options.random.bytes().map_err(random)?;
     let generation = random_number(options)?.to_le_bytes();
-    let schema = SCHEMA_VERSION.to_le_bytes();
+    let schema = options.format.number.to_le_bytes();
     let rows: [Change<'_>; 5] = [
         (META, META_ID, Some(&id)),
         (META, META_SCHEMA, Some(&schema)),
@@ -217,24 +219,7 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
 fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
     let view = index.view()?;
     let damaged = || Error::Damaged("index.redb".to_owned());
-    let schema = view.get(META, META_SCHEMA)?.and_then(|value| value.try_into().ok()).map(u32::from_le_bytes);
-    match schema {
-        Some(SCHEMA_VERSION) => {}
-        Some(other) if other > SCHEMA_VERSION => {
-            let program = view.get(META, META_PROGRAM)?.and_then(|text| String::from_utf8(text).ok());
-            return Err(Error::Incompatible(format!(
-                "the store has format {other}, postern {} knows {SCHEMA_VERSION}: install postern {}",
-                env!("CARGO_PKG_VERSION"),
-                program.map_or("in a newer version".to_owned(), |version| format!("{version} or newer")),
-            )));
-        }
-        Some(other) => {
-            return Err(Error::Incompatible(format!(
-                "the store has format {other}, which cannot be migrated"
-            )));
-        }
-        None => return Err(damaged()),
-    }
+    let format = format::check(&view, &options.format, true)?;
     let id: [u8; 16] = view.get(META, META_ID)?.and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
     if options.expect.is_some_and(|expected| expected != id) {
         return Err(Error::NotExpected("this is another store than the one expected here".to_owned()));
@@ -253,6 +238,7 @@ fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
     }
     let mark: Option<Vec<u8>> = view.get(META, META_MARK)?;
     Ok(Facts {
+        format,
         lineage: Lineage {
             id,
             generation: number(META_GENERATION)?.ok_or_else(damaged)?,

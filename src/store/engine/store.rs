@@ -10,6 +10,7 @@ use crate::store::base::env::{self, Disk, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
+use crate::store::base::schema::SCHEMA_VERSION;
 use crate::store::engine::condition::Condition;
 use crate::store::engine::options::{Options, Statistics};
 use crate::store::engine::pins::Pin;
@@ -30,8 +31,11 @@ pub fn holder(data: &std::path::Path) -> Option<String> {
 /// Whether there is a store in a folder, as far as this user can see.
 #[must_use]
 pub fn exists(data: &std::path::Path) -> bool {
+    let paths = Paths { data: data.to_owned() };
     // What cannot be looked at is not missing: to open it says why.
-    Paths { data: data.to_owned() }.index().try_exists().unwrap_or(true)
+    let there = |path: std::path::PathBuf| path.try_exists().unwrap_or(true);
+    // A migration that was cut short is ended when the store is opened.
+    there(paths.index()) || (1..SCHEMA_VERSION).any(|format| there(paths.index_before(format)))
 }
 
 /// The store. Clones are handles of the same; the last one to go closes it in order.
