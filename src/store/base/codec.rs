@@ -179,40 +179,60 @@ impl<'a> Reader<'a> {
         Some(set)
     }
 
+    /// What is left.
+    pub(in crate::store) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
     pub(in crate::store) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Decodes a whole value.
+/// Decodes a whole value of a type that was never changed.
 ///
 /// # Errors
-/// [`Error::Damaged`] if it is of an unknown version, too short, too long, or `read` finds it wrong.
+/// As [`decode_up_to`].
 pub(in crate::store) fn decode<'a, T>(
     what: &str,
     bytes: &'a [u8],
     read: impl FnOnce(&mut Reader<'a>) -> Option<T>,
 ) -> Result<T, Error> {
-    decode_up_to(VERSION, what, bytes, |_, reader| read(reader))
+    decode_up_to(VERSION, &|| what.to_owned(), bytes, |_, reader| read(reader))
 }
 
-/// Decodes a whole value of a type that was changed: `read` is told which version it has before it.
+/// Decodes a whole value: `read` is told which version it has before it.
 ///
 /// # Errors
-/// As [`decode`]; a version above `newest` is unknown.
+/// [`Error::Newer`] if its version is above `newest`; [`Error::Damaged`] if it is too short, too long, or `read`
+/// finds it wrong.
 pub(in crate::store) fn decode_up_to<'a, T>(
     newest: u8,
-    what: &str,
+    what: &dyn Fn() -> String,
     bytes: &'a [u8],
     read: impl FnOnce(u8, &mut Reader<'a>) -> Option<T>,
 ) -> Result<T, Error> {
-    let whole = || {
-        let mut reader = Reader::new(bytes);
-        let version = reader.u8().filter(|version| (VERSION..=newest).contains(version))?;
-        let value = read(version, &mut reader)?;
-        reader.is_empty().then_some(value)
-    };
-    whole().ok_or_else(|| Error::Damaged(what.to_owned()))
+    let mut reader = Reader::new(bytes);
+    let version = version(&mut reader, newest, what)?;
+    let value = read(version, &mut reader).filter(|_| reader.is_empty());
+    value.ok_or_else(|| Error::Damaged(what()))
+}
+
+/// Takes the version before a value. A row's checksum was checked before, so a number that is too large is no
+/// damage.
+///
+/// # Errors
+/// As [`decode_up_to`].
+pub(in crate::store) fn version(
+    reader: &mut Reader<'_>,
+    newest: u8,
+    what: &dyn Fn() -> String,
+) -> Result<u8, Error> {
+    match reader.u8() {
+        Some(version) if version > newest => Err(Error::Newer(what())),
+        Some(version) if version >= VERSION => Ok(version),
+        _ => Err(Error::Damaged(what())),
+    }
 }
 
 /// A key of two numbers.
@@ -318,14 +338,18 @@ mod tests {
     }
 
     #[test]
-    fn older_versions_are_read_and_newer_ones_are_damage() {
+    fn older_versions_are_read_and_newer_ones_are_said_to_be_newer() {
         let of = |version| Writer::of_version(version).u32(7).finish();
         let read = |newest, bytes: &[u8]| {
-            decode_up_to(newest, "x", bytes, |version, reader| Some((version, reader.u32()?)))
+            decode_up_to(newest, &|| "x".to_owned(), bytes, |version, reader| Some((version, reader.u32()?)))
         };
         assert_eq!(read(2, &of(1)).unwrap(), (1, 7));
         assert_eq!(read(2, &of(2)).unwrap(), (2, 7));
-        assert!(read(2, &of(3)).is_err() && read(2, &of(0)).is_err() && read(1, &of(2)).is_err());
+        assert!(
+            matches!(read(2, &of(3)), Err(Error::Newer(_)))
+                && matches!(read(1, &of(2)), Err(Error::Newer(_)))
+        );
+        assert!(matches!(read(2, &of(0)), Err(Error::Damaged(_))));
         assert_eq!(Writer::new().u32(7).finish(), of(1));
     }
 

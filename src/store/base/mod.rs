@@ -7,6 +7,7 @@ pub mod error;
 pub mod lock;
 #[cfg(test)]
 pub mod memory;
+pub mod row;
 pub mod rows;
 pub mod running;
 pub mod schema;

@@ -1,8 +1,9 @@
 //! Settings by name, and the counters that must never go back.
 
 use crate::model::{ModSeq, UidValidity};
-use crate::store::base::codec;
+use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 
@@ -66,16 +67,36 @@ impl Counter {
     }
 }
 
+/// A setting's value; what is in it is its owner's.
+pub(in crate::store) struct Setting(Vec<u8>);
+
+impl Row for Setting {
+    type Key = ();
+    const TABLE: Table = Table::Settings;
+
+    fn what((): ()) -> String {
+        "a setting".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.raw(&self.0)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Setting(reader.rest().to_vec()))
+    }
+}
+
 /// The value of a setting.
 ///
 /// # Errors
 /// Of reading.
 pub fn get(rows: &dyn Rows, name: &str) -> Result<Option<Vec<u8>>, Error> {
     let Some(bytes) = rows.get(Table::Settings, name.as_bytes())? else { return Ok(None) };
-    match bytes.split_first() {
-        Some((1, value)) => Ok(Some(value.to_vec())),
-        _ => Err(Error::Damaged(format!("the setting {name}"))),
-    }
+    Setting::from_bytes((), &bytes).map(|setting| Some(setting.0)).map_err(|error| match error {
+        Error::Damaged(_) => Error::Damaged(format!("the setting {name}")),
+        other => other,
+    })
 }
 
 /// Sets a setting.
@@ -86,8 +107,7 @@ pub fn put(tx: &mut dyn Transaction, name: &str, value: &[u8]) -> Result<(), Err
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Error::Refused("that is no name of a setting"));
     }
-    let value = codec::Writer::new().raw(value).finish();
-    tx.put(Table::Settings, name.as_bytes(), &value);
+    tx.put(Table::Settings, name.as_bytes(), &Setting(value.to_vec()).to_bytes());
     Ok(())
 }
 

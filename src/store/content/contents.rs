@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use crate::mail::digest::Digest;
 use crate::model::{AccountId, EmailId, MailboxName};
+use crate::store::base::codec::{self, Reader};
 use crate::store::base::compression;
 use crate::store::base::error::Error;
 use crate::store::base::rows::VolumeRows;
@@ -130,10 +131,17 @@ fn inflate(compressed: bool, bytes: &[u8], length: usize) -> Option<Vec<u8>> {
     (raw.len() == length).then_some(raw)
 }
 
+/// Whether a value of a volume is of a version that this program reads.
+fn known_version(row: &EmailRow, value: &[u8]) -> Result<(), Error> {
+    codec::version(&mut Reader::new(value), VERSION, &|| format!("content {}", row.content)).map(drop)
+}
+
 /// The digest of a content.
 pub(in crate::store) fn digest(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<Digest, Error> {
     let value = volumes.get_row(row.digest_volume, VolumeTable::Digest, &key(row.content))?;
-    value.as_deref().and_then(decode_digest).ok_or_else(|| damaged(row))
+    let value = value.ok_or_else(|| damaged(row))?;
+    known_version(row, &value)?;
+    decode_digest(&value).ok_or_else(|| damaged(row))
 }
 
 fn decode_digest(mut value: &[u8]) -> Option<Digest> {
@@ -200,7 +208,9 @@ impl Reading {
 
 fn head(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<Head, Error> {
     let value = volumes.get_row(row.content_volume, VolumeTable::Head, &key(row.content))?;
-    value.as_deref().and_then(decode_head).ok_or_else(|| damaged(row))
+    let value = value.ok_or_else(|| damaged(row))?;
+    known_version(row, &value)?;
+    decode_head(&value).ok_or_else(|| damaged(row))
 }
 
 fn decode_head(mut value: &[u8]) -> Option<Head> {

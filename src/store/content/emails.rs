@@ -5,12 +5,12 @@
 
 use crate::mail::digest::Digest;
 use crate::model::{AccountId, ContentHash, EmailId, ObjectId};
+use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::OBJECT_KEY;
-
-const VERSION: u8 = 1;
 
 /// What the index knows of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,41 +33,50 @@ pub struct EmailRow {
     pub thread: [u8; 16],
 }
 
+impl Row for EmailRow {
+    type Key = ();
+    const TABLE: Table = Table::Emails;
+
+    fn what((): ()) -> String {
+        "the row of a content".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.raw(&self.hash.0)
+            .u64(self.content.0)
+            .u32(self.content_volume)
+            .u32(self.digest_volume)
+            .u64(self.size)
+            .u32(self.header_len)
+            .u64(self.stored)
+            .raw(&self.thread)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(EmailRow {
+            hash: ContentHash(reader.array()?),
+            content: EmailId(reader.u64()?),
+            content_volume: reader.u32()?,
+            digest_volume: reader.u32()?,
+            size: reader.u64()?,
+            header_len: reader.u32()?,
+            stored: reader.u64()?,
+            thread: reader.array()?,
+        })
+    }
+}
+
 impl EmailRow {
     /// As it is stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        out.extend_from_slice(&self.hash.0);
-        out.extend_from_slice(&self.content.0.to_le_bytes());
-        out.extend_from_slice(&self.content_volume.to_le_bytes());
-        out.extend_from_slice(&self.digest_volume.to_le_bytes());
-        out.extend_from_slice(&self.size.to_le_bytes());
-        out.extend_from_slice(&self.header_len.to_le_bytes());
-        out.extend_from_slice(&self.stored.to_le_bytes());
-        out.extend_from_slice(&self.thread);
-        out
+        self.to_bytes()
     }
 
     /// From what was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<EmailRow> {
-        let (&VERSION, mut rest) = bytes.split_first()? else { return None };
-        let mut take = |count: usize| {
-            let (taken, left) = rest.split_at_checked(count)?;
-            rest = left;
-            Some(taken)
-        };
-        Some(EmailRow {
-            hash: ContentHash(take(32)?.try_into().ok()?),
-            content: EmailId(u64::from_le_bytes(take(8)?.try_into().ok()?)),
-            content_volume: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            digest_volume: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            size: u64::from_le_bytes(take(8)?.try_into().ok()?),
-            header_len: u32::from_le_bytes(take(4)?.try_into().ok()?),
-            stored: u64::from_le_bytes(take(8)?.try_into().ok()?),
-            thread: take(16)?.try_into().ok()?,
-        })
+        EmailRow::from_bytes((), bytes).ok()
     }
 }
 
@@ -77,7 +86,7 @@ impl EmailRow {
 /// Of reading.
 pub fn get(rows: &dyn Rows, email: EmailId) -> Result<Option<EmailRow>, Error> {
     let Some(value) = rows.get(Table::Emails, &email.0.to_be_bytes())? else { return Ok(None) };
-    EmailRow::decode(&value).map(Some).ok_or_else(|| Error::Damaged(format!("the row of email {email}")))
+    EmailRow::from_bytes((), &value).map(Some)
 }
 
 /// Puts the row of a content, and finds it by its hash from now on.

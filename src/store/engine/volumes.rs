@@ -2,7 +2,9 @@
 
 use std::ops::ControlFlow;
 
+use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
 
@@ -19,31 +21,39 @@ pub struct VolumeRow {
     pub damaged: bool,
 }
 
-const VERSION: u8 = 1;
+impl Row for VolumeRow {
+    type Key = ();
+    const TABLE: Table = Table::Volumes;
+
+    fn what((): ()) -> String {
+        "the row of a volume".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.u64(self.generation).u64(self.live).u64(self.dead).u8(u8::from(self.damaged))
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(VolumeRow {
+            generation: reader.u64()?,
+            live: reader.u64()?,
+            dead: reader.u64()?,
+            damaged: reader.flag()?,
+        })
+    }
+}
 
 impl VolumeRow {
     /// As it is stored.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION];
-        for number in [self.generation, self.live, self.dead] {
-            out.extend_from_slice(&number.to_le_bytes());
-        }
-        out.push(u8::from(self.damaged));
-        out
+        self.to_bytes()
     }
 
     /// From what was stored.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<VolumeRow> {
-        let (&VERSION, rest) = bytes.split_first()? else { return None };
-        let number = |at: usize| Some(u64::from_le_bytes(rest.get(at..at + 8)?.try_into().ok()?));
-        Some(VolumeRow {
-            generation: number(0)?,
-            live: number(8)?,
-            dead: number(16)?,
-            damaged: *rest.get(24)? != 0,
-        })
+        VolumeRow::from_bytes((), bytes).ok()
     }
 }
 
@@ -53,7 +63,7 @@ impl VolumeRow {
 /// Of reading.
 pub fn get(rows: &dyn Rows, volume: u32) -> Result<Option<VolumeRow>, Error> {
     let Some(value) = rows.get(Table::Volumes, &volume.to_be_bytes())? else { return Ok(None) };
-    VolumeRow::decode(&value).map(Some).ok_or_else(|| Error::Damaged(format!("the row of volume {volume}")))
+    VolumeRow::from_bytes((), &value).map(Some)
 }
 
 /// All volumes that the index names, by number.
@@ -64,10 +74,8 @@ pub fn list(rows: &dyn Rows) -> Result<Vec<(u32, VolumeRow)>, Error> {
     let mut found = Vec::new();
     rows.scan(Table::Volumes, &[], &[0xff; 5], &mut |key, value| {
         let number = <[u8; 4]>::try_from(key).map(u32::from_be_bytes);
-        match (number, VolumeRow::decode(value)) {
-            (Ok(number), Some(row)) => found.push((number, row)),
-            _ => return Err(Error::Damaged("a row of volumes".to_owned())),
-        }
+        let number = number.map_err(|_| Error::Damaged("the key of a volume".to_owned()))?;
+        found.push((number, VolumeRow::from_bytes((), value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(found)

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::AccountId;
-use crate::store::base::codec::{Reader, Writer, decode, decode_key};
+use crate::store::base::codec::{Reader, Writer, decode_key};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 
@@ -25,29 +26,37 @@ pub struct Account {
     pub disabled: bool,
 }
 
-impl Account {
-    pub(in crate::store) fn save(&self, tx: &mut dyn Transaction) {
-        let value = Writer::new()
-            .bytes(self.name.as_bytes())
+impl Row for Account {
+    type Key = AccountId;
+    const TABLE: Table = Table::Accounts;
+
+    fn what(id: AccountId) -> String {
+        format!("account {id}")
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.bytes(self.name.as_bytes())
             .option(self.password_hash.as_deref(), |out, hash| out.bytes(hash.as_bytes()))
             .i64(self.created)
             .raw(&self.salt)
             .u8(u8::from(self.disabled))
-            .finish();
-        tx.put(Table::Accounts, &self.id.0.to_be_bytes(), &value);
     }
 
-    fn decode(id: AccountId, bytes: &[u8]) -> Result<Self, Error> {
-        decode(&format!("account {id}"), bytes, |reader| {
-            Some(Account {
-                id,
-                name: reader.text()?.to_owned(),
-                password_hash: reader.option(Reader::text)?.map(str::to_owned),
-                created: reader.i64()?,
-                salt: reader.array()?,
-                disabled: reader.flag()?,
-            })
+    fn read(id: AccountId, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Account {
+            id,
+            name: reader.text()?.to_owned(),
+            password_hash: reader.option(Reader::text)?.map(str::to_owned),
+            created: reader.i64()?,
+            salt: reader.array()?,
+            disabled: reader.flag()?,
         })
+    }
+}
+
+impl Account {
+    pub(in crate::store) fn save(&self, tx: &mut dyn Transaction) {
+        tx.put(Self::TABLE, &self.id.0.to_be_bytes(), &self.to_bytes());
     }
 }
 
@@ -57,7 +66,7 @@ impl Account {
 /// Of reading.
 pub fn get(rows: &dyn Rows, id: AccountId) -> Result<Option<Account>, Error> {
     let bytes = rows.get(Table::Accounts, &id.0.to_be_bytes())?;
-    bytes.map(|bytes| Account::decode(id, &bytes)).transpose()
+    bytes.map(|bytes| Account::from_bytes(id, &bytes)).transpose()
 }
 
 /// An account by its name, in any case.
@@ -77,7 +86,7 @@ pub fn list(rows: &dyn Rows) -> Result<Vec<Account>, Error> {
     let mut accounts = Vec::new();
     rows.scan(Table::Accounts, &[], &[0xff; 5], &mut |key, value| {
         let id = decode_key("an account's key", key, |key| key.u32())?;
-        accounts.push(Account::decode(AccountId(id), value)?);
+        accounts.push(Account::from_bytes(AccountId(id), value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(accounts)

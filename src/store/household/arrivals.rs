@@ -40,7 +40,7 @@ fn name(source: SourceId) -> String {
 /// Of reading.
 pub fn list(rows: &dyn Rows, source: SourceId) -> Result<Vec<Arrival>, Error> {
     let Some(bytes) = settings::get(rows, &name(source))? else { return Ok(Vec::new()) };
-    decode_up_to(VERSION, "a source's arrivals", &bytes, |version, reader| {
+    decode_up_to(VERSION, &|| "a source's arrivals".to_owned(), &bytes, |version, reader| {
         let count = reader.u32()? as usize;
         let clock =
             |reader: &mut Reader<'_>| if version == 1 { Some(None) } else { reader.option(Reader::i64) };

@@ -2,8 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::store::base::codec::{Writer, decode};
+use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 
@@ -26,16 +27,30 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+impl Row for Certificate {
+    type Key = ();
+    const TABLE: Table = Table::Certificates;
+
+    fn what((): ()) -> String {
+        "a certificate".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.bytes(self.chain.as_bytes()).bytes(self.key.as_bytes())
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Certificate { chain: reader.text()?.to_owned(), key: reader.text()?.to_owned() })
+    }
+}
+
 /// The certificate of a name.
 ///
 /// # Errors
 /// Of reading.
 pub fn get(rows: &dyn Rows, name: &str) -> Result<Option<Certificate>, Error> {
-    let Some(bytes) = rows.get(Table::Certificates, name.as_bytes())? else { return Ok(None) };
-    decode(&format!("the certificate {name}"), &bytes, |reader| {
-        Some(Certificate { chain: reader.text()?.to_owned(), key: reader.text()?.to_owned() })
-    })
-    .map(Some)
+    let bytes = rows.get(Table::Certificates, name.as_bytes())?;
+    bytes.map(|bytes| Certificate::from_bytes((), &bytes)).transpose()
 }
 
 /// Keeps a certificate under a name.
@@ -46,8 +61,7 @@ pub fn put(tx: &mut dyn Transaction, name: &str, certificate: &Certificate) -> R
     if name.is_empty() || name.len() > MAX_NAME {
         return Err(Error::Refused("a certificate's name has 1 to 255 bytes"));
     }
-    let value = Writer::new().bytes(certificate.chain.as_bytes()).bytes(certificate.key.as_bytes()).finish();
-    tx.put(Table::Certificates, name.as_bytes(), &value);
+    tx.put(Table::Certificates, name.as_bytes(), &certificate.to_bytes());
     Ok(())
 }
 

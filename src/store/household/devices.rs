@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, DeviceId};
-use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, pair};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key, pair};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
@@ -41,34 +42,65 @@ pub struct Device {
     pub address: String,
 }
 
-impl Device {
-    fn save(&self, tx: &mut dyn Transaction) {
-        let value = Writer::new()
-            .bytes(self.name.as_bytes())
+impl Row for Device {
+    type Key = (AccountId, DeviceId);
+    const TABLE: Table = Table::Credentials;
+
+    fn what((_, id): Self::Key) -> String {
+        format!("device {id}")
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.bytes(self.name.as_bytes())
             .raw(&self.key_hash)
             .bytes(&self.scram)
             .i64(self.created)
             .option(self.last_used, Writer::i64)
             .bytes(self.client.as_bytes())
             .bytes(self.address.as_bytes())
-            .finish();
-        tx.put(Table::Credentials, &pair(self.account.0, self.id.0), &value);
     }
 
-    fn decode(account: AccountId, id: DeviceId, bytes: &[u8]) -> Result<Self, Error> {
-        decode(&format!("device {id}"), bytes, |reader| {
-            Some(Device {
-                id,
-                account,
-                name: reader.text()?.to_owned(),
-                key_hash: reader.array()?,
-                scram: reader.bytes()?.to_vec(),
-                created: reader.i64()?,
-                last_used: reader.option(Reader::i64)?,
-                client: reader.text()?.to_owned(),
-                address: reader.text()?.to_owned(),
-            })
+    fn read((account, id): Self::Key, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Device {
+            id,
+            account,
+            name: reader.text()?.to_owned(),
+            key_hash: reader.array()?,
+            scram: reader.bytes()?.to_vec(),
+            created: reader.i64()?,
+            last_used: reader.option(Reader::i64)?,
+            client: reader.text()?.to_owned(),
+            address: reader.text()?.to_owned(),
         })
+    }
+}
+
+impl Device {
+    fn save(&self, tx: &mut dyn Transaction) {
+        tx.put(Self::TABLE, &pair(self.account.0, self.id.0), &self.to_bytes());
+    }
+}
+
+/// Whose a device password is.
+pub(in crate::store) struct Holder {
+    account: AccountId,
+    device: DeviceId,
+}
+
+impl Row for Holder {
+    type Key = ();
+    const TABLE: Table = Table::DeviceKeys;
+
+    fn what((): ()) -> String {
+        "a device's password".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.u32(self.account.0).u32(self.device.0)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Holder { account: AccountId(reader.u32()?), device: DeviceId(reader.u32()?) })
     }
 }
 
@@ -110,7 +142,7 @@ pub fn add(
         address: String::new(),
     };
     device.save(tx);
-    tx.put(Table::DeviceKeys, &key_hash, &Writer::new().u32(account.0).u32(id.0).finish());
+    tx.put(Table::DeviceKeys, &key_hash, &Holder { account, device: id }.to_bytes());
     publish(tx, account)?;
     Ok(id)
 }
@@ -127,8 +159,8 @@ fn publish(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
 /// Of reading.
 pub fn by_key(rows: &dyn Rows, key_hash: &[u8; 32]) -> Result<Option<Device>, Error> {
     let Some(bytes) = rows.get(Table::DeviceKeys, key_hash)? else { return Ok(None) };
-    let (account, id) = decode("a device's password", &bytes, |reader| Some((reader.u32()?, reader.u32()?)))?;
-    get(rows, AccountId(account), DeviceId(id))
+    let holder = Holder::from_bytes((), &bytes)?;
+    get(rows, holder.account, holder.device)
 }
 
 /// A device by its id.
@@ -137,7 +169,7 @@ pub fn by_key(rows: &dyn Rows, key_hash: &[u8; 32]) -> Result<Option<Device>, Er
 /// Of reading.
 pub fn get(rows: &dyn Rows, account: AccountId, id: DeviceId) -> Result<Option<Device>, Error> {
     let bytes = rows.get(Table::Credentials, &pair(account.0, id.0))?;
-    bytes.map(|bytes| Device::decode(account, id, &bytes)).transpose()
+    bytes.map(|bytes| Device::from_bytes((account, id), &bytes)).transpose()
 }
 
 /// An account's devices, in the order in which they were added.
@@ -149,7 +181,7 @@ pub fn list(rows: &dyn Rows, account: AccountId) -> Result<Vec<Device>, Error> {
     let mut devices = Vec::new();
     rows.scan(Table::Credentials, &low, &high, &mut |key, value| {
         let id = decode_key("a device's key", key, |key| key.u32().and(key.u32()))?;
-        devices.push(Device::decode(account, DeviceId(id), value)?);
+        devices.push(Device::from_bytes((account, DeviceId(id)), value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(devices)

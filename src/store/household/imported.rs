@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use crate::model::{MailboxId, SourceId, Uid};
 use crate::store::base::codec::{Reader, Writer, all_of, decode_key, decode_up_to, with_text};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::running;
 use crate::store::base::schema::Table;
@@ -19,8 +20,6 @@ use crate::store::mailbox::bin::drop_range;
 pub const FORGET_AFTER: i64 = 30 * 86_400;
 /// The most rows that one call drops.
 const SLICE: usize = 512;
-/// The version of a row.
-const VERSION: u8 = 2;
 
 /// A file that was imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,36 +40,40 @@ pub struct Imported {
     pub instance: Option<u64>,
 }
 
-impl Imported {
-    fn encode(&self) -> Vec<u8> {
-        Writer::of_version(VERSION)
-            .raw(&self.hash)
+impl Row for Imported {
+    type Key = ();
+    const TABLE: Table = Table::Imported;
+    const VERSION: u8 = 2;
+
+    fn what((): ()) -> String {
+        "an imported file".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.raw(&self.hash)
             .u64(self.length)
             .i64(self.modified)
             .option(self.missed_since, Writer::i64)
             .option(self.filed, |out, (mailbox, uid)| out.u32(mailbox.0).u32(uid.get()))
             .option(self.instance, Writer::u64)
-            .finish()
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode_up_to(VERSION, "an imported file", bytes, |version, reader| {
-            let mut row = Imported {
-                hash: reader.array()?,
-                length: reader.u64()?,
-                modified: reader.i64()?,
-                missed_since: reader.option(Reader::i64)?,
-                filed: None,
-                instance: None,
-            };
-            if version == 1 {
-                row.missed_since = row.missed_since.map(|_| running::UNKNOWN);
-                return Some(row);
-            }
-            row.filed = reader.option(|reader| Some((MailboxId(reader.u32()?), Uid::new(reader.u32()?)?)))?;
-            row.instance = reader.option(Reader::u64)?;
-            Some(row)
-        })
+    fn read((): (), version: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        let mut row = Imported {
+            hash: reader.array()?,
+            length: reader.u64()?,
+            modified: reader.i64()?,
+            missed_since: reader.option(Reader::i64)?,
+            filed: None,
+            instance: None,
+        };
+        if version == 1 {
+            row.missed_since = row.missed_since.map(|_| running::UNKNOWN);
+            return Some(row);
+        }
+        row.filed = reader.option(|reader| Some((MailboxId(reader.u32()?), Uid::new(reader.u32()?)?)))?;
+        row.instance = reader.option(Reader::u64)?;
+        Some(row)
     }
 }
 
@@ -85,7 +88,7 @@ fn key(source: SourceId, folder: &[u8], base: &[u8]) -> Vec<u8> {
 /// Of reading.
 pub fn get(rows: &dyn Rows, source: SourceId, folder: &[u8], base: &[u8]) -> Result<Option<Imported>, Error> {
     let bytes = rows.get(Table::Imported, &key(source, folder, base))?;
-    bytes.map(|bytes| Imported::decode(&bytes)).transpose()
+    bytes.map(|bytes| Imported::from_bytes((), &bytes)).transpose()
 }
 
 /// Writes down that a file was imported, or seen again.
@@ -102,7 +105,7 @@ pub fn put(
     if folder.contains(&0) || base.contains(&0) {
         return Err(Error::Refused("no file has such a name"));
     }
-    tx.put(Table::Imported, &key(source, folder, base), &row.encode());
+    tx.put(Table::Imported, &key(source, folder, base), &row.to_bytes());
     Ok(())
 }
 
@@ -135,7 +138,7 @@ pub fn scan(
     // The first key behind `after` is that with a zero behind it.
     let low = after.map_or_else(|| start.clone(), |after| key(source, folder, &[after, &[0]].concat()));
     rows.scan(Table::Imported, &low, &high, &mut |key, value| {
-        visit(key.get(start.len()..).unwrap_or_default(), &Imported::decode(value)?)
+        visit(key.get(start.len()..).unwrap_or_default(), &Imported::from_bytes((), value)?)
     })
 }
 
@@ -249,10 +252,10 @@ mod tests {
             filed: None,
             instance: None,
         };
-        assert_eq!(Imported::decode(&old(None)).unwrap(), row(None));
-        assert_eq!(Imported::decode(&old(Some(1_700_000_000))).unwrap(), row(Some(running::UNKNOWN)));
-        assert!(Imported::decode(&[&old(None)[..], &[0, 0]].concat()).is_err());
-        assert_eq!(Imported::decode(&row(Some(7)).encode()).unwrap(), row(Some(7)));
+        assert_eq!(Imported::from_bytes((), &old(None)).unwrap(), row(None));
+        assert_eq!(Imported::from_bytes((), &old(Some(1_700_000_000))).unwrap(), row(Some(running::UNKNOWN)));
+        assert!(Imported::from_bytes((), &[&old(None)[..], &[0, 0]].concat()).is_err());
+        assert_eq!(Imported::from_bytes((), &row(Some(7)).to_bytes()).unwrap(), row(Some(7)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::model::{AccountId, MailboxName, SourceId};
 use crate::store::base::codec::{Reader, Writer, decode_key, decode_up_to};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::running;
 use crate::store::base::schema::Table;
@@ -24,8 +25,6 @@ pub const MAX_SOURCES: usize = 64;
 const MAX_REMOVED: usize = 64;
 /// The longest path, in bytes, as the system has it.
 pub const MAX_PATH: usize = 4_096;
-/// The version of a row.
-const VERSION: u8 = 2;
 
 /// What happens to a file once its message is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,42 +57,51 @@ pub struct Source {
     removed: Option<i64>,
 }
 
-impl Source {
-    fn save(&self, tx: &mut dyn Transaction) {
-        let out = Writer::of_version(VERSION)
+impl Row for Source {
+    type Key = SourceId;
+    const TABLE: Table = Table::Sources;
+    const VERSION: u8 = 2;
+
+    fn what(id: SourceId) -> String {
+        format!("source {id}")
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        let out = out
             .u32(self.account.0)
             .bytes(self.path.as_os_str().as_bytes())
             .option(self.mailbox.as_deref(), |out, mailbox| out.bytes(mailbox.as_bytes()))
             .i64(self.created)
             .option(self.removed, |out, removed| out.i64(removed));
-        let out = match &self.after {
+        match &self.after {
             After::Keep => out.u8(0),
             After::Delete => out.u8(1),
             After::Move(folder) => out.u8(2).bytes(folder.as_os_str().as_bytes()),
-        };
-        tx.put(Table::Sources, &self.id.0.to_be_bytes(), &out.finish());
+        }
     }
 
-    fn decode(id: SourceId, bytes: &[u8]) -> Result<Self, Error> {
+    fn read(id: SourceId, version: u8, reader: &mut Reader<'_>) -> Option<Self> {
         let path = |reader: &mut Reader<'_>| Some(PathBuf::from(OsStr::from_bytes(reader.bytes()?)));
-        decode_up_to(VERSION, &format!("source {id}"), bytes, |version, reader| {
-            Some(Source {
-                id,
-                account: AccountId(reader.u32()?),
-                path: path(reader)?,
-                mailbox: reader.option(Reader::text)?.map(str::to_owned),
-                created: reader.i64()?,
-                removed: reader
-                    .option(Reader::i64)?
-                    .map(|at| if version == 1 { running::UNKNOWN } else { at }),
-                after: match reader.u8()? {
-                    0 => After::Keep,
-                    1 => After::Delete,
-                    2 => After::Move(path(reader)?),
-                    _ => return None,
-                },
-            })
+        Some(Source {
+            id,
+            account: AccountId(reader.u32()?),
+            path: path(reader)?,
+            mailbox: reader.option(Reader::text)?.map(str::to_owned),
+            created: reader.i64()?,
+            removed: reader.option(Reader::i64)?.map(|at| if version == 1 { running::UNKNOWN } else { at }),
+            after: match reader.u8()? {
+                0 => After::Keep,
+                1 => After::Delete,
+                2 => After::Move(path(reader)?),
+                _ => return None,
+            },
         })
+    }
+}
+
+impl Source {
+    fn save(&self, tx: &mut dyn Transaction) {
+        tx.put(Self::TABLE, &self.id.0.to_be_bytes(), &self.to_bytes());
     }
 
     fn check(&self, rows: &dyn Rows) -> Result<(), Error> {
@@ -167,7 +175,7 @@ pub fn get(rows: &dyn Rows, id: SourceId) -> Result<Option<Source>, Error> {
 /// A source by its id, removed or not.
 fn get_any(rows: &dyn Rows, id: SourceId) -> Result<Option<Source>, Error> {
     let bytes = rows.get(Table::Sources, &id.0.to_be_bytes())?;
-    bytes.map(|bytes| Source::decode(id, &bytes)).transpose()
+    bytes.map(|bytes| Source::from_bytes(id, &bytes)).transpose()
 }
 
 /// All sources, in the order in which they were added.
@@ -183,7 +191,7 @@ fn every(rows: &dyn Rows) -> Result<Vec<Source>, Error> {
     let mut sources = Vec::new();
     rows.scan(Table::Sources, &[], &[0xff; 5], &mut |key, value| {
         let id = decode_key("a source's key", key, |key| key.u32())?;
-        sources.push(Source::decode(SourceId(id), value)?);
+        sources.push(Source::from_bytes(SourceId(id), value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(sources)

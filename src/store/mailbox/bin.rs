@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 
 use crate::model::{AccountId, EmailId, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse};
-use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, with_number};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key, with_number};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 pub use crate::store::base::running::{advance, clock};
 use crate::store::base::schema::Table;
@@ -86,13 +87,18 @@ pub enum Kept {
     },
 }
 
-impl Entry {
-    fn encode(&self) -> Vec<u8> {
-        let out = Writer::new()
-            .u32(self.mailbox.0)
-            .bytes(self.name.as_str().as_bytes())
-            .i64(self.at)
-            .i64(self.clock);
+impl Row for Entry {
+    type Key = EntryId;
+    const TABLE: Table = Table::Bin;
+    // Kinds 3 and 4 came with the second.
+    const VERSION: u8 = 2;
+
+    fn what(_: EntryId) -> String {
+        "an entry of the bin".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        let out = out.u32(self.mailbox.0).bytes(self.name.as_str().as_bytes()).i64(self.at).i64(self.clock);
         match &self.kept {
             Kept::Messages { records, keywords } => {
                 let mut out = out.u8(1).u8(keywords.pairs().len() as u8);
@@ -109,10 +115,9 @@ impl Entry {
                 .u32(*uid_next),
             Kept::Account { name, created } => out.u8(3).bytes(name.as_bytes()).i64(*created),
         }
-        .finish()
     }
 
-    fn read(id: EntryId, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(id: EntryId, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
         let (mailbox, name) = (MailboxId(reader.u32()?), reader.name()?);
         let (at, clock) = (reader.i64()?, reader.i64()?);
         let kept = match reader.u8()? {
@@ -136,7 +141,9 @@ impl Entry {
         };
         Some(Entry { id, mailbox, name, at, clock, kept })
     }
+}
 
+impl Entry {
     /// The bytes of the messages that it keeps.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -234,7 +241,7 @@ fn put(tx: &mut dyn Transaction, mailbox: &Mailbox, id: EntryId, kept: Kept) -> 
 
 /// Writes an entry as it is now.
 pub(in crate::store) fn save(tx: &mut dyn Transaction, account: AccountId, entry: &Entry) {
-    tx.put(Table::Bin, &key(account, entry.id), &entry.encode());
+    tx.put(Table::Bin, &key(account, entry.id), &entry.to_bytes());
 }
 
 /// Forgets an entry, and nothing that it names.
@@ -328,7 +335,7 @@ pub fn list(
 
 fn entry(key: &[u8], value: &[u8]) -> Result<Entry, Error> {
     let (_, id) = place(key)?;
-    decode("an entry of the bin", value, |reader| Entry::read(id, reader))
+    Entry::from_bytes(id, value)
 }
 
 fn place(key: &[u8]) -> Result<(AccountId, EntryId), Error> {

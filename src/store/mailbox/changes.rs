@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, ModSeq, UidSet};
-use crate::store::base::codec::{Reader, Writer, decode, decode_key, with_modseq};
+use crate::store::base::codec::{Reader, Writer, decode_key, with_modseq};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::mailbox::mailbox_row::{self, Mailbox};
@@ -53,17 +54,24 @@ pub(in crate::store) struct Change {
     pub(in crate::store) expunged: UidSet,
 }
 
+impl Row for Change {
+    type Key = ();
+    const TABLE: Table = Table::Changes;
+
+    fn what((): ()) -> String {
+        "a mailbox's changes".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.uids(&self.added).uids(&self.changed).uids(&self.expunged)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Change { added: reader.uids()?, changed: reader.uids()?, expunged: reader.uids()? })
+    }
+}
+
 impl Change {
-    fn encode(&self) -> Vec<u8> {
-        Writer::new().uids(&self.added).uids(&self.changed).uids(&self.expunged).finish()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        decode("a mailbox's changes", bytes, |reader: &mut Reader<'_>| {
-            Some(Change { added: reader.uids()?, changed: reader.uids()?, expunged: reader.uids()? })
-        })
-    }
-
     /// This one, and then `later`.
     fn then(&self, later: &Change) -> Change {
         let added = self.added.difference(&later.expunged).union(&later.added);
@@ -102,14 +110,14 @@ fn put(
     let key = with_modseq(mailbox.id.0, modseq.0);
     let before = match tx.get(Table::Changes, &key)? {
         // The job has changed this mailbox before.
-        Some(bytes) => Some(Change::decode(&bytes)?),
+        Some(bytes) => Some(Change::from_bytes((), &bytes)?),
         None => None,
     };
     let (merged, known) = match &before {
         Some(before) => (before.then(change), before.expunged.len()),
         None => (change.clone(), 0),
     };
-    tx.put(Table::Changes, &key, &merged.encode());
+    tx.put(Table::Changes, &key, &merged.to_bytes());
     let gone = merged.expunged.len().saturating_sub(known);
     mailbox.log.rows += u32::from(before.is_none());
     mailbox.log.expunged = mailbox.log.expunged.saturating_add(u32::try_from(gone).unwrap_or(u32::MAX));
@@ -136,7 +144,7 @@ fn strip_oldest(tx: &mut dyn Transaction, mailbox: &mut Mailbox) -> Result<(), E
             tx.delete(Table::Changes, &key);
         } else {
             let rest = Change { expunged: change.expunged, ..Change::default() };
-            tx.put(Table::Changes, &key, &rest.encode());
+            tx.put(Table::Changes, &key, &rest.to_bytes());
         }
         mailbox.log.rows -= 1;
         mailbox.log.whole_above = modseq;
@@ -177,7 +185,7 @@ fn visit(
     let high = with_modseq(mailbox.0, u64::MAX);
     rows.scan(Table::Changes, &low, &high, &mut |key, value| {
         let modseq = decode_key("the key of a mailbox's changes", key, |key| key.u32().and(key.u64()))?;
-        visit(ModSeq(modseq), Change::decode(value)?)
+        visit(ModSeq(modseq), Change::from_bytes((), value)?)
     })
 }
 

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq};
-use crate::store::base::codec::{Reader, Writer, decode, decode_key, with_number};
+use crate::store::base::codec::{Reader, Writer, decode_key, with_number};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::mailbox::changes::Since;
@@ -59,9 +60,16 @@ pub enum EventKind {
     Changed,
 }
 
-impl Event {
-    fn encode(&self) -> Vec<u8> {
-        let out = Writer::new().u32(self.mailbox.0);
+impl Row for Event {
+    type Key = ModSeq;
+    const TABLE: Table = Table::Events;
+
+    fn what(_: ModSeq) -> String {
+        "an event".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        let out = out.u32(self.mailbox.0);
         let named = |out: Writer, name: &MailboxName| out.bytes(name.as_str().as_bytes());
         match &self.kind {
             EventKind::Created => out.u8(1),
@@ -71,10 +79,9 @@ impl Event {
             EventKind::Unsubscribed { name } => named(out.u8(5), name),
             EventKind::Changed => out.u8(6),
         }
-        .finish()
     }
 
-    fn read(modseq: ModSeq, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(modseq: ModSeq, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
         let mailbox = MailboxId(reader.u32()?);
         let kind = match reader.u8()? {
             1 => EventKind::Created,
@@ -91,7 +98,7 @@ impl Event {
 
 /// What is kept, in the row of modseq 0, which no event has.
 #[derive(Clone, Copy, Default)]
-struct Kept {
+pub(in crate::store) struct Kept {
     floor: ModSeq,
     count: u32,
     /// The newest event's modseq, and the number that the next one of that modseq gets.
@@ -99,18 +106,31 @@ struct Kept {
     next: u32,
 }
 
-fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
-    let Some(bytes) = rows.get(Table::Events, &with_number(account.0, 0, 0))? else {
-        return Ok(Kept::default());
-    };
-    decode("the events' floor", &bytes, |reader| {
+impl Row for Kept {
+    type Key = ();
+    const TABLE: Table = Table::Events;
+
+    fn what((): ()) -> String {
+        "the events' floor".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.u64(self.floor.0).u32(self.count).u64(self.last.0).u32(self.next)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
         Some(Kept {
             floor: ModSeq(reader.u64()?),
             count: reader.u32()?,
             last: ModSeq(reader.u64()?),
             next: reader.u32()?,
         })
-    })
+    }
+}
+
+fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
+    let found = rows.get(Table::Events, &with_number(account.0, 0, 0))?;
+    found.map_or(Ok(Kept::default()), |bytes| Kept::from_bytes((), &bytes))
 }
 
 fn modseq_of(key: &[u8]) -> Result<ModSeq, Error> {
@@ -133,14 +153,13 @@ pub(in crate::store) fn record(
     let event = Event { modseq, mailbox, kind };
     let mut kept = kept(tx, account)?;
     let number = if kept.last == modseq { kept.next } else { 0 };
-    tx.put(Table::Events, &with_number(account.0, modseq.0, number), &event.encode());
+    tx.put(Table::Events, &with_number(account.0, modseq.0, number), &event.to_bytes());
     (kept.last, kept.next) = (modseq, number.saturating_add(1));
     kept.count = kept.count.saturating_add(1);
     if kept.count > KEPT + SLACK {
         drop_oldest(tx, account, &mut kept)?;
     }
-    let value = Writer::new().u64(kept.floor.0).u32(kept.count).u64(kept.last.0).u32(kept.next).finish();
-    tx.put(Table::Events, &with_number(account.0, 0, 0), &value);
+    tx.put(Table::Events, &with_number(account.0, 0, 0), &kept.to_bytes());
     Ok(())
 }
 
@@ -180,7 +199,7 @@ pub fn since(rows: &dyn Rows, account: AccountId, after: ModSeq) -> Result<Since
     let mut events = Vec::new();
     rows.scan(Table::Events, &low, &high, &mut |key, value| {
         let modseq = modseq_of(key)?;
-        events.push(decode("an event", value, |reader| Event::read(modseq, reader))?);
+        events.push(Event::from_bytes(modseq, value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Since::Known(events))

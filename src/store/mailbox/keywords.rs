@@ -3,8 +3,9 @@
 //! meaning has changed between ([`KeywordTable::agreeing`]).
 
 use crate::model::{Keyword, MailboxId};
-use crate::store::base::codec::{all_of, decode_key};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::mailbox::records;
@@ -86,6 +87,23 @@ impl KeywordTable {
     }
 }
 
+impl Row for Keyword {
+    type Key = MailboxId;
+    const TABLE: Table = Table::Keywords;
+
+    fn what(mailbox: MailboxId) -> String {
+        format!("a keyword of mailbox {mailbox}")
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.raw(self.as_str().as_bytes())
+    }
+
+    fn read(_: MailboxId, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        Keyword::new(std::str::from_utf8(reader.rest()).ok()?)
+    }
+}
+
 /// The table of a mailbox.
 ///
 /// # Errors
@@ -96,9 +114,7 @@ pub fn load(rows: &dyn Rows, mailbox: MailboxId) -> Result<KeywordTable, Error> 
     let mut bits = Vec::new();
     rows.scan(Table::Keywords, &low, &high, &mut |key, value| {
         let bit = decode_key("a keyword's key", key, |key| key.u32().and(key.u8()))?;
-        let name = value.split_first().filter(|(version, _)| **version == 1).map(|(_, name)| name);
-        let name = name.and_then(|name| std::str::from_utf8(name).ok()).ok_or_else(damaged)?;
-        bits.push((bit, Keyword::new(name).ok_or_else(damaged)?));
+        bits.push((bit, Keyword::from_bytes(mailbox, value)?));
         Ok(ControlFlow::Continue(()))
     })?;
     KeywordTable::from_pairs(bits).ok_or_else(damaged)
@@ -162,8 +178,7 @@ pub(in crate::store) fn assign<'a>(
         if let (Some(bit), None) = (bit, known) {
             let mut key = mailbox.0.to_be_bytes().to_vec();
             key.push(bit);
-            let value = [&[1], keyword.as_str().as_bytes()].concat();
-            tx.put(Table::Keywords, &key, &value);
+            tx.put(Table::Keywords, &key, &keyword.to_bytes());
             table.set(bit, keyword);
         }
         used |= bit.map_or(0, |bit| 1 << bit);

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, ObjectId, SpecialUse, Uid, UidValidity};
-use crate::store::base::codec::{Reader, Writer, all_of, decode, decode_key, pair, with_text};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key, pair, with_text};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 
@@ -56,10 +57,16 @@ pub(in crate::store) struct Log {
     pub(in crate::store) expunged: u32,
 }
 
-impl Mailbox {
-    fn encode(&self) -> Vec<u8> {
-        Writer::new()
-            .bytes(self.name.as_str().as_bytes())
+impl Row for Mailbox {
+    type Key = (AccountId, MailboxId);
+    const TABLE: Table = Table::Mailboxes;
+
+    fn what((_, id): Self::Key) -> String {
+        format!("mailbox {id}")
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.bytes(self.name.as_str().as_bytes())
             .u32(self.uid_validity.get())
             .u32(self.uid_next)
             .u64(self.highest_modseq.0)
@@ -75,10 +82,9 @@ impl Mailbox {
             .u64(self.log.whole_above.0)
             .u32(self.log.rows)
             .u32(self.log.expunged)
-            .finish()
     }
 
-    fn read(account: AccountId, id: MailboxId, reader: &mut Reader<'_>) -> Option<Self> {
+    fn read((account, id): Self::Key, _: u8, reader: &mut Reader<'_>) -> Option<Self> {
         Some(Mailbox {
             id,
             account,
@@ -101,9 +107,11 @@ impl Mailbox {
             log: Log { whole_above: ModSeq(reader.u64()?), rows: reader.u32()?, expunged: reader.u32()? },
         })
     }
+}
 
+impl Mailbox {
     pub(in crate::store) fn save(&self, tx: &mut dyn Transaction) {
-        tx.put(Table::Mailboxes, &pair(self.account.0, self.id.0), &self.encode());
+        tx.put(Self::TABLE, &pair(self.account.0, self.id.0), &self.to_bytes());
     }
 }
 
@@ -113,7 +121,7 @@ impl Mailbox {
 /// Of reading.
 pub fn get(rows: &dyn Rows, account: AccountId, id: MailboxId) -> Result<Option<Mailbox>, Error> {
     let Some(bytes) = rows.get(Table::Mailboxes, &pair(account.0, id.0))? else { return Ok(None) };
-    decode(&format!("mailbox {id}"), &bytes, |reader| Mailbox::read(account, id, reader)).map(Some)
+    Mailbox::from_bytes((account, id), &bytes).map(Some)
 }
 
 /// The mailbox, which must be there.
@@ -136,6 +144,26 @@ pub fn by_name(rows: &dyn Rows, account: AccountId, name: &MailboxName) -> Resul
     }
 }
 
+/// The mailbox that a name leads to.
+pub(in crate::store) struct Named(MailboxId);
+
+impl Row for Named {
+    type Key = ();
+    const TABLE: Table = Table::Names;
+
+    fn what((): ()) -> String {
+        "a mailbox's name".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out.u32(self.0.0)
+    }
+
+    fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.u32().map(|id| Named(MailboxId(id)))
+    }
+}
+
 /// The id of the mailbox of a name.
 pub(in crate::store) fn id_of(
     rows: &dyn Rows,
@@ -143,7 +171,7 @@ pub(in crate::store) fn id_of(
     name: &MailboxName,
 ) -> Result<Option<MailboxId>, Error> {
     let Some(bytes) = rows.get(Table::Names, &name_key(account, name))? else { return Ok(None) };
-    decode("a mailbox's name", &bytes, Reader::u32).map(|id| Some(MailboxId(id)))
+    Named::from_bytes((), &bytes).map(|named| Some(named.0))
 }
 
 /// The key of a name in `names` and `subscriptions`.
@@ -153,8 +181,7 @@ pub(in crate::store) fn name_key(account: AccountId, name: &MailboxName) -> Vec<
 
 /// Lets a mailbox be found by its name.
 pub(in crate::store) fn put_name(tx: &mut dyn Transaction, mailbox: &Mailbox) {
-    let value = Writer::new().u32(mailbox.id.0).finish();
-    tx.put(Table::Names, &name_key(mailbox.account, &mailbox.name), &value);
+    tx.put(Table::Names, &name_key(mailbox.account, &mailbox.name), &Named(mailbox.id).to_bytes());
 }
 
 /// An account's mailboxes, by name.
@@ -166,8 +193,7 @@ pub fn list(rows: &dyn Rows, account: AccountId) -> Result<Vec<Mailbox>, Error> 
     let mut mailboxes = Vec::new();
     rows.scan(Table::Mailboxes, &low, &high, &mut |key, value| {
         let id = decode_key("a mailbox's key", key, |key| key.u32().and(key.u32()))?;
-        let id = MailboxId(id);
-        mailboxes.push(decode(&format!("mailbox {id}"), value, |reader| Mailbox::read(account, id, reader))?);
+        mailboxes.push(Mailbox::from_bytes((account, MailboxId(id)), value)?);
         Ok(ControlFlow::Continue(()))
     })?;
     mailboxes.sort_by(|a, b| a.name.cmp(&b.name));

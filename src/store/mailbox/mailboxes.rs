@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, ObjectId, SpecialUse, UidSet};
-use crate::store::base::codec::{Writer, all_of, pair};
+use crate::store::base::codec::{Reader, Writer, all_of, pair};
 use crate::store::base::error::Error;
+use crate::store::base::row::Row;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
@@ -301,6 +302,26 @@ fn check_special_use(
     if taken { Err(Error::Exists("a mailbox with this special use")) } else { Ok(()) }
 }
 
+/// A subscription: all that is known of it is its key.
+pub(in crate::store) struct Subscribed;
+
+impl Row for Subscribed {
+    type Key = ();
+    const TABLE: Table = Table::Subscriptions;
+
+    fn what((): ()) -> String {
+        "a subscription".to_owned()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        out
+    }
+
+    fn read((): (), _: u8, _: &mut Reader<'_>) -> Option<Self> {
+        Some(Subscribed)
+    }
+}
+
 /// Subscribes to a name; there need be no mailbox of that name (RFC 9051 §6.3.7).
 ///
 /// # Errors
@@ -313,7 +334,7 @@ pub fn subscribe(tx: &mut dyn Transaction, account: AccountId, name: &MailboxNam
     if count(tx, Table::Subscriptions, account)? >= MAX_SUBSCRIPTIONS {
         return Err(Error::Limit("the account has too many subscriptions"));
     }
-    tx.put(Table::Subscriptions, &key, &Writer::new().finish());
+    tx.put(Table::Subscriptions, &key, &Subscribed.to_bytes());
     let mailbox = id_of(tx, account, name)?.unwrap_or(events::NO_MAILBOX);
     events::record(tx, account, mailbox, EventKind::Subscribed { name: name.clone() })?;
     publish(tx, account)

@@ -10,7 +10,7 @@
 //! ```
 
 use crate::model::{DateTime, EmailId, ModSeq, SystemFlags, Uid};
-use crate::store::base::codec::Reader;
+use crate::store::base::codec::{self, Reader};
 use crate::store::base::error::Error;
 
 /// The most records of a block.
@@ -130,7 +130,7 @@ fn width_of(value: u64) -> usize {
 
 /// What a scan may skip the block by.
 pub(in crate::store) fn head(bytes: &[u8]) -> Result<Head, Error> {
-    read_head(&mut Reader::new(bytes)).ok_or_else(damaged)
+    read_head(&mut Reader::new(bytes)).ok_or_else(|| unreadable(bytes))
 }
 
 /// The records of a block.
@@ -154,7 +154,7 @@ pub(in crate::store) fn decode(bytes: &[u8]) -> Result<Vec<Record>, Error> {
         }
         reader.is_empty().then_some(records)
     };
-    read().ok_or_else(damaged)
+    read().ok_or_else(|| unreadable(bytes))
 }
 
 /// The UIDs of a block, without the rest of it.
@@ -169,7 +169,7 @@ pub(in crate::store) fn uids(bytes: &[u8], uids: &mut Vec<Uid>) -> Result<(), Er
         }
         Some(())
     };
-    read().ok_or_else(damaged)
+    read().ok_or_else(|| unreadable(bytes))
 }
 
 /// The contents that a block names.
@@ -183,11 +183,13 @@ pub(in crate::store) fn emails(bytes: &[u8], visit: &mut dyn FnMut(EmailId)) -> 
         column[..count].iter().for_each(|email| visit(EmailId(*email)));
         Some(())
     };
-    read().ok_or_else(damaged)
+    read().ok_or_else(|| unreadable(bytes))
 }
 
-fn damaged() -> Error {
-    Error::Damaged("a block of message records".to_owned())
+/// Why a block could not be read.
+fn unreadable(bytes: &[u8]) -> Error {
+    let what = || "a block of message records".to_owned();
+    codec::version(&mut Reader::new(bytes), VERSION, &what).err().unwrap_or_else(|| Error::Damaged(what()))
 }
 
 fn read_head(reader: &mut Reader<'_>) -> Option<Head> {
