@@ -135,7 +135,7 @@ pub fn put_number(tx: &mut dyn Transaction, name: &str, number: u64) -> Result<(
 
 /// A number as the row of a setting has it.
 pub(in crate::store) fn number_value(number: u64) -> Vec<u8> {
-    codec::Writer::new().raw(&number.to_le_bytes()).finish()
+    Setting(number.to_le_bytes().to_vec()).to_bytes()
 }
 
 /// The last modseq that a job was given.

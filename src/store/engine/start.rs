@@ -128,7 +128,7 @@ fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error
         tracing::info!(records = replayed.last - facts.reached.sequence, "replayed the journal");
     }
     let findings = volumes.judge(&facts.reached, &replayed, &facts.epochs);
-    let Facts { lineage, reached, epochs } = facts;
+    let Facts { lineage, reached, epochs, .. } = facts;
     let loss = Loss::of(&shared, lineage, epochs, reached, &replayed, &findings, missing);
     if loss.copies_journal {
         engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;

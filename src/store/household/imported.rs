@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::model::{MailboxId, SourceId, Uid};
-use crate::store::base::codec::{Reader, Writer, all_of, decode_key, decode_up_to, with_text};
+use crate::store::base::codec::{Reader, Writer, all_of, decode_key, with_text};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
 use crate::store::base::rows::{Rows, Transaction};

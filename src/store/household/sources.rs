@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::{AccountId, MailboxName, SourceId};
-use crate::store::base::codec::{Reader, Writer, decode_key, decode_up_to};
+use crate::store::base::codec::{Reader, Writer, decode_key};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
 use crate::store::base::rows::{News, Rows, Transaction};

@@ -15,7 +15,7 @@ use crate::store::base::schema::Table;
 use crate::store::base::settings;
 use crate::store::mailbox::bin::drop_range;
 use crate::store::mailbox::blocks;
-use crate::store::mailbox::mailboxes::{self, Log, Mailbox};
+use crate::store::mailbox::mailbox_row::{self, Log, Mailbox};
 use crate::store::mailbox::record;
 
 /// Nobody gives so many UIDs between two checkpoints.
@@ -49,7 +49,7 @@ pub(in crate::store) fn slice(
     id: MailboxId,
     from: u32,
 ) -> Result<Option<u32>, Error> {
-    let Some(mailbox) = mailboxes::get(tx, account, id)? else { return Ok(None) };
+    let Some(mailbox) = mailbox_row::get(tx, account, id)? else { return Ok(None) };
     let modseq = tx.modseq()?;
     let (found, next) = blocks_from(tx, id, from)?;
     for (key, block) in found {
