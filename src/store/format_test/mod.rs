@@ -5,6 +5,7 @@
 //! `format-N-rows.txt`, every row of the first as it lies in its file. `maker` made them. They are never made again:
 //! the bytes are what a released version wrote.
 
+mod document;
 mod golden;
 mod maker;
 mod telling;
