@@ -52,8 +52,8 @@ pub(in crate::store) fn held_for(rows: &dyn Rows) -> Result<Option<String>, Erro
 /// The rows that make a run's clients start above all that they may have seen, and the modseq that is reached.
 pub(in crate::store) fn leap_rows(modseq: u64) -> (Vec<Fact>, u64) {
     let modseq = modseq.saturating_add(MODSEQ_LEAP);
-    let row = |key: &[u8], to| (Table::Settings as u8, key.to_vec(), counter_value(to));
-    (vec![row(MODSEQ, modseq), row(PENDING.as_bytes(), 1)], modseq)
+    let row = |name: &str, to| (Table::Settings as u8, name.as_bytes().to_vec(), settings::number_value(to));
+    (vec![row(settings::MODSEQ, modseq), row(PENDING, 1)], modseq)
 }
 
 /// What was lost, or may have been.

@@ -2,7 +2,7 @@
 
 use crate::model::{AccountId, MailboxName, SpecialUse};
 use crate::store::base::error::Error;
-use crate::store::base::rows::{News, Transaction};
+use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
 use crate::store::household::account_row::existing;

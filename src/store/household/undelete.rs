@@ -10,7 +10,7 @@ use crate::model::{AccountId, EmailId, MailboxId, MailboxName, ModSeq, SystemFla
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
-use crate::store::household::accounts;
+use crate::store::household::{account_row, accounts};
 use crate::store::mailbox::bin::{self, Entry, EntryId, Kept};
 use crate::store::mailbox::blocks::Blocks;
 use crate::store::mailbox::keywords::{self, KeywordTable};
@@ -181,7 +181,7 @@ pub fn messages(
     place: &Place,
     present: &Present,
 ) -> Result<PutBack, Error> {
-    accounts::existing(tx, account)?;
+    account_row::existing(tx, account)?;
     let mut done = PutBack::default();
     for pick in picks {
         let Some(mut entry) = bin::get(tx, account, pick.entry)? else { continue };
@@ -254,7 +254,7 @@ pub fn mailbox(
     id: EntryId,
     name: Option<&MailboxName>,
 ) -> Result<Option<Mailbox>, Error> {
-    accounts::existing(tx, account)?;
+    account_row::existing(tx, account)?;
     let entry = bin::get(tx, account, id)?.ok_or(Error::NotFound("deleted mailbox"))?;
     let Kept::Mailbox { special_use, uid_next, .. } = entry.kept else {
         return Err(Error::NotFound("deleted mailbox"));
@@ -378,7 +378,7 @@ fn ids(entries: Vec<Entry>) -> Vec<EntryId> {
 /// # Errors
 /// Of reading.
 pub fn account_is_back(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
-    accounts::existing(tx, account)?;
+    account_row::existing(tx, account)?;
     if let Some(entry) = bin::removed(tx, account)? {
         bin::forget(tx, account, entry.id);
     }

@@ -4,6 +4,8 @@
 //! writes one row of `changes` a mailbox. It reads the blocks that it touches once and writes those that
 //! it changed once; callers cut large sets into slices (STORE.md, "Writing").
 
+use std::ops::ControlFlow;
+
 use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::base::codec::pair;
 use crate::store::base::error::Error;
