@@ -2,6 +2,7 @@
 //!
 //! All else is in the store, and is changed on the command line or in the browser (DESIGN.md §4).
 
+pub mod moved;
 pub mod remembered;
 
 use std::net::SocketAddr;

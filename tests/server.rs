@@ -33,6 +33,8 @@ mod lifecycle;
 mod logins;
 #[path = "server/long_sets.rs"]
 mod long_sets;
+#[path = "server/move_data.rs"]
+mod move_data;
 #[path = "server/old_mail.rs"]
 mod old_mail;
 #[path = "server/refused.rs"]

@@ -14,6 +14,7 @@ pub mod health;
 pub mod import;
 pub mod import_job;
 pub mod mailbox;
+pub mod move_data;
 pub mod setup;
 pub mod source;
 pub mod status;

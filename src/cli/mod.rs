@@ -9,6 +9,7 @@ mod device;
 mod export;
 mod import;
 mod mailbox;
+mod move_data;
 mod new_generation;
 mod output;
 mod owner;
@@ -91,6 +92,11 @@ enum Command {
     Status(status::Arguments),
     /// Print a link that sets the admin site's password, the first one or a new one
     SetupLink,
+    /// Move the data folder, to another disk for instance: copied, compared, and only then used
+    ///
+    /// As root it stops the packaged service, opens it for the new folder, has it wait for that disk at each start, and
+    /// starts it again. The old folder stays as it is.
+    MoveData(move_data::Arguments),
     /// Say that an image of the whole machine was put back, so that devices are not told wrong things
     ///
     /// Devices that saw later mail than the image holds compare what they have with the server, and no message gets a
@@ -204,6 +210,7 @@ pub fn run() -> ExitCode {
         Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
+        Command::MoveData(command) => move_data::run(global, &command),
         Command::NewGeneration => new_generation::run(global),
         Command::SetupLink => setup_link::run(global),
     };

@@ -54,6 +54,28 @@ impl Service {
         Ok(true)
     }
 
+    /// Stops it. Says whether it ran.
+    pub(super) fn stop(&self) -> Result<bool, Failure> {
+        let ran = self.runs();
+        systemctl(&["stop", UNIT])?;
+        Ok(ran)
+    }
+
+    /// Starts it.
+    pub(super) fn start(&self) -> Result<(), Failure> {
+        systemctl(&["start", UNIT])
+    }
+
+    /// Opens it for its data in another folder; takes effect when it starts.
+    pub(super) fn open_data(&self, path: &Path) -> Result<(), Failure> {
+        let DropIn { file, text } = DropIn::for_data(path);
+        let writing = |error: io::Error| Failure::new(format!("{}: {error}", file.display()));
+        fs::create_dir_all(sandbox::FOLDER).map_err(writing)?;
+        fs::write(&file, text).map_err(writing)?;
+        tell(&format!("{} opens {} to the service", file.display(), path.display()));
+        systemctl(&["daemon-reload"])
+    }
+
     /// Has new files of a Maildir that is another user's made readable to it (`import::share`).
     pub(super) fn share(&self, path: &Path) -> Result<(), Failure> {
         let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();

@@ -40,6 +40,15 @@ impl DropIn {
         (!lines.is_empty()).then(|| DropIn { file: file(path), text: format!("[Service]\n{lines}") })
     }
 
+    /// What the packaged service needs for its data in another folder: it may write there, and starts once that
+    /// disk is mounted.
+    #[must_use]
+    pub fn for_data(path: &Path) -> Self {
+        let path_in_unit = for_unit(path).replacen('-', "", 1);
+        let text = format!("[Unit]\nRequiresMountsFor={path_in_unit}\n[Service]\n{}", line(path, true));
+        DropIn { file: Path::new(FOLDER).join("data.conf"), text }
+    }
+
     /// Lines for a root shell that put it there.
     pub(super) fn advice(&self) -> Vec<String> {
         let text = self.text.replace('\\', r"\\").replace('%', "%%").replace('\n', r"\n");
@@ -171,6 +180,15 @@ mod tests {
         assert_eq!(text("/home/a\nExecStart=/x", &After::Keep), None);
         let odd = text("/home/al ice/50%", &After::Keep);
         assert_eq!(odd, service("BindReadOnlyPaths=\"-/home/al ice/50%%\"\n"));
+    }
+
+    #[test]
+    fn data_in_another_folder_waits_for_its_disk() {
+        let text = |path: &str| DropIn::for_data(Path::new(path)).text;
+        let service = "[Unit]\nRequiresMountsFor=/mnt/a-disk\n[Service]\nReadWritePaths=-/mnt/a-disk\n";
+        assert_eq!(text("/mnt/a-disk"), service);
+        assert!(text("/home/mail").ends_with("[Service]\nBindPaths=-/home/mail\n"));
+        assert!(text("/mnt/a b").starts_with("[Unit]\nRequiresMountsFor=\"/mnt/a b\"\n"));
     }
 
     #[test]
