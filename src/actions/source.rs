@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
 use crate::import::check::check_access;
+use crate::import::overlap;
 use crate::import::status::SourceStatus;
-use crate::model::SourceId;
+use crate::model::{AccountId, SourceId};
 use crate::store::arrivals::{self, Arrival};
 use crate::store::sources::{self, Source};
 use crate::store::{accounts, imported, running};
@@ -93,6 +94,9 @@ pub struct Watch {
     pub busy: bool,
     /// Messages imported since the server started.
     pub imported: u64,
+    /// Files that are imported and are removed once they have lain unchanged for a while.
+    #[serde(default)]
+    pub waiting: u64,
     /// When the last came, in seconds since 1970.
     pub last_mail: Option<i64>,
     /// When it was last looked at as a whole.
@@ -110,7 +114,8 @@ pub struct Watch {
 /// Adds a source, after testing as this process that its folder can be used.
 ///
 /// # Errors
-/// If there is no such account or mailbox name, or the folder cannot be used: then with what helps.
+/// If there is no such account or mailbox name, the folder cannot be used (then with what helps), or another source
+/// brings its mail already.
 pub fn add(
     context: &Context,
     path: &Path,
@@ -124,6 +129,7 @@ pub fn add(
     }
     let after = sources::After::from(after);
     let summary = check_access(path, &after)?;
+    check_overlap(context, path, account.id, &after)?;
     let (path, mailbox) = (path.to_owned(), mailbox.map(str::to_owned));
     let id = context.store.write(move |tx| sources::add(tx, account.id, &path, mailbox.as_deref(), after))?;
     let known = imported::count(&context.store.snapshot()?, id)?;
@@ -135,6 +141,27 @@ pub fn add(
         messages: summary.messages,
         known,
     })
+}
+
+/// Two sources must not bring the same files. The same path for the same account is refused where it is added.
+fn check_overlap(
+    context: &Context,
+    path: &Path,
+    account: AccountId,
+    after: &sources::After,
+) -> Result<(), Failure> {
+    let snapshot = context.store.snapshot()?;
+    let mut known = sources::list(&snapshot)?;
+    known.retain(|known| known.account != account || known.path != path);
+    let Some((overlap, other)) = overlap::find(path, after, &known) else { return Ok(()) };
+    let owner = accounts::get(&snapshot, other.account)?.map(|account| account.name).unwrap_or_default();
+    Err(Failure::Invalid(format!(
+        "{} {} source {}, {} for {owner}: the same mail would come twice",
+        path.display(),
+        overlap.describe(),
+        other.id,
+        other.path.display()
+    )))
 }
 
 /// All sources.
@@ -176,6 +203,7 @@ fn watch(status: &SourceStatus) -> Watch {
         folders: status.folders,
         busy: status.busy,
         imported: status.imported,
+        waiting: status.waiting,
         last_mail: status.last_mail,
         last_look: status.last_look,
         left: left.cloned().collect(),

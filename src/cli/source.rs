@@ -26,6 +26,10 @@ pub(super) enum Command {
         #[arg(long)]
         mailbox: Option<String>,
         /// What happens to a file once its message is safely stored: keep, delete or move:DIR
+        ///
+        /// A file that was renamed in while the server watched, as mail programs do, goes at once. Of another nobody
+        /// can say whether it is still being written: it is imported at once, and goes when it has lain unchanged
+        /// for ten minutes.
         #[arg(long, value_name = "keep|delete|move:DIR")]
         after: AfterArgument,
     },
@@ -189,6 +193,12 @@ pub(super) fn describe(source: &Info) -> String {
         watch.imported,
         output::when(source.last_mail)
     ));
+    if watch.waiting > 0 {
+        text.push_str(&format!(
+            "     {} imported files were not moved in while watched: they go once unchanged for ten minutes\n",
+            watch.waiting
+        ));
+    }
     if let Some(seconds) = source.silent.and_then(|seconds| u64::try_from(seconds).ok()) {
         text.push_str(&format!("     silent for {}, longer than usual\n", words::duration(seconds)));
     }

@@ -8,11 +8,11 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::maildir;
-use super::read::Identity;
+use super::read::{Identity, is_gone};
 use crate::store::sources::After;
 
 /// Names that are tried where the name is taken by another file.
-const MAX_TRIES: u32 = 100;
+pub(super) const MAX_TRIES: u32 = 100;
 
 /// Where a file lies in its source.
 #[derive(Clone, Debug)]
@@ -43,17 +43,30 @@ impl Place<'_> {
 pub fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<bool> {
     let path = place.path();
     match fs::symlink_metadata(&path) {
-        Ok(metadata) if Identity::new(&metadata) == *read => {}
-        Ok(_) => return Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
+        Ok(metadata) if Identity::new(&metadata) == *read => remove(after, place, &path),
+        Ok(_) => Ok(false),
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
     }
-    match after {
+}
+
+/// Removes or moves the file, that lies at `path` now. Returns whether it did: one that is gone is no error.
+///
+/// # Errors
+/// If it may not be removed or moved.
+pub(super) fn remove(after: &After, place: &Place<'_>, path: &Path) -> io::Result<bool> {
+    let done = match after {
         After::Keep => return Ok(false),
-        After::Delete => fs::remove_file(&path)?,
-        After::Move(target) => move_to(target, place, &path)?,
+        After::Delete => fs::remove_file(path),
+        After::Move(target) => move_to(target, place, path),
+    };
+    match done {
+        // Another program renames it in this moment; it is found under its new name.
+        Err(error) if is_gone(&error) && fs::symlink_metadata(path).is_err() => Ok(false),
+        // What is not there is where it should go to: that is no file that was renamed.
+        Err(error) if is_gone(&error) => Err(io::Error::other(format!("moving it: {error}"))),
+        other => other.map(|()| true),
     }
-    Ok(true)
 }
 
 /// Moves a file into the same folder below `target`, `new/` to `new/`; nothing there is overwritten.
@@ -89,7 +102,7 @@ fn put(path: &Path, folder: &Path, wanted: &Path) -> io::Result<()> {
 }
 
 /// Never replaces, where the file system can promise that; where it cannot, looks before.
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if fs::symlink_metadata(to).is_ok() => {
             Err(io::ErrorKind::AlreadyExists.into())
@@ -138,7 +151,7 @@ fn same_bytes(left: &Path, right: &Path) -> io::Result<bool> {
 }
 
 /// `base_1:2,S` for `base:2,S`.
-fn numbered(name: &std::ffi::OsStr, n: u32) -> std::ffi::OsString {
+pub(super) fn numbered(name: &std::ffi::OsStr, n: u32) -> std::ffi::OsString {
     use std::os::unix::ffi::{OsStrExt, OsStringExt};
     if n == 0 {
         return name.to_owned();

@@ -4,15 +4,15 @@
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::maildir;
 use super::notes::Notes;
-use super::read::Identity;
+use super::read::{Identity, is_gone};
 use super::scan::End;
+use super::settling::Settling;
 use crate::model::SourceId;
 use crate::store::imported::{self, Imported};
 use crate::store::{Error, Snapshot};
@@ -33,6 +33,8 @@ pub(super) struct Candidate {
     pub(super) name: Vec<u8>,
     /// Which of [`SUBS`].
     pub(super) sub: usize,
+    /// Which file it is, for [`Settling`].
+    pub(super) which: u64,
 }
 
 /// What a listing stands on.
@@ -48,6 +50,7 @@ pub(super) struct Listing<'a> {
     /// Files beside the one that has their name, known already.
     pub(super) second: &'a HashSet<u64>,
     pub(super) stop: &'a AtomicBool,
+    pub(super) settling: &'a mut Settling,
 }
 
 /// What was listed.
@@ -88,7 +91,7 @@ impl Listing<'_> {
     /// # Errors
     /// Of the store, or if the watcher stops; what the system refuses is noted.
     pub(super) fn list(
-        &self,
+        &mut self,
         wanted: &[Option<Wanted>; 2],
         after: Option<&Candidate>,
         most: usize,
@@ -114,7 +117,7 @@ impl Listing<'_> {
 
     /// All files of a directory. Returns whether it could be read.
     fn directory(
-        &self,
+        &mut self,
         sub: usize,
         names: &mut HashSet<u64>,
         notes: &mut Notes,
@@ -124,7 +127,7 @@ impl Listing<'_> {
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             // The folder went, or is just being made; a missing new/ beside a cur/ is seen.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if is_gone(&error) => {
                 return Ok(SUBS[sub] == "new" && self.path.is_dir());
             }
             Err(error) => {
@@ -138,6 +141,8 @@ impl Listing<'_> {
                     let found = self.consider(sub, entry.file_name().into_vec(), names, notes)?;
                     found.into_iter().for_each(|candidate| oldest.add(candidate));
                 }
+                // Removed while it was read: what has not been seen is not missed.
+                Err(error) if is_gone(&error) => return Ok(false),
                 Err(error) => {
                     notes.unreadable(&path, &error);
                     return Ok(false);
@@ -149,7 +154,7 @@ impl Listing<'_> {
 
     /// Whether a name may be that of something new.
     fn consider(
-        &self,
+        &mut self,
         sub: usize,
         name: Vec<u8>,
         names: &mut HashSet<u64>,
@@ -165,7 +170,7 @@ impl Listing<'_> {
         let path = self.path.join(SUBS[sub]).join(OsStr::from_bytes(&name));
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => {
                 notes.unreadable(&path, &error);
                 return Ok(None);
@@ -184,8 +189,13 @@ impl Listing<'_> {
         if self.trusts_times && self.is_known(&name, &base, &identity)? {
             return Ok(None);
         }
+        let sight = self.settling.sight(&metadata, &self.path.join(OsStr::from_bytes(&base)));
+        self.settling.see(&sight);
+        if self.settling.only_waits(sight.which) {
+            return Ok(None);
+        }
         let when = maildir::arrived(&name, Some(identity.modified())).unwrap_or_default();
-        Ok(Some(Candidate { when, name, sub }))
+        Ok(Some(Candidate { when, name, sub, which: sight.which }))
     }
 
     fn is_known(&self, name: &[u8], base: &[u8], identity: &Identity) -> Result<bool, Error> {

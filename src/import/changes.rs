@@ -3,14 +3,14 @@
 //! The channel is bounded. What does not fit is not lost: it turns into a look at everything, as it does
 //! when the kernel's own queue overflows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::candidates::{SUBS, Wanted};
@@ -23,6 +23,9 @@ const MAX_NAMES: usize = 4_096;
 /// After the first event, what follows within this is taken with it: a delivery of many messages is one
 /// look, and a single one is not held up noticeably.
 const GATHER: Duration = Duration::from_millis(15);
+
+/// Renames of which only the first half was told so far: the second follows at once.
+const MAX_RENAMES: usize = 64;
 
 /// What comes through the channel.
 enum Message {
@@ -67,6 +70,7 @@ pub struct Changes {
     overflowed: Arc<AtomicBool>,
     watcher: Option<RecommendedWatcher>,
     armed: Armed,
+    arrivals: Arrivals,
 }
 
 /// What is watched.
@@ -93,6 +97,11 @@ impl Armed {
         self.parents.iter().chain(&self.messages)
     }
 
+    /// Whether it lies in a directory of messages.
+    fn holds(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|parent| self.messages.contains(parent))
+    }
+
     fn contains(&self, path: &Path) -> bool {
         self.parents.contains(path) || self.messages.contains(path)
     }
@@ -109,6 +118,7 @@ impl Changes {
             overflowed: Arc::new(AtomicBool::new(false)),
             watcher: None,
             armed: Armed::default(),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -148,10 +158,25 @@ impl Changes {
     pub fn disarm(&mut self) {
         self.watcher = None;
         self.armed = Armed::default();
+        self.arrivals = Arrivals::default();
+    }
+
+    /// The files that were renamed into `new/` or `cur/` from elsewhere since this was asked last, and written to no
+    /// more: they were whole when they came. Where something was missed there are none.
+    pub fn take_arrivals(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.arrivals.files)
     }
 
     /// Waits until something changes in a way that matters, or until the deadline.
-    pub fn wait(&self, deadline: Instant) -> Change {
+    pub fn wait(&mut self, deadline: Instant) -> Change {
+        let change = self.gather(deadline);
+        if change == Change::Everything {
+            self.arrivals = Arrivals::default();
+        }
+        change
+    }
+
+    fn gather(&mut self, deadline: Instant) -> Change {
         let mut found = Gathered::default();
         let mut until = deadline;
         loop {
@@ -160,7 +185,10 @@ impl Changes {
                 until = until.min(Instant::now() + GATHER);
             }
             match self.receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Event(event)) => found.event(&event, &self.armed),
+                Ok(Message::Event(event)) => {
+                    self.arrivals.event(&event, &self.armed);
+                    found.event(&event, &self.armed);
+                }
                 Ok(Message::Failed(error)) => {
                     tracing::debug!(%error, "inotify");
                     found.everything = true;
@@ -219,6 +247,42 @@ fn is_absent(error: &notify::Error) -> bool {
             matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
         }
         _ => false,
+    }
+}
+
+/// Which files were renamed in from elsewhere.
+#[derive(Default)]
+struct Arrivals {
+    files: BTreeSet<PathBuf>,
+    /// First halves of renames out of directories of messages, with whether the file had just arrived there. The
+    /// second half may come after the first was taken.
+    leaving: VecDeque<(usize, bool)>,
+}
+
+impl Arrivals {
+    fn event(&mut self, event: &Event, armed: &Armed) {
+        let Some(path) = event.paths.first().filter(|path| armed.holds(path)) else { return };
+        match event.kind {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                let arrived = self.files.remove(path);
+                self.leaving.extend(event.tracker().map(|tracker| (tracker, arrived)));
+                if self.leaving.len() > MAX_RENAMES {
+                    self.leaving.pop_front();
+                }
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                let from = self.leaving.iter().find(|(tracker, _)| Some(*tracker) == event.tracker());
+                // From `new/` to `cur/` no file becomes more whole than it was.
+                if from.is_none_or(|(_, arrived)| *arrived) && self.files.len() < MAX_NAMES {
+                    self.files.insert(path.clone());
+                }
+            }
+            // Tells both halves once more.
+            EventKind::Modify(ModifyKind::Name(_) | ModifyKind::Metadata(_)) => {}
+            _ => {
+                self.files.remove(path);
+            }
+        }
     }
 }
 
@@ -362,6 +426,53 @@ mod tests {
         changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
         fs::write(root.path().join("new/2.a"), "x").unwrap();
         assert!(matches!(changes.wait(soon()), Change::In(_)));
+    }
+
+    /// What has arrived once it is quiet.
+    fn arrivals(changes: &mut Changes, root: &Path) -> Vec<String> {
+        while changes.wait(Instant::now() + Duration::from_millis(50)) != Change::Nothing {}
+        let below = |path: PathBuf| path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        changes.take_arrivals().into_iter().map(below).collect()
+    }
+
+    #[test]
+    fn what_is_renamed_in_has_arrived_and_what_is_made_or_written_in_place_has_not() {
+        let dir = maildir();
+        let root = dir.path();
+        let mut changes = Changes::new();
+        changes.arm(root, &discover(root, None).unwrap()).unwrap();
+        let write = |name: &str| fs::write(root.join(name), "x").unwrap();
+        let rename = |from: &str, to: &str| fs::rename(root.join(from), root.join(to)).unwrap();
+        // As they are delivered, as a program makes one in its place, and one that is written after it came.
+        ["tmp/1.a", "tmp/3.c", "new/2.b"].into_iter().for_each(write);
+        rename("tmp/1.a", "new/1.a");
+        rename("tmp/3.c", "new/3.c");
+        write("new/3.c");
+        fs::hard_link(root.join("new/2.b"), root.join("new/4.d")).unwrap();
+        assert_eq!(arrivals(&mut changes, root), ["new/1.a"]);
+        assert_eq!(arrivals(&mut changes, root), Vec::<String>::new(), "told once");
+        // A rename from new/ to cur/ makes no half message a whole one, told together with its making or later.
+        rename("new/2.b", "cur/2.b:2,S");
+        write("new/5.e");
+        rename("new/5.e", "cur/5.e:2,");
+        assert_eq!(arrivals(&mut changes, root), Vec::<String>::new());
+        // And what has arrived, and is read at once, has arrived.
+        write("tmp/6.f");
+        rename("tmp/6.f", "new/6.f");
+        rename("new/6.f", "cur/6.f:2,S");
+        assert_eq!(arrivals(&mut changes, root), ["cur/6.f:2,S"]);
+    }
+
+    #[test]
+    fn where_something_was_missed_nothing_has_arrived() {
+        let root = maildir();
+        let mut changes = Changes::new();
+        changes.arm(root.path(), &discover(root.path(), None).unwrap()).unwrap();
+        fs::write(root.path().join("tmp/1.a"), "x").unwrap();
+        fs::rename(root.path().join("tmp/1.a"), root.path().join("new/1.a")).unwrap();
+        changes.overflowed.store(true, Ordering::Release);
+        assert_eq!(changes.wait(soon()), Change::Everything);
+        assert!(changes.take_arrivals().is_empty());
     }
 
     #[test]

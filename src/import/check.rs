@@ -12,6 +12,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
 use super::layout::{self, Layout};
+use super::read::is_gone;
 use super::sandbox;
 use crate::store::sources::After;
 
@@ -80,7 +81,10 @@ pub fn check_access(path: &Path, after: &After) -> Result<Summary, AccessProblem
         After::Move(target) => Some(target.as_path()),
         After::Keep | After::Delete => None,
     };
-    let found = layout::discover(path, except).map_err(|_| advise("read", path))?;
+    let found = layout::discover(path, except).map_err(|error| match is_gone(&error) {
+        true => problem(path, "is not there any more"),
+        false => advise("read", path),
+    })?;
     if let Some((blocked, _)) = found.unreadable.first() {
         return Err(advise("read", &path.join(blocked)));
     }
@@ -108,7 +112,7 @@ fn check_messages(
     writes: bool,
     advise: &dyn Fn(&str, &Path) -> AccessProblem,
 ) -> Result<u64, AccessProblem> {
-    if dir.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+    if dir.symlink_metadata().is_err_and(|error| is_gone(&error)) {
         return Ok(0);
     }
     if !may(dir, Access::READ_OK | Access::EXEC_OK) {
@@ -118,7 +122,12 @@ fn check_messages(
         return Err(advise("remove files from", dir));
     }
     let (mut count, mut tried) = (0, false);
-    for entry in std::fs::read_dir(dir).map_err(|_| advise("read", dir))? {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if is_gone(&error) => return Ok(0),
+        Err(_) => return Err(advise("read", dir)),
+    };
+    for entry in entries {
         let Ok(entry) = entry else { continue };
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;

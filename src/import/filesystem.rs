@@ -28,6 +28,13 @@ pub fn silent(path: &Path) -> Option<&'static str> {
     name_of(found.f_type as u32)
 }
 
+/// Whether a file can be told by its inode there. Where a file system makes them up it may make up another the next
+/// time.
+#[must_use]
+pub fn inodes_last(path: &Path) -> bool {
+    silent(path).is_none_or(|name| matches!(name, "NFS" | "Ceph"))
+}
+
 fn name_of(magic: u32) -> Option<&'static str> {
     SILENT.iter().find(|(known, _)| *known == magic).map(|(_, name)| *name)
 }
@@ -41,6 +48,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(silent(folder.path()), None);
         assert_eq!(silent(&folder.path().join("absent")), None);
+        assert!(inodes_last(folder.path()));
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The job that stores a batch of messages, and in the same record that their files are imported.
 
 use super::candidates::Candidate;
+use super::listed;
 use super::read::Identity;
 use super::target::Target;
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, SourceId};
+use crate::model::{AccountId, ContentHash, DateTime, EmailId, FlagSet, MailboxId, SourceId, Uid, UidSet};
 use crate::store::arrivals;
 use crate::store::imported::{self, Imported};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Prepared, Transaction};
+use crate::store::{Error, Prepared, Transaction, emails};
 
 /// A message that waits for its job.
 pub(super) struct Item {
@@ -19,6 +20,27 @@ pub(super) struct Item {
     pub(super) date: DateTime,
     pub(super) candidate: Candidate,
     pub(super) identity: Identity,
+    /// The message that was imported while the file was being written.
+    pub(super) instead_of: Option<Half>,
+}
+
+/// A message that was imported before its file was whole.
+#[derive(Clone, Debug)]
+pub(super) struct Half {
+    /// Where it was put.
+    pub(super) filed: Option<(MailboxId, Uid)>,
+    /// Its content, where the file still begins with it.
+    pub(super) content: Option<ContentHash>,
+    /// Its name in the books, where it was another file under a known name.
+    pub(super) key: Option<Vec<u8>>,
+}
+
+/// A message that was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) email: EmailId,
+    pub(super) mailbox: MailboxId,
+    pub(super) uid: Uid,
 }
 
 /// What one job stores.
@@ -31,8 +53,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Runs it; gives the content of each message.
-    pub(super) fn run(self, tx: &mut dyn Transaction) -> Result<Vec<EmailId>, Error> {
+    /// Runs it; gives what became of each message.
+    pub(super) fn run(self, tx: &mut dyn Transaction) -> Result<Vec<Stored>, Error> {
         let (mailbox, name) = self.target.resolve(tx, self.account)?;
         let (mut emails, mut new) = (Vec::new(), Vec::new());
         for item in &self.batch {
@@ -40,10 +62,38 @@ impl Job {
             let (size, internal_date, flags) = (item.prepared.size(), item.date, item.flags.clone());
             new.push(NewMessage { email, size, internal_date, flags });
             emails.push(email);
-            imported::put(tx, self.source, &self.folder, &item.key, &item.row)?;
         }
-        messages::append(tx, self.account, mailbox, &new)?;
+        let added = messages::append(tx, self.account, mailbox, &new)?;
+        let uids = added.uids.iter().filter_map(Uid::new);
+        let stored: Vec<_> = uids.zip(emails).map(|(uid, email)| Stored { email, mailbox, uid }).collect();
+        for (item, stored) in self.batch.iter().zip(&stored) {
+            let row = Imported { filed: Some((mailbox, stored.uid)), ..item.row };
+            imported::put(tx, self.source, &self.folder, &item.key, &row)?;
+            if let Some(half) = &item.instead_of {
+                self.expunge(tx, mailbox, half)?;
+                half.key.iter().for_each(|key| imported::forget(tx, self.source, &self.folder, key));
+            }
+        }
         arrivals::note(tx, self.source)?;
-        Ok(emails)
+        Ok(stored)
+    }
+
+    /// Half a message goes in the job that brings the whole one. Where a client has moved it, it is the client's.
+    fn expunge(&self, tx: &mut dyn Transaction, target: MailboxId, half: &Half) -> Result<(), Error> {
+        let place = match (half.filed, half.content) {
+            (Some(place), _) => Some(place),
+            // Files that were imported by the first versions.
+            (None, Some(content)) => match emails::by_hash(tx, content)? {
+                Some(email) => listed::place_in(tx, target, email)?.map(|uid| (target, uid)),
+                None => None,
+            },
+            (None, None) => None,
+        };
+        let Some((mailbox, uid)) = place else { return Ok(()) };
+        let uids: UidSet = std::iter::once(uid.get()..=uid.get()).collect();
+        match messages::expunge(tx, self.account, mailbox, &uids, false) {
+            Err(Error::NotFound(_)) => Ok(()),
+            other => other.map(drop),
+        }
     }
 }

@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::folder_name;
+use super::read::is_gone;
 use crate::model::MailboxName;
 
 /// Directories that are looked into before a source counts as too large: someone added `/`.
@@ -104,7 +105,7 @@ pub fn discover(root: &Path, except: Option<&Path>) -> io::Result<Found> {
         match walk.directory(&path) {
             Ok(children) => open.extend(children),
             Err(error) if path.as_os_str().is_empty() => return Err(error),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_gone(&error) => {}
             Err(error) => unreadable.push((path, error)),
         }
     }

@@ -13,17 +13,26 @@ pub mod folder_name;
 pub mod head;
 pub mod intake;
 pub mod layout;
+mod leaving;
+mod listed;
 pub mod maildir;
 pub mod mbox;
 mod notes;
 pub mod old_mail;
+#[cfg(test)]
+mod old_mail_test;
+pub mod overlap;
 pub mod read;
 pub mod roles;
 pub mod sandbox;
 pub mod scan;
+#[cfg(test)]
+mod scan_test;
+pub mod settling;
 pub mod share;
 pub mod sink;
 pub mod status;
+mod take;
 pub mod takeout;
 mod taker;
 pub mod target;

@@ -24,6 +24,7 @@ use super::archive::{self, Kind, Survey};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
 use super::mbox::{self, LOOK};
+use super::read::is_gone;
 use super::sink::{Outcome, Sink, Stop};
 use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
 use super::unpack::Unpacker;
@@ -35,8 +36,11 @@ const MAX_SKIPPED: usize = 1_000;
 /// Names of a folder that are held to read its messages by their age; where there are more, the folder is
 /// gone through again.
 const MAX_NAMES: usize = 100_000;
-/// The two directories of a folder that hold messages.
-const SUBS: [&str; 2] = ["cur", "new"];
+/// The two directories of a folder that hold messages, in the order in which they are listed: what another program
+/// moves from the first to the second meanwhile is seen.
+const SUBS: [&str; 2] = ["new", "cur"];
+/// How often a message is looked for whose file another program renames.
+const MAX_LOOKS: usize = 5;
 /// Where systems keep each user's inbox.
 const SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
 
@@ -239,31 +243,72 @@ impl Reader<'_> {
     fn maildir_folder(&mut self, root: &Path, folder: &Folder) -> Result<(), Fault> {
         let path = root.join(&folder.path);
         let keywords = read_keywords(&path);
-        let mut behind = None;
+        let (mut behind, mut missed) = (None, BTreeSet::new());
         loop {
             let names = self.oldest(&path, behind.as_ref());
             let more = names.len() >= MAX_NAMES;
-            for key in &names {
-                let (_, name, sub) = key;
-                let file = path.join(SUBS[*sub]).join(OsStr::from_bytes(name));
-                let opened = open(&file);
-                let Some(opened) = self.or_note(&file, opened)? else { continue };
-                let modified = opened.metadata().map(|metadata| metadata.mtime()).ok();
-                let taken = self.maildir_message(
-                    &mut Counted { inner: opened, done: Rc::clone(&self.done) },
-                    folder,
-                    &keywords,
-                    name,
-                    modified,
-                    file.display().to_string(),
-                );
-                self.or_note(&file, taken)?;
+            for (_, name, sub) in &names {
+                if self.maildir_file(&path, folder, &keywords, name, *sub)? {
+                    missed.remove(&maildir::base(name));
+                } else {
+                    missed.insert(maildir::base(name));
+                }
             }
             behind = names.into_iter().next_back();
             if !more || behind.is_none() {
-                return Ok(());
+                return self.renamed(&path, folder, &keywords, missed);
             }
         }
+    }
+
+    /// Messages that another program gave another name since they were listed, as it does when one is read. What is
+    /// found no more was deleted.
+    fn renamed(
+        &mut self,
+        path: &Path,
+        folder: &Folder,
+        keywords: &Keywords,
+        mut missed: BTreeSet<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        for _ in 0..MAX_LOOKS {
+            if missed.is_empty() {
+                break;
+            }
+            for (sub, directory) in SUBS.iter().enumerate() {
+                let Ok(entries) = fs::read_dir(path.join(directory)) else { continue };
+                for entry in entries.flatten() {
+                    let name = entry.file_name().as_bytes().to_vec();
+                    let base = maildir::base(&name);
+                    if missed.contains(&base) && self.maildir_file(path, folder, keywords, &name, sub)? {
+                        missed.remove(&base);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One message. Returns whether it is there.
+    fn maildir_file(
+        &mut self,
+        path: &Path,
+        folder: &Folder,
+        keywords: &Keywords,
+        name: &[u8],
+        sub: usize,
+    ) -> Result<bool, Fault> {
+        let file = path.join(SUBS[sub]).join(OsStr::from_bytes(name));
+        let opened = match open(&file) {
+            Err(Fault::Read(error)) if is_gone(&error) => return Ok(false),
+            opened => opened,
+        };
+        let Some(opened) = self.or_note(&file, opened)? else { return Ok(true) };
+        let modified = opened.metadata().map(|metadata| metadata.mtime()).ok();
+        let mut source = Counted { inner: opened, done: Rc::clone(&self.done) };
+        let origin = file.display().to_string();
+        let taken = self.maildir_message(&mut source, folder, keywords, name, modified, origin);
+        self.or_note(&file, taken)?;
+        Ok(true)
     }
 
     /// The next names of a folder by their delivery.
@@ -273,7 +318,7 @@ impl Reader<'_> {
             let directory = path.join(sub);
             let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if is_gone(&error) => continue,
                 Err(error) => {
                     self.failed(&directory.display().to_string(), &error.to_string());
                     continue;

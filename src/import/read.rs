@@ -74,6 +74,8 @@ pub enum Trouble {
     LeftAlone(&'static str),
     /// It is still being written.
     Changing,
+    /// It was imported and is still being written: to be left alone for so long.
+    Growing(Duration),
     /// The watcher stops.
     Stopped,
     /// The store refused it.
@@ -89,13 +91,21 @@ impl From<store::Error> for Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::NotFound => Trouble::Gone,
+            _ if is_gone(&error) => Trouble::Gone,
             _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
                 Trouble::LeftAlone("a symbolic link")
             }
             _ => Trouble::Unreadable(error),
         }
     }
+}
+
+/// Whether an error says that a file or folder is not where it was: removed, renamed, or its folder was. It may be
+/// back under another name, and is looked for again; nobody has to do anything about it. On NFS it has another name.
+#[must_use]
+pub fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
+    matches!(error.kind(), NotFound | NotADirectory | StaleNetworkFileHandle)
 }
 
 /// What was read.
@@ -107,6 +117,26 @@ pub struct Seen {
     pub hash: [u8; 32],
     /// How many they were.
     pub length: u64,
+    /// Which of all files that ever had its name it is, where the file system tells when each was made.
+    pub instance: Option<u64>,
+}
+
+/// What a file says as it is, and as the store would have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes {
+    /// BLAKE3 of its bytes.
+    pub raw: [u8; 32],
+    /// That of what the store has.
+    pub stored: ContentHash,
+}
+
+/// How sure it is that nobody writes to a file any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quiet {
+    /// It was renamed into its place: it was whole before.
+    Whole,
+    /// It was seen to stay as it is for this long, by a clock that cannot be set.
+    For(Duration),
 }
 
 /// Whether a file or folder came, or its rights changed, a moment ago.
@@ -124,10 +154,12 @@ pub fn is_new(path: &Path) -> bool {
 /// See [`Trouble`].
 pub fn stream(
     path: &Path,
+    quiet: Quiet,
     stop: &AtomicBool,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), store::Error>,
 ) -> Result<Seen, Trouble> {
-    let (mut file, identity) = open(path)?;
+    let (mut file, metadata) = open(path, quiet)?;
+    let identity = Identity::new(&metadata);
     let mut hasher = blake3::Hasher::new();
     let (mut chunk, mut length) = (vec![0; CHUNK], 0);
     loop {
@@ -138,7 +170,7 @@ pub fn stream(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Trouble::Unreadable(error)),
+            Err(error) => return Err(error.into()),
         };
         let bytes = chunk.get(..count).unwrap_or_default();
         length += count as u64;
@@ -148,60 +180,107 @@ pub fn stream(
         hasher.update(bytes);
         sink(bytes)?;
     }
-    let now = Identity::new(&file.metadata().map_err(Trouble::Unreadable)?);
-    if now != identity || length != identity.size {
+    if Identity::new(&file.metadata()?) != identity || length != identity.size {
         return Err(Trouble::Changing);
     }
-    Ok(Seen { identity, hash: *hasher.finalize().as_bytes(), length })
+    Ok(Seen { identity, hash: *hasher.finalize().as_bytes(), length, instance: instance(&metadata) })
 }
 
-/// Hashes a file as it is, and as the store would have it.
+/// Hashes a file as it is, and as the store would have it; and its first `start` bytes alike, if it has more.
 ///
 /// # Errors
 /// See [`Trouble`].
-pub fn hash(path: &Path, stop: &AtomicBool) -> Result<(Seen, ContentHash), Trouble> {
-    let (mut hasher, mut after_cr, mut out) = (blake3::Hasher::new(), false, Vec::with_capacity(CHUNK));
-    let seen = stream(path, stop, &mut |bytes| {
-        out.clear();
-        for byte in bytes {
-            if *byte == b'\n' && !after_cr {
-                out.push(b'\r');
-            }
-            out.push(*byte);
-            after_cr = *byte == b'\r';
+pub fn hash(
+    path: &Path,
+    quiet: Quiet,
+    start: u64,
+    stop: &AtomicBool,
+) -> Result<(Seen, ContentHash, Option<Hashes>), Trouble> {
+    let (mut both, mut left, mut at_start) = (Both::default(), start, None);
+    let seen = stream(path, quiet, stop, &mut |bytes| {
+        let now = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+        let (first, rest) = bytes.split_at(now);
+        both.update(first);
+        left -= now as u64;
+        if left == 0 && !rest.is_empty() {
+            at_start.get_or_insert_with(|| both.hashes());
         }
-        hasher.update(&out);
+        both.update(rest);
         Ok(())
     })?;
-    Ok((seen, ContentHash(*hasher.finalize().as_bytes())))
+    Ok((seen, both.hashes().stored, at_start))
+}
+
+/// Hashes what comes before and after its line ends become CRLF.
+#[derive(Default)]
+struct Both {
+    raw: blake3::Hasher,
+    stored: blake3::Hasher,
+    after_cr: bool,
+    out: Vec<u8>,
+}
+
+impl Both {
+    fn update(&mut self, bytes: &[u8]) {
+        self.raw.update(bytes);
+        self.out.clear();
+        for byte in bytes {
+            if *byte == b'\n' && !self.after_cr {
+                self.out.push(b'\r');
+            }
+            self.out.push(*byte);
+            self.after_cr = *byte == b'\r';
+        }
+        self.stored.update(&self.out);
+    }
+
+    fn hashes(&self) -> Hashes {
+        Hashes {
+            raw: *self.raw.finalize().as_bytes(),
+            stored: ContentHash(*self.stored.finalize().as_bytes()),
+        }
+    }
+}
+
+/// A file's inode may be another's tomorrow; with the moment at which it was made it is this one's. A copy that is put
+/// back is another, whatever times it is given.
+fn instance(metadata: &Metadata) -> Option<u64> {
+    let made = metadata.created().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let mark = [metadata.ino().to_le_bytes(), (made.as_nanos() as u64).to_le_bytes()].concat();
+    Some(xxhash_rust::xxh3::xxh3_64(&mark))
 }
 
 const TOO_LARGE: &str = "larger than 1 GiB";
 
-fn open(path: &Path) -> Result<(File, Identity), Trouble> {
+fn open(path: &Path, quiet: Quiet) -> Result<(File, Metadata), Trouble> {
     // Without NONBLOCK a FIFO in `new/` would hold everything up.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    let metadata = file.metadata().map_err(Trouble::Unreadable)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(Trouble::LeftAlone("no plain file"));
     }
     if metadata.size() > MAX_FILE {
         return Err(Trouble::LeftAlone(TOO_LARGE));
     }
-    if may_be_written(&metadata) {
+    if may_be_written(&metadata, quiet) {
         return Err(Trouble::Changing);
     }
     if metadata.size() == 0 {
         return Err(Trouble::LeftAlone("empty"));
     }
-    Ok((file, Identity::new(&metadata)))
+    Ok((file, metadata))
 }
 
-fn may_be_written(metadata: &Metadata) -> bool {
+/// A time that lies ahead says nothing of when the file was written: then only what was seen of it counts.
+fn may_be_written(metadata: &Metadata, quiet: Quiet) -> bool {
+    let Quiet::For(quiet) = quiet else { return false };
     let moved_since = (metadata.mtime(), metadata.mtime_nsec()) != (metadata.ctime(), metadata.ctime_nsec());
     let age = metadata.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
-    !moved_since && age.is_some_and(|age| age < SETTLE)
+    match age {
+        Some(age) => !moved_since && age < SETTLE && quiet < SETTLE,
+        None => quiet < SETTLE,
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +294,9 @@ mod tests {
         File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
 
+    const LONG: Quiet = Quiet::For(SETTLE);
+    const SHORT: Quiet = Quiet::For(Duration::ZERO);
+
     fn quiet() -> AtomicBool {
         AtomicBool::new(false)
     }
@@ -227,12 +309,33 @@ mod tests {
         let mut bytes = vec![b'x'; CHUNK - 1];
         bytes.extend_from_slice(b"\r\na\nb\rc\r\r\n\n");
         settled(&path, &bytes);
-        let (seen, stored) = hash(&path, &quiet()).unwrap();
+        let (seen, stored, start) = hash(&path, LONG, CHUNK as u64, &quiet()).unwrap();
         assert_eq!(seen.hash, *blake3::hash(&bytes).as_bytes());
         assert_eq!(seen.length, bytes.len() as u64);
         bytes.truncate(CHUNK - 1);
         bytes.extend_from_slice(b"\r\na\r\nb\rc\r\r\n\r\n");
         assert_eq!(stored, ContentHash(*blake3::hash(&bytes).as_bytes()));
+        let first = Hashes {
+            raw: *blake3::hash(&bytes[..CHUNK]).as_bytes(),
+            stored: ContentHash(*blake3::hash(&bytes[..CHUNK]).as_bytes()),
+        };
+        assert_eq!(start, Some(first), "up to between a CR and its LF");
+        for whole in [seen.length, seen.length + 1, u64::MAX] {
+            assert_eq!(hash(&path, LONG, whole, &quiet()).unwrap().2, None);
+        }
+    }
+
+    #[test]
+    fn a_time_that_lies_ahead_skips_no_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        fs::write(&path, "half").unwrap();
+        let ahead = SystemTime::now() + Duration::from_secs(1_000_000);
+        File::options().write(true).open(&path).unwrap().set_modified(ahead).unwrap();
+        let read = |quiet| hash(&path, quiet, 0, &AtomicBool::new(false)).map(|_| ());
+        assert!(matches!(read(Quiet::For(Duration::ZERO)), Err(Trouble::Changing)));
+        assert!(matches!(read(Quiet::For(SETTLE - Duration::from_millis(1))), Err(Trouble::Changing)));
+        assert!(read(LONG).is_ok() && read(Quiet::Whole).is_ok());
     }
 
     #[test]
@@ -252,17 +355,17 @@ mod tests {
         )
         .unwrap();
         fs::write(path("fresh"), b"half a mess").unwrap();
-        let outcome = |name: &str| hash(&path(name), &quiet()).map(|_| ()).unwrap_err();
+        let outcome = |name: &str| hash(&path(name), SHORT, 0, &quiet()).map(|_| ()).unwrap_err();
         for name in ["empty", "link", "dir", "fifo"] {
             assert!(matches!(outcome(name), Trouble::LeftAlone(_)), "{name}: {:?}", outcome(name));
         }
         assert!(matches!(outcome("absent"), Trouble::Gone));
         assert!(matches!(outcome("fresh"), Trouble::Changing));
-        assert!(matches!(hash(&path("full"), &AtomicBool::new(true)), Err(Trouble::Stopped)));
+        assert!(matches!(hash(&path("full"), SHORT, 0, &AtomicBool::new(true)), Err(Trouble::Stopped)));
         File::create(path("huge")).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert!(matches!(outcome("huge"), Trouble::LeftAlone(TOO_LARGE)));
         let mut grows = 0;
-        let changing = stream(&path("full"), &quiet(), &mut |_| {
+        let changing = stream(&path("full"), SHORT, &quiet(), &mut |_| {
             grows += 1;
             if grows < 3 {
                 fs::write(path("full"), "x".repeat(grows + 1)).unwrap();

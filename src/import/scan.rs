@@ -1,48 +1,38 @@
-//! One look at a source: what is there, what of it is new, and taking that in.
+//! One look at a source: what is there, and what of it is new. `take` takes that in.
 //!
-//! A look may be repeated and broken off at any point. A file counts as imported in the very job that
-//! stores its message (`store::imported`), so that a crash neither loses nor doubles one; it is removed
-//! only after that, and after its content was read back. What a look holds in memory is bounded, however
-//! many files lie there.
-//!
-//! While one batch is made durable the next is read and prepared.
+//! A look may be repeated and broken off at any point. What it holds in memory is bounded, however many files
+//! lie there.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::after::{Place, dispose};
 use super::books;
-use super::candidates::{Candidate, Listed, Listing, MAX_NAMES, SUBS, Wanted, is_same, second_mark};
+use super::candidates::{Candidate, Listed, Listing, MAX_NAMES, SUBS, Wanted};
 use super::check::advice_for;
-use super::filing::{Item, Job};
+use super::filesystem;
 use super::layout::{self, Folder, Found};
-use super::maildir::{self, Keywords};
+use super::leaving;
+use super::maildir::Keywords;
 use super::notes::Notes;
-use super::read::{self, Identity, MAX_FILE, Seen, Trouble};
+use super::read::{self, is_gone};
+use super::settling::{Settling, SteadyClock};
 use super::status::{Problem, SourceStatus};
+use super::take::Batch;
 use super::target::{Target, target};
-use crate::model::{DateTime, EmailId, MailboxName};
-use crate::store::imported::{self, Imported};
+use crate::model::MailboxName;
 use crate::store::sources::{After, Source};
-use crate::store::{Error, Pending, Prepared, Snapshot, Store, emails, unix_now};
+use crate::store::{Error, Store, unix_now};
 
-/// Messages that are stored in one job, and so with one sync.
-const BATCH_MESSAGES: usize = 32;
-/// Bytes of messages after which a job is full: as much as the writer takes at a time.
-const BATCH_BYTES: u64 = 2 << 20;
-/// Second files under a name that are remembered as known.
-const MAX_SECOND: usize = 10_000;
 /// A directory that changed so shortly before it was read may change again without its time changing.
 const COARSE: Duration = Duration::from_secs(3);
 /// When files that still changed are looked at again.
-const AGAIN: Duration = Duration::from_millis(400);
+pub(super) const AGAIN: Duration = Duration::from_millis(400);
 /// When a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -53,8 +43,6 @@ pub enum End {
     Stopped,
     /// The store takes nothing now.
     Store(Error),
-    /// The root cannot be read.
-    Root(io::Error),
 }
 
 impl From<Error> for End {
@@ -65,56 +53,49 @@ impl From<Error> for End {
 
 /// Looks at one source.
 pub struct Scanner {
-    store: Store,
-    source: Source,
+    pub(super) store: Store,
+    pub(super) source: Source,
     under: Option<MailboxName>,
-    stop: Arc<AtomicBool>,
+    pub(super) stop: Arc<AtomicBool>,
     status: Arc<Mutex<SourceStatus>>,
     folders: Vec<Folder>,
     /// Directories that held nothing new, with their time.
     clean: HashMap<PathBuf, SystemTime>,
     /// Files beside the one that has their name: read once, and known.
-    second: HashSet<u64>,
-    notes: Notes,
+    pub(super) second: HashSet<u64>,
+    pub(super) notes: Notes,
     /// The batch that is on its way.
-    underway: Option<Batch>,
-    unsettled: bool,
-    brought: u64,
-    max_names: usize,
-}
-
-/// A batch that was handed to the writer.
-struct Batch {
-    files: Vec<File>,
-    pending: Pending<Vec<EmailId>>,
-}
-
-/// A file whose message is in a batch.
-struct File {
-    candidate: Candidate,
-    identity: Identity,
-    key: Vec<u8>,
+    pub(super) underway: Option<Batch>,
+    /// Which files may still be written.
+    pub(super) settling: Settling,
+    /// Files that were removed in this run: one of their name is another.
+    pub(super) removed: HashSet<u64>,
+    /// When to look again.
+    again: Option<Duration>,
+    pub(super) brought: u64,
+    pub(super) max_names: usize,
 }
 
 /// The directory that a look is in.
-struct Here {
-    folder: Folder,
+pub(super) struct Here {
+    pub(super) folder: Folder,
     /// Its whole path.
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// Its path's bytes below the root, as rows have it.
-    key: Vec<u8>,
-    target: Target,
-    keywords: Keywords,
+    pub(super) key: Vec<u8>,
+    pub(super) target: Target,
+    pub(super) keywords: Keywords,
 }
 
 impl Scanner {
-    /// For a source; `status` is kept in step.
+    /// For a source; `status` is kept in step. `clock` says how long files lie unchanged.
     #[must_use]
     pub fn new(
         store: Store,
         source: Source,
         stop: Arc<AtomicBool>,
         status: Arc<Mutex<SourceStatus>>,
+        clock: Arc<dyn SteadyClock>,
     ) -> Self {
         let under = source.mailbox.as_deref().and_then(|name| MailboxName::new(name).ok());
         Scanner {
@@ -128,7 +109,9 @@ impl Scanner {
             second: HashSet::new(),
             notes: Notes::default(),
             underway: None,
-            unsettled: false,
+            settling: Settling::new(clock),
+            removed: HashSet::new(),
+            again: None,
             brought: 0,
             max_names: MAX_NAMES,
         }
@@ -146,6 +129,11 @@ impl Scanner {
         layout::discover(&self.source.path, except)
     }
 
+    /// These files were renamed into their places, and were whole when they were.
+    pub fn arrived(&mut self, files: &BTreeSet<PathBuf>) {
+        files.iter().for_each(|path| self.settling.moved_in(path));
+    }
+
     /// Looks at every folder. Directories whose time says that nothing came or went since the last look
     /// are left out unless `thorough`. Returns when to look again, if that should be soon.
     ///
@@ -153,6 +141,8 @@ impl Scanner {
     /// See [`End`]; what was taken in until then counts.
     pub fn look(&mut self, found: Found, thorough: bool) -> Result<Option<Duration>, End> {
         self.notes.begin();
+        self.settling.inodes_last = filesystem::inodes_last(&self.source.path);
+        self.settling.begin();
         for (path, error) in &found.unreadable {
             self.unreadable(&self.source.path.join(path), error);
         }
@@ -166,14 +156,28 @@ impl Scanner {
         self.folders = found.folders;
         if thorough {
             self.clean.clear();
+            self.recover();
         }
         let result = (|| {
             for folder in self.folders.clone() {
                 self.folder(&folder, [Some(None), Some(None)])?;
             }
+            self.settling.end();
             Ok(())
         })();
         self.finish(result, true)
+    }
+
+    /// Puts back what a crash left half removed.
+    fn recover(&mut self) {
+        for folder in self.folders.clone() {
+            let path = self.source.path.join(&folder.path);
+            match leaving::recover(&path) {
+                Ok(back) => back.iter().for_each(|path| tracing::info!(file = %path.display(), "put back")),
+                Err(error) if is_gone(&error) => self.look_again(AGAIN),
+                Err(error) => self.unreadable(&path.join("tmp"), &error),
+            }
+        }
     }
 
     /// Looks at these directories only: `new/` and `cur/` by their paths.
@@ -202,9 +206,6 @@ impl Scanner {
         let problem = match &result {
             Err(End::Stopped) => return Err(End::Stopped),
             Err(End::Store(error)) => Some((error.to_string(), Vec::new())),
-            Err(End::Root(error)) => {
-                Some((format!("{}: {error}", self.source.path.display()), self.advice()))
-            }
             Ok(()) if self.notes.unreadable.count > 0 => {
                 let what = match self.notes.unreadable.count {
                     1 => "one file or folder cannot be read or removed".to_owned(),
@@ -214,9 +215,9 @@ impl Scanner {
             }
             Ok(()) => None,
         };
-        let unsettled = std::mem::take(&mut self.unsettled);
-        let now = unix_now();
+        let (again, now, waiting) = (self.again.take(), unix_now(), self.settling.waiting());
         let mut status = self.status();
+        status.waiting = waiting;
         status.problem = problem.map(|(what, advice)| Problem { at: now, what, advice });
         if full && result.is_ok() {
             status.last_look = Some(now);
@@ -224,7 +225,7 @@ impl Scanner {
         (status.unreadable, status.left_alone) = (self.notes.unreadable.clone(), self.notes.left.clone());
         drop(status);
         match result {
-            Ok(()) => Ok(unsettled.then_some(AGAIN)),
+            Ok(()) => Ok(again),
             Err(End::Store(Error::NoSpace { .. })) => Ok(Some(RETRY)),
             Err(end) => Err(end),
         }
@@ -260,11 +261,13 @@ impl Scanner {
         if full {
             self.make_mailbox(&here)?;
         }
+        // Where files are taken away, those that are left wait for something.
+        let none_waits = self.source.after == After::Keep || names.is_empty();
         if full && complete {
             books::keep(&self.store, &self.source, &here.key, &names)?;
             let settled =
                 times.iter().flatten().all(|time| before.duration_since(*time).is_ok_and(|age| age > COARSE));
-            if settled && !self.unsettled && notes == self.notes.count() {
+            if settled && none_waits && self.again.is_none() && notes == self.notes.count() {
                 for (sub, time) in SUBS.iter().zip(times) {
                     self.clean.insert(here.path.join(sub), time.unwrap_or(UNIX_EPOCH));
                 }
@@ -302,7 +305,7 @@ impl Scanner {
         after: Option<&Candidate>,
         names: &mut HashSet<u64>,
     ) -> Result<Listed, End> {
-        let listing = Listing {
+        let mut listing = Listing {
             snapshot: &self.store.snapshot()?,
             source: self.source.id,
             key: &here.key,
@@ -310,6 +313,7 @@ impl Scanner {
             trusts_times: self.source.after == After::Keep,
             second: &self.second,
             stop: &self.stop,
+            settling: &mut self.settling,
         };
         listing.list(wanted, after, self.max_names, names, &mut self.notes)
     }
@@ -342,268 +346,23 @@ impl Scanner {
         Ok(())
     }
 
-    /// Takes candidates in, in batches.
-    fn take(&mut self, here: &Here, candidates: Vec<Candidate>) -> Result<(), End> {
-        let taken = self.take_all(here, candidates);
-        // What is on its way counts, whatever else went wrong.
-        let settled = self.settle(here);
-        taken.and(settled)
-    }
-
-    fn take_all(&mut self, here: &Here, candidates: Vec<Candidate>) -> Result<(), End> {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
-        for candidate in candidates {
-            let path = self.path(here, &candidate);
-            match self.prepare(here, candidate) {
-                Ok(Some(item)) => {
-                    // The same name again before the first is stored would make one row of two messages.
-                    if batch.iter().any(|known: &Item| known.key == item.key) || self.is_underway(&item.key) {
-                        self.unsettled = true;
-                        continue;
-                    }
-                    bytes += item.prepared.size();
-                    batch.push(item);
-                }
-                Ok(None) => {}
-                // Removed, or it has another name now: where nothing tells of that, the next look would be late.
-                Err(Trouble::Gone) => self.unsettled = true,
-                Err(Trouble::Stopped) => return Err(End::Stopped),
-                Err(Trouble::Changing) => self.unsettled = true,
-                Err(Trouble::LeftAlone(why)) => self.notes.left(&path, why),
-                Err(Trouble::Unreadable(error)) => self.unreadable(&path, &error),
-                Err(Trouble::Store(error)) => {
-                    // What is prepared already may fit still.
-                    if !matches!(error, Error::Closed) {
-                        self.store_batch(here, batch)?;
-                    }
-                    return Err(error.into());
-                }
-            }
-            if batch.len() >= BATCH_MESSAGES || bytes >= BATCH_BYTES {
-                self.store_batch(here, std::mem::take(&mut batch))?;
-                bytes = 0;
-            }
-        }
-        self.store_batch(here, batch)
-    }
-
-    /// Notes what cannot be read, unless it is so new that this may change still.
-    fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        if error.kind() == io::ErrorKind::PermissionDenied && read::is_new(path) {
-            self.unsettled = true;
+    /// Notes what cannot be read, unless it is gone, or so new that this may change still: then it is looked at again.
+    pub(super) fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        if is_gone(error) || error.kind() == io::ErrorKind::PermissionDenied && read::is_new(path) {
+            self.look_again(AGAIN);
         } else {
             self.notes.unreadable(path, error);
         }
     }
 
-    fn is_underway(&self, key: &[u8]) -> bool {
-        self.underway.as_ref().is_some_and(|batch| batch.files.iter().any(|file| file.key == key))
+    /// Looks again after this time at the latest.
+    pub(super) fn look_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |known| known.min(after)));
     }
 
-    fn path(&self, here: &Here, candidate: &Candidate) -> PathBuf {
-        here.path.join(SUBS[candidate.sub]).join(OsStr::from_bytes(&candidate.name))
-    }
-
-    /// Reads a file. `None` if it turned out to be known, and was dealt with.
-    fn prepare(&mut self, here: &Here, candidate: Candidate) -> Result<Option<Item>, Trouble> {
-        let path = self.path(here, &candidate);
-        let base = maildir::base(&candidate.name);
-        let (source, snapshot) = (self.source.id, self.store.snapshot()?);
-        let known = imported::get(&snapshot, source, &here.key, &base)?;
-        drop(snapshot);
-        let Some(known) = known else {
-            let (prepared, seen) = self.stream(&path)?;
-            return Ok(Some(self.item(here, candidate, base, prepared, seen, &path)?));
-        };
-        let (seen, stored) = read::hash(&path, &self.stop)?;
-        let second_key = [&base[..], b"/", &hex(&seen.hash)].concat();
-        let snapshot = self.store.snapshot()?;
-        let key = if known.hash == seen.hash { base } else { second_key };
-        let row = imported::get(&snapshot, source, &here.key, &key)?;
-        let Some(row) = row else {
-            // Another file under a known name is another message.
-            drop(snapshot);
-            let (prepared, seen) = self.stream(&path)?;
-            return Ok(Some(self.item(here, candidate, key, prepared, seen, &path)?));
-        };
-        if self.source.after == After::Keep {
-            drop(snapshot);
-            self.know(here, &candidate, key, row, &seen)?;
-            return Ok(None);
-        }
-        // Imported before, and not removed then.
-        let email = emails::by_hash(&snapshot, stored)?;
-        let Some(email) = email else {
-            return Err(Trouble::LeftAlone("imported before, and its message was deleted since"));
-        };
-        self.remove(here, &snapshot, &candidate, email, &seen.identity);
-        Ok(None)
-    }
-
-    /// Remembers a file by its time, so that it need not be read at the next look.
-    fn know(
-        &mut self,
-        here: &Here,
-        candidate: &Candidate,
-        key: Vec<u8>,
-        row: Imported,
-        seen: &Seen,
-    ) -> Result<(), Error> {
-        if key.contains(&b'/') {
-            self.know_second(here, candidate, &seen.identity);
-            return Ok(());
-        }
-        if is_same(&row, &seen.identity) {
-            return Ok(());
-        }
-        let (source, folder) = (self.source.id, here.key.clone());
-        let row = Imported { modified: seen.identity.modified_nanos(), missed_since: None, ..row };
-        self.store.write(move |tx| imported::put(tx, source, &folder, &key, &row))
-    }
-
-    fn stream(&self, path: &Path) -> Result<(Prepared, Seen), Trouble> {
-        let mut incoming = self.store.incoming(MAX_FILE);
-        let seen = read::stream(path, &self.stop, &mut |bytes| incoming.write(bytes))?;
-        Ok((incoming.finish()?, seen))
-    }
-
-    fn item(
-        &mut self,
-        here: &Here,
-        candidate: Candidate,
-        key: Vec<u8>,
-        prepared: Prepared,
-        seen: Seen,
-        path: &Path,
-    ) -> Result<Item, Trouble> {
-        if key.contains(&b'/') {
-            tracing::info!(file = %path.display(), "another message under a name that is known");
-        }
-        let row = Imported {
-            hash: seen.hash,
-            length: seen.length,
-            modified: seen.identity.modified_nanos(),
-            missed_since: None,
-            filed: None,
-            instance: None,
-        };
-        Ok(Item {
-            prepared,
-            key,
-            row,
-            flags: maildir::flags(&candidate.name, &here.keywords),
-            date: DateTime::utc(candidate.when),
-            candidate,
-            identity: seen.identity,
-        })
-    }
-
-    /// Hands messages to the writer, and ends what was handed to it before.
-    fn store_batch(&mut self, here: &Here, batch: Vec<Item>) -> Result<(), End> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let files = batch
-            .iter()
-            .map(|item| File {
-                candidate: item.candidate.clone(),
-                identity: item.identity,
-                key: item.key.clone(),
-            })
-            .collect();
-        let job = Job {
-            source: self.source.id,
-            account: self.source.account,
-            folder: here.key.clone(),
-            target: here.target.clone(),
-            batch,
-        };
-        let pending = self.store.begin(move |tx| job.run(tx))?;
-        let before = self.underway.replace(Batch { files, pending });
-        before.map_or(Ok(()), |batch| self.stored(here, batch))
-    }
-
-    fn settle(&mut self, here: &Here) -> Result<(), End> {
-        self.underway.take().map_or(Ok(()), |batch| self.stored(here, batch))
-    }
-
-    /// Waits until a batch is stored and, where that is wanted, removes its files.
-    fn stored(&mut self, here: &Here, batch: Batch) -> Result<(), End> {
-        let emails = match batch.pending.wait() {
-            Ok(emails) => emails,
-            // A folder that can have no mailbox must not hold up the others.
-            Err(error @ (Error::Limit(_) | Error::Refused(_) | Error::Internal(_))) => {
-                for file in &batch.files {
-                    self.notes.left(&self.path(here, &file.candidate), &error.to_string());
-                }
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.brought += emails.len() as u64;
-        {
-            let mut status = self.status();
-            status.imported += emails.len() as u64;
-            status.last_mail = Some(unix_now());
-        }
-        for (file, email) in batch.files.iter().zip(emails) {
-            if self.source.after == After::Keep {
-                if file.key.contains(&b'/') {
-                    self.know_second(here, &file.candidate, &file.identity);
-                }
-                continue;
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(End::Stopped);
-            }
-            let snapshot = self.store.snapshot()?;
-            self.remove(here, &snapshot, &file.candidate, email, &file.identity);
-        }
-        Ok(())
-    }
-
-    fn know_second(&mut self, here: &Here, candidate: &Candidate, identity: &Identity) {
-        if self.second.len() < MAX_SECOND {
-            self.second.insert(second_mark(&here.key, &candidate.name, identity));
-        }
-    }
-
-    /// Removes or moves a file whose message is stored, after reading that back.
-    fn remove(
-        &mut self,
-        here: &Here,
-        snapshot: &Snapshot,
-        candidate: &Candidate,
-        email: EmailId,
-        identity: &Identity,
-    ) {
-        let path = self.path(here, candidate);
-        if let Err(error) = snapshot.verify(email) {
-            tracing::error!(file = %path.display(), %error, "kept, for its stored message cannot be read back");
-            self.notes.left(&path, "kept: its stored message cannot be read back");
-            return;
-        }
-        let place = Place {
-            root: &self.source.path,
-            folder: &here.folder.path,
-            sub: SUBS[candidate.sub],
-            name: OsStr::from_bytes(&candidate.name),
-        };
-        match dispose(&self.source.after, &place, identity) {
-            Ok(true) => self.status().removed += 1,
-            // Renamed meanwhile: found again under its new name.
-            Ok(false) => self.unsettled = true,
-            Err(error) => self.notes.unreadable(&path, &error),
-        }
-    }
-
-    fn status(&self) -> MutexGuard<'_, SourceStatus> {
+    pub(super) fn status(&self) -> MutexGuard<'_, SourceStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn hex(hash: &[u8; 32]) -> Vec<u8> {
-    hash.iter().take(8).flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
 fn time_of(path: &Path) -> Option<SystemTime> {
@@ -617,106 +376,4 @@ fn read_keywords(folder: &Path) -> Keywords {
         let _ = file.take(Keywords::MAX_FILE).read_to_end(&mut text);
     }
     Keywords::parse(&text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::AccountId;
-    use crate::store::{Options, accounts, mailboxes, sources};
-
-    struct Bench {
-        folder: tempfile::TempDir,
-        store: Store,
-        account: AccountId,
-        scanner: Scanner,
-    }
-
-    fn bench(after: impl FnOnce(&Path) -> After) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().join("Maildir");
-        for sub in ["cur", "new", "tmp"] {
-            fs::create_dir_all(root.join(sub)).unwrap();
-        }
-        let store = Store::open(Options::new(folder.path().join("data"))).unwrap();
-        let (path, after) = (root, after(folder.path()));
-        let (account, source) = store
-            .write(move |tx| {
-                let account = accounts::create(tx, "anna", None)?;
-                let id = sources::add(tx, account, &path, None, after)?;
-                Ok((account, sources::get(tx, id)?.unwrap()))
-            })
-            .unwrap();
-        let status = SourceStatus::new(source.id, account, source.path.clone());
-        let scanner = Scanner::new(store.clone(), source, Arc::default(), Arc::new(Mutex::new(status)));
-        Bench { folder, store, account, scanner }
-    }
-
-    impl Bench {
-        fn put(&self, n: u32) {
-            let path = self.folder.path().join(format!("Maildir/cur/{}.{n}:2,S", 1_700_000_000 + n));
-            fs::write(&path, format!("Subject: {n}\n\nHello.\n")).unwrap();
-            let old = SystemTime::now() - Duration::from_secs(60);
-            fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
-        }
-
-        fn look(&mut self, thorough: bool) {
-            let found = self.scanner.discover().unwrap();
-            self.scanner.look(found, thorough).unwrap();
-        }
-
-        fn count(&self) -> u32 {
-            let inbox =
-                mailboxes::by_name(&self.store.snapshot().unwrap(), self.account, &MailboxName::inbox());
-            inbox.unwrap().unwrap().messages
-        }
-
-        /// As if nothing had come or gone since 2020.
-        fn settle(&self) {
-            for sub in SUBS {
-                let folder = fs::File::open(self.folder.path().join("Maildir").join(sub)).unwrap();
-                folder.set_modified(UNIX_EPOCH + Duration::from_secs(1_600_000_000)).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn more_files_than_are_held_come_even_if_none_can_be_taken_away() {
-        // The folder to move to is a file.
-        let mut bench = bench(|folder| {
-            fs::write(folder.join("file"), "").unwrap();
-            After::Move(folder.join("file"))
-        });
-        bench.scanner.max_names = 10;
-        (0..95).for_each(|n| bench.put(n));
-        for _ in 0..2 {
-            bench.look(true);
-            assert_eq!(bench.count(), 95);
-            let status = bench.scanner.status();
-            assert_eq!((status.imported, status.removed, status.unreadable.count), (95, 0, 95));
-            assert!(status.problem.as_ref().unwrap().what.starts_with("95 files"));
-        }
-    }
-
-    #[test]
-    fn a_folder_in_which_nothing_changed_is_not_read() {
-        let mut bench = bench(|_| After::Keep);
-        bench.scanner.max_names = 7;
-        (0..20).for_each(|n| bench.put(n));
-        bench.settle();
-        bench.look(true);
-        assert_eq!(bench.count(), 20);
-        // One that comes without changing the directory's time is not seen, for the directory is not read;
-        // a thorough look believes no time.
-        bench.put(20);
-        bench.settle();
-        bench.look(false);
-        assert_eq!(bench.count(), 20);
-        bench.look(true);
-        assert_eq!(bench.count(), 21);
-        // One that changes it is seen.
-        bench.put(21);
-        bench.look(false);
-        assert_eq!(bench.count(), 22);
-    }
 }

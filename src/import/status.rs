@@ -89,6 +89,8 @@ pub struct SourceStatus {
     pub imported: u64,
     /// Files removed or moved away since then.
     pub removed: u64,
+    /// Files that are imported and wait until nobody can be writing to them any more.
+    pub waiting: u64,
     /// When a message was last imported in this run, in seconds since 1970.
     pub last_mail: Option<i64>,
     /// When the last full look ended.
@@ -115,6 +117,7 @@ impl SourceStatus {
             busy: false,
             imported: 0,
             removed: 0,
+            waiting: 0,
             last_mail: None,
             last_look: None,
             unreadable: LeftAlone::default(),

@@ -13,13 +13,17 @@ use super::candidates::Wanted;
 use super::changes::{Change, Changes, Nudge};
 use super::filesystem;
 use super::layout::Found;
-use super::scan::{End, Scanner};
+use super::read::is_gone;
+use super::scan::{AGAIN, End, Scanner};
+use super::settling::{SteadyClock, SystemClock};
 use super::status::{Mode, Problem, SourceStatus};
 use crate::store::sources::{self, Source};
 use crate::store::{Error, Store};
 
 /// Times that folders are looked for in a row while more and more of them appear.
 const MAX_FINDS: usize = 8;
+/// A root that is not there for so long is not just being renamed.
+const ABSENT: Duration = Duration::from_secs(2);
 
 /// How often sources are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +50,7 @@ impl Default for WatchOptions {
 pub struct Watcher {
     store: Store,
     options: WatchOptions,
+    clock: Arc<dyn SteadyClock>,
     workers: Mutex<Vec<Worker>>,
     stopped: AtomicBool,
 }
@@ -63,8 +68,14 @@ impl Watcher {
     /// Starts to watch what the store names as sources.
     #[must_use]
     pub fn start(store: Store, options: WatchOptions) -> Self {
-        let watcher =
-            Watcher { store, options, workers: Mutex::new(Vec::new()), stopped: AtomicBool::new(false) };
+        Self::start_at(store, options, Arc::new(SystemClock::default()))
+    }
+
+    /// As [`Watcher::start`], with the clock that says how long files lie unchanged.
+    #[must_use]
+    pub fn start_at(store: Store, options: WatchOptions, clock: Arc<dyn SteadyClock>) -> Self {
+        let (workers, stopped) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+        let watcher = Watcher { store, options, clock, workers, stopped };
         watcher.reload();
         watcher
     }
@@ -96,9 +107,17 @@ impl Watcher {
         let status = Arc::new(Mutex::new(status));
         let (stop, changes) = (Arc::new(AtomicBool::new(false)), Changes::new());
         let nudge = changes.nudge();
+        let scanner = Scanner::new(
+            self.store.clone(),
+            source.clone(),
+            Arc::clone(&stop),
+            Arc::clone(&status),
+            Arc::clone(&self.clock),
+        );
         let mut watch = Watch {
-            scanner: Scanner::new(self.store.clone(), source.clone(), Arc::clone(&stop), Arc::clone(&status)),
+            scanner,
             changes,
+            absent_since: None,
             path: source.path.clone(),
             options: self.options,
             stop: Arc::clone(&stop),
@@ -157,6 +176,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Watch {
     scanner: Scanner,
     changes: Changes,
+    /// Since when the root is not there.
+    absent_since: Option<Instant>,
     path: PathBuf,
     options: WatchOptions,
     stop: Arc<AtomicBool>,
@@ -203,11 +224,13 @@ impl Watch {
     }
 
     /// Waits for what comes first: a change, the time to look at something again, or a regular look.
-    fn wait(&self, again: Again, was_full: bool, full_at: Instant, thorough_at: Instant) -> Next {
+    fn wait(&mut self, again: Again, was_full: bool, full_at: Instant, thorough_at: Instant) -> Next {
         let again_at = again.after.map(|after| Instant::now() + after);
         let regular = full_at.min(thorough_at);
         let deadline = again_at.map_or(regular, |again| again.min(regular));
-        match self.changes.wait(deadline) {
+        let change = self.changes.wait(deadline);
+        self.scanner.arrived(&self.changes.take_arrivals());
+        match change {
             Change::Everything => Next::Thorough,
             Change::Folders => Next::Full,
             // Woken to stop, or to look.
@@ -231,11 +254,9 @@ impl Watch {
     fn full(&mut self, thorough: bool) -> Option<Again> {
         let (found, mode) = match self.find() {
             Ok(found) => found,
-            Err(error) => {
-                self.unavailable(&error);
-                return Some(Again::default());
-            }
+            Err(error) => return Some(self.absent(&error)),
         };
+        self.absent_since = None;
         {
             let mut status = lock(&self.status);
             (status.busy, status.mode) = (true, mode);
@@ -293,10 +314,6 @@ impl Watch {
         match result {
             Ok(after) => Some(Again { after, directories }),
             Err(End::Stopped) => None,
-            Err(End::Root(error)) => {
-                self.unavailable(&error);
-                Some(Again::default())
-            }
             Err(End::Store(error)) => {
                 tracing::error!(source = %self.path.display(), %error, "importing is held up");
                 // A store that takes nothing more is no better in a second.
@@ -304,6 +321,17 @@ impl Watch {
                 Some(Again { after: Some(after), directories })
             }
         }
+    }
+
+    /// A root that has gone in this moment may be there again in the next: somebody renames.
+    fn absent(&mut self, error: &io::Error) -> Again {
+        let since = *self.absent_since.get_or_insert_with(Instant::now);
+        let was_there = !matches!(lock(&self.status).mode, Mode::Starting | Mode::Unavailable);
+        if is_gone(error) && was_there && since.elapsed() < ABSENT {
+            return Again { after: Some(AGAIN), directories: BTreeMap::new() };
+        }
+        self.unavailable(error);
+        Again::default()
     }
 
     /// The root is not there, or may not be read: said once, tried again and again.
@@ -345,6 +373,7 @@ fn merge(into: &mut BTreeMap<PathBuf, Wanted>, more: BTreeMap<PathBuf, Wanted>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::settling::{HandClock, UNCHANGED};
     use crate::store::sources::After;
     use crate::store::{Options, accounts, mailboxes};
     use std::fs;
@@ -354,6 +383,7 @@ mod tests {
         folder: tempfile::TempDir,
         store: Store,
         watcher: Option<Watcher>,
+        clock: Arc<HandClock>,
     }
 
     /// How many messages the first account's mailbox has.
@@ -383,7 +413,7 @@ mod tests {
                     sources::add(tx, account, &path, None, after)
                 })
                 .unwrap();
-            Bench { folder, store, watcher: None }
+            Bench { folder, store, watcher: None, clock: Arc::default() }
         }
 
         fn maildir(&self) -> PathBuf {
@@ -391,7 +421,7 @@ mod tests {
         }
 
         fn start(&mut self, options: WatchOptions) {
-            self.watcher = Some(Watcher::start(self.store.clone(), options));
+            self.watcher = Some(Watcher::start_at(self.store.clone(), options, self.clock.clone()));
         }
 
         fn status(&self) -> SourceStatus {
@@ -459,6 +489,8 @@ mod tests {
         fs::remove_dir(root.join("new")).unwrap();
         fs::rename(&other, root.join("new")).unwrap();
         wait("it came", || count(&bench.store, "INBOX") == 1);
+        wait("it waits", || bench.status().waiting == 1);
+        bench.clock.advance(UNCHANGED);
         wait("it went", || !root.join("new/1700000000.a").exists());
     }
 
@@ -497,5 +529,46 @@ mod tests {
         bench.start(QUICK);
         wait("all", || count(&bench.store, "INBOX") == 2_000);
         wait("no more than was left", || bench.status().imported == u64::from(2_000 - so_far));
+    }
+
+    #[test]
+    fn what_comes_while_it_is_watched_goes_at_once_and_what_is_made_in_place_does_not() {
+        let mut bench = Bench::new(After::Delete);
+        let root = bench.maildir();
+        maildir(&root);
+        bench.start(QUICK);
+        wait("it is watched", || bench.status().mode == Mode::Watching && bench.status().last_look.is_some());
+        put(&root.join("tmp/1700000000.a"), "one");
+        fs::rename(root.join("tmp/1700000000.a"), root.join("new/1700000000.a")).unwrap();
+        wait("it came and went", || bench.status().removed == 1);
+        assert!(!root.join("new/1700000000.a").exists());
+        put(&root.join("new/1700000001.b"), "two");
+        wait("it came", || count(&bench.store, "INBOX") == 2);
+        // A half that is renamed, and one of another folder, together with what makes everything be looked at.
+        fs::rename(root.join("new/1700000001.b"), root.join("cur/1700000001.b:2,S")).unwrap();
+        fs::create_dir_all(root.join(".Work/cur")).unwrap();
+        put(&root.join("tmp/1700000002.c"), "three");
+        fs::rename(root.join("tmp/1700000002.c"), root.join("new/1700000002.c")).unwrap();
+        wait("it came and went", || bench.status().removed == 2);
+        assert!(root.join("cur/1700000001.b:2,S").exists());
+        assert_eq!(count(&bench.store, "INBOX"), 3);
+    }
+
+    #[test]
+    fn a_root_that_is_renamed_and_back_in_a_moment_is_no_problem() {
+        let mut bench = Bench::new(After::Keep);
+        let root = bench.maildir();
+        maildir(&root);
+        bench.start(QUICK);
+        wait("it is watched", || bench.status().last_look.is_some());
+        let aside = bench.folder.path().join("aside");
+        fs::rename(&root, &aside).unwrap();
+        bench.watcher.as_ref().unwrap().workers()[0].nudge.wake();
+        std::thread::sleep(Duration::from_millis(100));
+        let status = bench.status();
+        fs::rename(&aside, &root).unwrap();
+        assert_eq!((status.problem, status.mode), (None, Mode::Watching));
+        put(&root.join("new/1700000000.a"), "one");
+        wait("it is watched again", || count(&bench.store, "INBOX") == 1);
     }
 }

@@ -219,6 +219,11 @@ def a_maildir_elsewhere_is_emptied_once_its_mail_is_stored(journey):
     for line in re.findall(r"(?m)^\s+(setfacl .*)$", run(*add, check=1)):
         shell(line)
     assert "watching" in run(*add)
+    # What is moved in while it is watched goes at once; what lies there before, in ten minutes.
+    until = time.monotonic() + 20
+    while '"last_look": null' in run("postern", "source", "list", "--json"):
+        assert time.monotonic() < until, run("postern", "source", "list")
+        time.sleep(0.1)
     journey.deliver("elsewhere", "'/srv/anna s/Mail-dir'")
     journey.wait_for("elsewhere", "Elsewhere")
     until = time.monotonic() + 20
