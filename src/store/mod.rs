@@ -40,8 +40,6 @@ mod migrate_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
-mod moments_test;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod undelete_test;
