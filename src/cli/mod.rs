@@ -269,6 +269,41 @@ mod tests {
         assert!(count > 7, "{count}");
     }
 
+    /// The first word of each `postern …` in a text: of a string that is broken over lines as well.
+    fn advised(text: &str) -> impl Iterator<Item = &str> {
+        let spans = text.split("`postern").skip(1).filter_map(|rest| rest.split('`').next());
+        spans.filter_map(|span| span.split_whitespace().find(|word| *word != "\\" && !word.starts_with('-')))
+    }
+
+    #[test]
+    fn commands_that_are_advised_are_commands() {
+        /// They come with what is being built at present.
+        const TO_COME: [&str; 6] = ["check", "backup", "restore", "undelete", "move-data", "downgrade"];
+        let command = Arguments::command();
+        let known: Vec<&str> =
+            command.get_subcommands().map(clap::Command::get_name).chain(TO_COME).collect();
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        let mut count = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let shown = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                    let text = shown.collect::<Vec<_>>().join("\n");
+                    for word in advised(&text) {
+                        let is_name = word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+                        assert!(!is_name || known.contains(&word), "{}: `postern {word}`", path.display());
+                        count += 1;
+                    }
+                }
+            }
+        }
+        assert!(count > 10, "{count}");
+    }
+
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
         Arguments::command().debug_assert();

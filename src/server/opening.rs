@@ -19,9 +19,11 @@ use crate::config::remembered::Remembered;
 use crate::control;
 use crate::imap::{Kind, notice};
 use crate::store::{self, Store};
-use crate::tls;
+use crate::tls::Substitute;
 
-/// Whoever holds the lock is asked for it so often,
+/// Most commands hold the lock for a moment: nobody needs to be told of that.
+const GRACE: Duration = Duration::from_secs(2);
+/// Whoever holds it is asked for it so often,
 const LOCK: Duration = Duration::from_millis(250);
 /// and what passes by itself is tried again after this, then after twice as long,
 const SOON: Duration = Duration::from_secs(1);
@@ -52,12 +54,18 @@ impl Opening<'_> {
         listeners: &Listeners,
         signals: &mut Signals,
     ) -> Result<Option<Store>, Error> {
-        match open_remembering(&self.config.data, self.remembered.as_mut()) {
-            Err(Error::Store(store::Error::Locked(holder))) if is_served(&self.config.socket) => {
-                Err(Error::Store(store::Error::Locked(holder)))
+        let since = Instant::now();
+        loop {
+            match open_remembering(&self.config.data, self.remembered.as_mut()) {
+                Ok(store) => return Ok(Some(store)),
+                Err(Error::Store(store::Error::Locked(holder))) if is_served(&self.config.socket) => {
+                    return Err(Error::Store(store::Error::Locked(holder)));
+                }
+                Err(Error::Store(store::Error::Locked(_))) if since.elapsed() < GRACE => {
+                    std::thread::sleep(LOCK);
+                }
+                Err(error) => return self.wait(error, listeners, signals),
             }
-            Ok(store) => Ok(Some(store)),
-            Err(error) => self.wait(error, listeners, signals),
         }
     }
 
@@ -70,7 +78,9 @@ impl Opening<'_> {
         let state = State::new(error);
         let executor = Arc::new(Executor::new());
         let (stop, stops) = async_channel::bounded::<()>(1);
-        turn_away(&state, listeners, &executor, &stops)?;
+        let expected = self.remembered.as_ref().and_then(Remembered::expected);
+        let substitute = Substitute::find(&self.config.data, expected)?;
+        turn_away(&state, listeners, &executor, &stops, substitute)?;
         match control::notice::bind(&self.config.socket) {
             Ok(listener) => executor.spawn(control::notice::serve(listener, state.why())).detach(),
             // Its folder may be what is missing.
@@ -202,19 +212,21 @@ fn turn_away(
     listeners: &Listeners,
     executor: &Arc<Executor<'static>>,
     stops: &async_channel::Receiver<()>,
+    substitute: Substitute,
 ) -> Result<(), Error> {
-    let acceptor = tls::temporary()?;
-    let site = Notice::new(state.why(), Arc::new(move || acceptor.clone()), Arc::clone(executor));
+    let Substitute { http, imap } = substitute;
+    let site = Notice::new(state.why(), Arc::new(move || http.clone()), Arc::clone(executor));
     for listener in &listeners.admin {
         let (site, listener, stops) = (site.clone(), clone_of(listener)?, stops.clone());
         executor.spawn(async move { site.serve(listener, stops).await }).detach();
     }
     let imaps = listeners.imaps.iter().map(|listener| (listener, Kind::Imaps));
-    let imap = listeners.imap.iter().map(|listener| (listener, Kind::StartTls));
-    for (listener, kind) in imaps.chain(imap) {
-        let why = state.why();
-        let line = Arc::new(move || why().what);
-        executor.spawn(notice::turn_away(clone_of(listener)?, kind, line)).detach();
+    let starttls = listeners.imap.iter().map(|listener| (listener, Kind::StartTls));
+    let why = state.why();
+    let why = Arc::new(move || why().what);
+    let notice = notice::Notice { why, tls: imap, executor: Arc::clone(executor) };
+    for (listener, kind) in imaps.chain(starttls) {
+        executor.spawn(notice.clone().serve(clone_of(listener)?, kind)).detach();
     }
     Ok(())
 }

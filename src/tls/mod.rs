@@ -6,6 +6,7 @@ mod config;
 mod interfaces;
 mod leaf;
 mod names;
+mod substitute;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -17,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use crate::store::{self, Store, certificates};
 use leaf::Leaf;
 pub use names::Names;
+pub use substitute::Substitute;
 
 /// Under these names the store keeps them.
 const AUTHORITY: &str = "ca";
@@ -84,18 +86,6 @@ impl ResolvesServerCert for Resolver {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
-}
-
-/// An acceptor for HTTPS with a certificate that nobody knows, made in memory: for the page that says why the store,
-/// where the right one lies, cannot be opened.
-///
-/// # Errors
-/// If none can be made.
-pub fn temporary() -> Result<TlsAcceptor, Error> {
-    let (names, now) = (Names::of_this_host(), store::unix_now());
-    let (_, leaf) = leaf::make(&authority::make(&names, now)?, &names, now)?;
-    let resolver = Resolver(RwLock::new(leaf.certified()?));
-    Ok(TlsAcceptor::from(Arc::new(config::server(Arc::new(resolver), b"http/1.1")?)))
 }
 
 impl Certificates {

@@ -26,6 +26,11 @@ impl Trusting {
     fn with(server: &Server, versions: &[&'static rustls::SupportedProtocolVersion]) -> Trusting {
         let (done, pem) = server.command(&["cert", "ca"], "");
         assert!(done, "{pem}");
+        Trusting::authority(&pem, versions)
+    }
+
+    /// Trusts this authority.
+    pub fn authority(pem: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> Trusting {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -50,7 +50,15 @@ impl Row for Certificate {
 /// Of reading.
 pub fn get(rows: &dyn Rows, name: &str) -> Result<Option<Certificate>, Error> {
     let bytes = rows.get(Table::Certificates, name.as_bytes())?;
-    bytes.map(|bytes| Certificate::from_bytes((), &bytes)).transpose()
+    bytes.map(|bytes| of_row(&bytes)).transpose()
+}
+
+/// A certificate out of its row, as a catalogue has it.
+///
+/// # Errors
+/// `Damaged`.
+pub fn of_row(bytes: &[u8]) -> Result<Certificate, Error> {
+    Certificate::from_bytes((), bytes)
 }
 
 /// Keeps a certificate under a name.
