@@ -37,6 +37,7 @@ fn options(disk: &SimDisk, format: Format) -> Options {
         segment_size: 128 << 10,
         reserve: 0,
         format,
+        live_emails: Some(|_, _| Ok(())),
         ..Options::new("/data")
     }
 }
@@ -111,6 +112,19 @@ fn a_migration_writes_every_row_anew_and_keeps_the_old_index() {
     let view = Arc::new(old).view().unwrap();
     assert_eq!(view.get(Table::Certificates as u8, &209_u32.to_be_bytes()).unwrap().unwrap().len(), 306);
     assert_eq!(view.get(META, b"clean").unwrap().unwrap(), [1]);
+}
+
+#[test]
+fn the_old_index_goes_after_fourteen_days() {
+    let disk = unclean();
+    let store = open(&disk, NEXT).unwrap();
+    for day in 0..15 {
+        store.sweep().unwrap();
+        assert_eq!(names(&disk).len(), if day < 14 { 2 } else { 1 }, "after {day} days");
+        store.write(|tx| super::bin::advance(tx, 86_400)).unwrap();
+    }
+    drop(store);
+    assert_eq!(marks(&open(&disk, NEXT).unwrap()), 1);
 }
 
 #[test]

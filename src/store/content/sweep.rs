@@ -11,6 +11,7 @@ use crate::store::base::settings;
 use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
+use crate::store::engine::migrate;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
 use crate::store::engine::volumes;
@@ -82,6 +83,7 @@ impl Store {
         let shared = &self.inner.shared;
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
+        migrate::drop_old(shared)?;
         // First the record, then the snapshot: what is named in between is seen by one of them.
         let _recording = Recording::begin(shared);
         let snapshot = self.snapshot()?;

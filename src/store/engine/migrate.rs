@@ -12,11 +12,19 @@ use std::sync::{Arc, PoisonError};
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::rows::StoredRow;
+use crate::store::base::running;
 use crate::store::engine::checkpoint::META_CLEAN;
 use crate::store::engine::database::{Change, File, Kind, META, stored_value, with_checksum};
 use crate::store::engine::format::{self, Format, META_SCHEMA};
 use crate::store::engine::shared::Shared;
 
+/// Key in the index's `meta`: until when the old index is kept, in seconds that the server has run.
+pub(in crate::store) const META_BEFORE: &[u8] = b"before";
+/// How old indexes are called.
+const BEFORE: &str = "index.before-";
+/// How long an old index is kept, in seconds that the server has run: whoever is unhappy with the new version has 14
+/// days to go back.
+const KEPT_FOR: i64 = 14 * 86_400;
 /// Bytes of rows that are written at a time.
 const SLICE: usize = 1 << 20;
 
@@ -34,7 +42,7 @@ fn naming(error: std::io::Error) -> Error {
 pub(in crate::store) fn finish(disk: &Metered, paths: &Paths, format: &Format) -> Result<(), Error> {
     let names = disk.list(&paths.data).map_err(|error| Error::io("listing the data folder", error))?;
     let has = |path: PathBuf| path.file_name().is_some_and(|own| names.iter().any(|name| **name == *own));
-    let Some(before) = names.iter().find(|name| name.starts_with("index.before-")) else { return Ok(()) };
+    let Some(before) = names.iter().find(|name| name.starts_with(BEFORE)) else { return Ok(()) };
     if has(paths.index()) {
         return Ok(());
     }
@@ -92,10 +100,33 @@ pub(in crate::store) fn run(shared: &Shared, from: u32) -> Result<(), Error> {
     Ok(())
 }
 
+/// Drops what a migration kept, once its time is over.
+///
+/// # Errors
+/// Of reading, or of the disk.
+pub(in crate::store) fn drop_old(shared: &Shared) -> Result<(), Error> {
+    let view = shared.index().view()?;
+    let until = view.get(META, META_BEFORE)?.and_then(|value| value.try_into().ok()).map(i64::from_le_bytes);
+    if until.is_none_or(|until| running::clock(&view).is_ok_and(|now| now < until)) {
+        return Ok(());
+    }
+    drop(view);
+    let (disk, data) = (&shared.disk, &shared.paths.data);
+    let dropping = |error| Error::io("dropping the index of an older format", error);
+    let names = disk.list(data).map_err(dropping)?;
+    let old: Vec<&String> = names.iter().filter(|name| name.starts_with(BEFORE)).collect();
+    for name in &old {
+        disk.unlink(&data.join(name)).map_err(dropping)?;
+        tracing::info!(name, "the index of an older format is dropped after 14 days");
+    }
+    if old.is_empty() { Ok(()) } else { disk.sync_dir(data).map_err(dropping) }
+}
+
 /// The new index takes about what the old one does, and mail is to come in afterwards.
 fn check_room(shared: &Shared) -> Result<(), Error> {
     let reading = |error| Error::io("looking at index.redb", error);
-    let size = shared.disk.open(&shared.paths.index(), false).and_then(|file| file.len()).map_err(reading)?;
+    let index = shared.disk.open(&shared.paths.index(), false);
+    let size = index.and_then(|index| index.allocated()).map_err(reading)?;
     let (free, needed) = (shared.disk.free(&shared.paths), size.saturating_add(shared.options.reserve));
     if free < needed { Err(Error::UpgradeNeedsRoom { free, needed }) } else { Ok(()) }
 }
@@ -105,9 +136,10 @@ fn write_new(shared: &Shared, old: &Arc<File>, format: &Format, from: u32) -> Re
     let _ = disk.unlink(&path);
     let new = File::open(disk, &path, Kind::Index, shared.options.index_cache, true)?;
     let written = convert(old, format, from, &mut |table, rows| new.fill(table, rows)).and_then(|()| {
+        let until = running::clock(&old.view()?)?.saturating_add(KEPT_FOR).to_le_bytes();
         let number = format.number.to_le_bytes();
-        let last: Change<'_> = (META, META_SCHEMA, Some(&number));
-        new.apply(std::iter::once(last), old.sequence()?, true)
+        let last: [Change<'_>; 2] = [(META, META_BEFORE, Some(&until)), (META, META_SCHEMA, Some(&number))];
+        new.apply(last.into_iter(), old.sequence()?, true)
     });
     new.give_up();
     written

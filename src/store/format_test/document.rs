@@ -277,6 +277,80 @@ fn golden_rows_are_as_the_document_says_and_as_this_version_writes_them() {
     }
 }
 
+/// The numbers among a row's fields, by name, as the document has them.
+fn numbers(section: &str, value: &[u8]) -> BTreeMap<String, u64> {
+    let mut taken = Taken::of(&value[1..]);
+    taken.all(&fields(Some(section), &format!("version {}", value[0])).unwrap()).unwrap();
+    taken.numbers
+}
+
+/// Fields of the same length in another order would fit all the same.
+#[test]
+fn fields_are_in_the_order_of_the_document() {
+    let mut compared = 0;
+    for (file, name, key, value) in golden(1) {
+        let Some(table) = Table::EVERY.into_iter().find(|table| table.name() == name && file == "index")
+        else {
+            continue;
+        };
+        let number = |at: usize| u32::from_be_bytes(key[at..at + 4].try_into().unwrap());
+        let expected: Vec<(&str, u64)> = match table {
+            Table::Mailboxes => {
+                let id = (AccountId(number(0)), MailboxId(number(4)));
+                let mailbox = Mailbox::from_bytes(id, &value).unwrap();
+                vec![
+                    ("UIDVALIDITY", mailbox.uid_validity.get().into()),
+                    ("UIDNEXT", mailbox.uid_next.into()),
+                    ("HIGHESTMODSEQ", mailbox.highest_modseq.0),
+                    ("special use", mailbox.special_use.map_or(0, |special_use| special_use as u64)),
+                    ("first unseen UID", mailbox.first_unseen.map_or(0, |uid| uid.get().into())),
+                    ("floor", mailbox.floor.0),
+                    ("messages", mailbox.messages.into()),
+                    ("unseen", mailbox.unseen.into()),
+                    ("deleted", mailbox.deleted.into()),
+                    ("size", mailbox.size),
+                    ("created", mailbox.created as u64),
+                ]
+            }
+            Table::Emails => {
+                let row = emails::EmailRow::from_bytes((), &value).unwrap();
+                vec![
+                    ("key of its rows in the volumes", row.content.0),
+                    ("volume of head and content", row.content_volume.into()),
+                    ("volume of the digest", row.digest_volume.into()),
+                    ("size", row.size),
+                    ("bytes of the header block", row.header_len.into()),
+                    ("bytes taken in the volumes", row.stored),
+                ]
+            }
+            Table::Volumes => {
+                let row = VolumeRow::from_bytes((), &value).unwrap();
+                vec![
+                    ("generation", row.generation),
+                    ("bytes of content in it", row.live),
+                    ("of these dead", row.dead),
+                    ("damaged", row.damaged.into()),
+                ]
+            }
+            Table::Imported => {
+                let row = imported::Imported::from_bytes((), &value).unwrap();
+                vec![("its length", row.length), ("modified", row.modified as u64)]
+            }
+            Table::Accounts => {
+                let account = accounts::Account::from_bytes(AccountId(number(0)), &value).unwrap();
+                vec![("created", account.created as u64), ("disabled", account.disabled.into())]
+            }
+            _ => continue,
+        };
+        let found = numbers(&name, &value);
+        for (field, number) in expected {
+            assert_eq!(found.get(field), Some(&number), "{field} of {name}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 500, "{compared}");
+}
+
 #[test]
 fn every_fact_of_a_file_is_in_the_document() {
     let folder = unpack("format-1-unclean.tar.gz");
