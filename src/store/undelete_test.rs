@@ -11,7 +11,9 @@ use super::memory::Memory;
 use super::messages::{self, FlagChange, NewMessage};
 use super::record::Record;
 use super::schema::Table;
+use super::sim::SimDisk;
 use super::undelete::{self, Pick, Place, Present, PutBack};
+use super::{Rows, Store, tests};
 use crate::model::{
     AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse,
     SystemFlags, UidSet,
@@ -406,4 +408,118 @@ fn rows_of_the_first_release_are_read() {
     let back = world.put_mailbox_back(id).unwrap();
     assert_eq!((back.messages, back.uid_next), (2, 3));
     assert!(back.highest_modseq > ModSeq::ZERO);
+}
+
+/// How many messages there are in [`power_cuts`].
+const ALL: u64 = 240;
+/// And how many cuts.
+const CUTS: usize = 400;
+
+/// Power fails anywhere while things are deleted and put back: each message is somewhere, and once; and all of it can
+/// be put back from there.
+#[test]
+fn power_cuts() {
+    let disk = SimDisk::default();
+    let store = tests::open(&disk);
+    let anna = store.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+    let work = store.write(move |tx| mailboxes::create(tx, anna, &name("Work/2024"), None)).unwrap();
+    let new: Vec<NewMessage> = (1..=ALL).map(|n| message(n, &["k"])).collect();
+    store.write(move |tx| messages::append(tx, anna, work, &new)).unwrap();
+    let begin = disk.position();
+    delete_and_put_back(&store, anna, work);
+    let end = disk.position();
+    store.close().unwrap();
+    assert!(end - begin > 50, "{} operations of the disk", end - begin);
+    for n in 0..CUTS {
+        let cut = disk.cut(begin + (end - begin) * n / CUTS, n as u64);
+        let store = tests::open(&cut);
+        let (mailboxes, bin) = emails(&store, anna);
+        let mut all = [mailboxes, bin].concat();
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(1..=ALL), "cut {n}: {} messages", all.len());
+        put_all_back(&store, anna);
+        let (mut mailboxes, bin) = emails(&store, anna);
+        mailboxes.sort_unstable();
+        assert!(mailboxes.iter().copied().eq(1..=ALL) && bin.is_empty(), "cut {n}");
+        assert!(bin::newest(&store.snapshot().unwrap(), anna, None).unwrap().is_none(), "cut {n}");
+    }
+}
+
+fn delete_and_put_back(store: &Store, anna: AccountId, work: MailboxId) {
+    for part in 0..4_u32 {
+        let uids: UidSet = (part * 50 + 1..=part * 50 + 30).collect();
+        store.write(move |tx| messages::expunge(tx, anna, work, &uids, false)).unwrap();
+    }
+    put_messages_back(store, anna, 2);
+    store.write(move |tx| mailboxes::delete(tx, anna, &name("Work/2024"))).unwrap();
+    put_messages_back(store, anna, 1);
+    put_mailboxes_back(store, anna);
+    store.write(move |tx| accounts::remove(tx, anna)).unwrap();
+    store.checkpoint().unwrap();
+    put_all_back(store, anna);
+}
+
+fn all_entries(rows: &dyn Rows, anna: AccountId) -> Vec<Entry> {
+    let mut found = Vec::new();
+    bin::list(rows, anna, &mut |entry| {
+        found.push(entry);
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
+    found
+}
+
+/// The emails that mailboxes show, and those that the bin has.
+fn emails(store: &Store, anna: AccountId) -> (Vec<u64>, Vec<u64>) {
+    let rows = store.snapshot().unwrap();
+    let (mut shown, mut kept) = (Vec::new(), Vec::new());
+    for mailbox in mailboxes::list(&rows, anna).unwrap() {
+        let before = shown.len();
+        messages::scan(&rows, mailbox.id, 0..=u32::MAX, &mut |record| {
+            shown.push(record.email.0);
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+        assert_eq!(mailbox.messages as usize, shown.len() - before, "{}", mailbox.name);
+    }
+    for entry in all_entries(&rows, anna) {
+        let before = kept.len();
+        undelete::records(&rows, &entry, &UidSet::all(), &mut |record| kept.push(record.email.0)).unwrap();
+        assert_eq!(entry.messages() as usize, kept.len() - before);
+    }
+    (shown, kept)
+}
+
+fn put_messages_back(store: &Store, anna: AccountId, entries: usize) {
+    let all = all_entries(&store.snapshot().unwrap(), anna).into_iter();
+    let expunged = all.filter(|entry| matches!(entry.kept, Kept::Messages { .. }));
+    for entry in expunged.take(entries).collect::<Vec<_>>() {
+        let picks = [Pick { entry: entry.id, uids: UidSet::all() }];
+        let present = Present::look(&store.snapshot().unwrap(), anna, &picks, &Place::Own).unwrap();
+        store.write(move |tx| undelete::messages(tx, anna, &picks, &Place::Own, &present)).unwrap();
+    }
+}
+
+fn put_mailboxes_back(store: &Store, anna: AccountId) {
+    for entry in all_entries(&store.snapshot().unwrap(), anna) {
+        if matches!(entry.kept, Kept::Mailbox { .. }) {
+            while store.write(move |tx| undelete::mailbox(tx, anna, entry.id, None)).unwrap().is_none() {}
+        }
+    }
+}
+
+fn put_all_back(store: &Store, anna: AccountId) {
+    if bin::removed(&store.snapshot().unwrap(), anna).unwrap().is_some() {
+        let returning = loop {
+            if let Some(begun) = store.write(move |tx| undelete::account(tx, anna, None)).unwrap() {
+                break begun;
+            }
+        };
+        for id in returning.mailboxes {
+            while store.write(move |tx| undelete::mailbox(tx, anna, id, None)).unwrap().is_none() {}
+        }
+        store.write(move |tx| undelete::account_is_back(tx, anna)).unwrap();
+    }
+    put_mailboxes_back(store, anna);
+    put_messages_back(store, anna, usize::MAX);
 }
