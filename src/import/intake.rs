@@ -13,7 +13,7 @@ use super::sink::{Filing, Outcome, Refused, Sink, Stop};
 use super::target::{Target, target};
 use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Incoming, Prepared, Snapshot, Store, Transaction, emails, mailboxes};
+use crate::store::{Error, Incoming, Prepared, Rows, Store, Transaction, emails, mailboxes};
 
 /// Messages that are stored in one job, and so with one sync.
 const BATCH_MESSAGES: usize = 32;
@@ -58,7 +58,15 @@ struct Waiting {
 /// What mailboxes hold, as far as it was asked for.
 #[derive(Default)]
 struct Present {
-    mailboxes: HashMap<MailboxId, HashSet<(EmailId, i64)>>,
+    mailboxes: HashMap<MailboxId, Held>,
+}
+
+/// What a mailbox holds.
+#[derive(Default)]
+struct Held {
+    messages: HashSet<(EmailId, i64)>,
+    /// The first UID that was not looked at.
+    next: u32,
 }
 
 impl Intake {
@@ -137,13 +145,6 @@ impl Intake {
             present: Arc::clone(&self.present),
         };
         let done = self.store.write(move |tx| job.run(tx))?;
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        for (mailbox, message) in done.added {
-            if let Some(known) = present.mailboxes.get_mut(&mailbox) {
-                known.insert(message);
-            }
-        }
-        drop(present);
         self.outcome.stored += done.outcome.stored;
         self.outcome.present += done.outcome.present;
         self.outcome.bytes += done.outcome.bytes;
@@ -170,21 +171,27 @@ impl Intake {
 }
 
 impl Present {
-    fn load(&mut self, snapshot: &Snapshot, mailbox: MailboxId) -> Result<(), Error> {
-        if self.mailboxes.contains_key(&mailbox) {
-            return Ok(());
-        }
-        let mut known = HashSet::new();
-        messages::scan(snapshot, mailbox, 1..=u32::MAX, &mut |record| {
-            known.insert((record.email, record.internal_date.unix));
+    /// Looks at what came to a mailbox since it was last looked at: at all of it, the first time.
+    fn load(&mut self, rows: &dyn Rows, mailbox: MailboxId) -> Result<(), Error> {
+        let next = self.mailboxes.get(&mailbox).map_or(0, |held| held.next);
+        let mut new = Held { next, ..Held::default() };
+        messages::scan(rows, mailbox, next..=u32::MAX, &mut |record| {
+            new.messages.insert((record.email, record.internal_date.unix));
+            new.next = record.uid.get().saturating_add(1);
             Ok(ControlFlow::Continue(()))
         })?;
-        let held: usize = self.mailboxes.values().map(HashSet::len).sum();
-        if held + known.len() > MAX_PRESENT {
-            self.mailboxes.clear();
+        let held: usize = self.mailboxes.values().map(|held| held.messages.len()).sum();
+        if held + new.messages.len() > MAX_PRESENT {
+            self.mailboxes.retain(|known, _| *known == mailbox);
         }
-        self.mailboxes.insert(mailbox, known);
+        let held = self.mailboxes.entry(mailbox).or_default();
+        held.messages.extend(new.messages);
+        held.next = new.next;
         Ok(())
+    }
+
+    fn has(&self, mailbox: MailboxId, message: (EmailId, i64)) -> bool {
+        self.mailboxes.get(&mailbox).is_some_and(|held| held.messages.contains(&message))
     }
 }
 
@@ -291,7 +298,11 @@ impl Job {
         for target in &waiting.targets {
             let (mailbox, name) = target.resolve(tx, self.account)?;
             let email = emails::by_hash(tx, waiting.prepared.hash())?;
-            if !email.is_some_and(|email| self.has(mailbox, (email, date.unix), done)) {
+            let is_there = match email {
+                Some(email) => self.has(tx, mailbox, (email, date.unix), done)?,
+                None => false,
+            };
+            if !is_there {
                 missing.push((mailbox, name));
             }
         }
@@ -311,10 +322,20 @@ impl Job {
         Ok(())
     }
 
-    fn has(&self, mailbox: MailboxId, message: (EmailId, i64), done: &Done) -> bool {
-        let present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = present.mailboxes.get(&mailbox).is_some_and(|known| known.contains(&message));
-        known || done.added.contains(&(mailbox, message))
+    /// Whether a mailbox lists it now: another import of the same may have brought it since the batch was begun.
+    fn has(
+        &self,
+        rows: &dyn Rows,
+        mailbox: MailboxId,
+        message: (EmailId, i64),
+        done: &Done,
+    ) -> Result<bool, Error> {
+        if done.added.contains(&(mailbox, message)) {
+            return Ok(true);
+        }
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        present.load(rows, mailbox)?;
+        Ok(present.has(mailbox, message))
     }
 }
 
@@ -363,6 +384,30 @@ mod tests {
             let wanted = if round == 0 { (102, 1) } else { (0, 103) };
             assert_eq!((outcome.stored, outcome.present), wanted);
             assert_eq!(counts(&store, account), [("Old".to_owned(), 101), ("Sent".to_owned(), 1)]);
+        }
+    }
+
+    #[test]
+    fn two_imports_of_the_same_at_once_bring_it_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, account) = account(folder.path());
+        let filled = || {
+            let mut intake = Intake::new(store.clone(), account, None);
+            (0..20).for_each(|n| put(&mut intake, &format!("Subject: {n}\n\nx\n"), "Old", n, &[]));
+            intake
+        };
+        let mut first = filled();
+        // Looked at what is there, and not stored yet; before any of it is known, and after.
+        for expected in [(20, 0), (0, 20)] {
+            let mut second = filled();
+            let batch = Arc::new(std::mem::take(&mut second.batch));
+            second.load_present(&batch).unwrap();
+            first.finish().unwrap();
+            second.store_range(&batch, 0..batch.len()).unwrap();
+            assert_eq!((second.outcome().stored, second.outcome().present), (0, 20));
+            assert_eq!((first.outcome().stored, first.outcome().present), expected);
+            assert_eq!(counts(&store, account), [("Old".to_owned(), 20)]);
+            first = filled();
         }
     }
 
