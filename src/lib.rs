@@ -7,9 +7,10 @@
 //! | `main` → [`cli`] | everything below | command line: one file a command |
 //! | [`server`] | front doors, `store`, `tls`, `config` | the one place that wires things |
 //! | front doors: [`imap`], [`admin`], [`control`] | `protocol` (imap only), `actions` (the others), `store`, `credential`, `mail`, `model` | never each other, never `config` |
-//! | [`actions`] | `import`, `export`, `tls`, `store`, `credential`, `mail`, `model` | what a person can do |
+//! | [`actions`] | `import`, `export`, `backup`, `tls`, `store`, `credential`, `mail`, `model` | what a person can do |
 //! | [`import`] | `store`, `mail`, `model` | Maildir; the watcher |
 //! | [`export`] | `mail`, `model` | mail as files: Maildir++, mbox, single messages |
+//! | [`backup`] | `store`, `mail`, `model` | packs and generations in a folder; a store made anew out of them |
 //! | [`tls`] | `store`, `model` | certificates |
 //! | [`protocol`] | `mail`, `model` | pure: IMAP bytes ↔ types |
 //! | [`store`] | `mail`, `model` | redb, synchronous |
@@ -32,6 +33,7 @@
 
 pub mod actions;
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -18,8 +18,9 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
+use crate::actions::backup_job::Backups;
 use crate::actions::trouble::Trouble;
-use crate::actions::{self, Context, Running, damage, forecast, storage};
+use crate::actions::{self, Context, Running, backup, damage, forecast, storage};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::remembered::Remembered;
@@ -205,6 +206,7 @@ struct Parts {
     imap: Imap,
     admin: Admin,
     executor: Arc<Executor<'static>>,
+    backups: Backups,
 }
 
 /// What the file beside the configuration remembers of the data folder. Ask before root is given up.
@@ -330,6 +332,7 @@ pub fn run(
     let _ = std::fs::remove_file(&config.socket);
     let _ = std::fs::remove_file(&deliveries);
     parts.watcher.stop();
+    parts.backups.stop_and_wait(GOODBYE);
     drop(parts);
     store.close()?;
     drop(patience);
@@ -373,7 +376,9 @@ fn start(
     });
     let watcher = Arc::new(Watcher::start(store.clone(), WatchOptions::default()));
     let (sessions, dismissing) = (imap.clone(), imap.clone());
+    let backups = Backups::default();
     let running = Running {
+        backups: backups.clone(),
         watcher: Arc::clone(&watcher),
         sessions: Arc::new(move || sessions.sessions()),
         dismiss: Arc::new(move |account, whose, why| dismissing.dismiss(account, whose, why)),
@@ -389,7 +394,7 @@ fn start(
         log,
         spool: config.data.clone(),
     });
-    Ok(Parts { context, watcher, imap, admin, executor })
+    Ok(Parts { context, watcher, imap, admin, executor, backups })
 }
 
 /// The one-time link, as long as nobody has set the administrator's password.
@@ -452,6 +457,7 @@ async fn upkeep(context: Context) {
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),
             }
             keeper = keep_catalogue(context.store.clone(), keeper).await;
+            back_up_if_due(context.clone()).await;
             let store = context.store.clone();
             if let Err(error) = smol::unblock(move || forecast::sample(&store, unix_now())).await {
                 tracing::debug!(%error, "the day's sample of the store's size");
@@ -465,6 +471,21 @@ async fn upkeep(context: Context) {
                 tracing::error!(%error, "the daily upkeep of the store failed");
             }
         }
+    }
+}
+
+/// Begins the daily backup, where one is set up and it is time.
+async fn back_up_if_due(context: Context) {
+    let began = smol::unblock(move || {
+        let Some(running) = &context.running else { return Ok(()) };
+        let runs = running.backups.state().is_some_and(|job| job.ended.is_none());
+        if runs || !backup::is_due(&context, unix_now())? {
+            return Ok(());
+        }
+        running.backups.start(&context, &backup::Order::default())
+    });
+    if let Err(failure) = began.await {
+        tracing::error!(%failure, "the daily backup could not begin");
     }
 }
 

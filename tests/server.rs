@@ -3,6 +3,8 @@
 
 #[path = "server/anyone.rs"]
 mod anyone;
+#[path = "server/backup.rs"]
+mod backup;
 #[path = "server/command_line.rs"]
 mod command_line;
 #[path = "server/damage.rs"]

@@ -15,6 +15,9 @@ const TRIED_LATELY: i64 = 2 * 86_400;
 /// Deleted mail that went early is worth a word for so long, in seconds.
 const EARLY_LATELY: i64 = 7 * 86_400;
 
+/// A daily backup that is older than this was missed, in seconds.
+const BACKUP_AGE: i64 = 2 * 86_400;
+
 /// The page that goes on with the set-up.
 pub const SETUP: &str = "/setup/next";
 
@@ -50,6 +53,7 @@ pub fn concerns(info: &Info, now: i64) -> Vec<Concern> {
     let mut found = storage(info);
     found.extend(sources(info));
     found.extend(revoked(info, now));
+    found.extend(backup(info, now));
     found.extend(certificate(info, now));
     found.extend(deleted(info, now));
     found.extend(beginnings(info));
@@ -131,6 +135,30 @@ fn deleted(info: &Info, now: i64) -> Option<Concern> {
     let what = format!("Deleted mail went before its {} days were over", info.deleted.days);
     let help = format!("{} Free some room, or use a larger disk.", early.describe());
     Some(concern(Severity::Warning, what, &help, Some("/deleted")))
+}
+
+/// A backup that is made every day and did not work, or has not worked for too long.
+fn backup(info: &Info, now: i64) -> Option<Concern> {
+    let (daily, page) = (info.backup.daily.as_ref()?, Some("/backups"));
+    let last = info.backup.last.as_ref()?;
+    let folder = daily.folder.display();
+    if let Some(why) = &last.failed {
+        let what = format!("The backup to {folder} did not work: {why}");
+        let help =
+            "It is tried again every hour. Is the stick plugged in, the disk mounted, and is there room?";
+        return Some(concern(Severity::Error, what, help, page));
+    }
+    let age = now.saturating_sub(last.worked.unwrap_or(last.ended));
+    if age > BACKUP_AGE {
+        let age = words::duration(u64::try_from(age).unwrap_or(0));
+        let what = format!("The last backup to {folder} is {age} old");
+        return Some(concern(Severity::Error, what, "One is made every day: see the log.", page));
+    }
+    let skipped = last.report.as_ref().map_or(0, |report| report.skipped_count);
+    (skipped > 0).then(|| {
+        let what = format!("{} could not be backed up", words::count(skipped, "message", "messages"));
+        concern(Severity::Warning, what, "They cannot be read: the page of backups names them.", page)
+    })
 }
 
 /// What the set-up still asks for.

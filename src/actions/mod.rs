@@ -3,6 +3,8 @@
 
 pub mod account;
 pub mod administrator;
+pub mod backup;
+pub mod backup_job;
 pub mod certificate;
 pub mod damage;
 pub mod deliver;
@@ -69,6 +71,8 @@ pub struct Running {
     /// Ends sessions of an account, with the reason: those for whose device (none: the account's own
     /// password) the function says so. Gives how many.
     pub dismiss: Dismiss,
+    /// Backups that it makes.
+    pub backups: backup_job::Backups,
     /// Where it listens, as `imaps=[::]:993`.
     pub listeners: Vec<String>,
     /// When it started.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::damage::{self, Problem};
-use super::{Context, Failure, account, certificate, device, setup, source, undelete};
+use super::{Context, Failure, account, backup, certificate, device, setup, source, undelete};
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct Info {
     pub certificate: certificate::Info,
     /// For how long deleted mail is kept.
     pub deleted: undelete::Keeping,
+    /// Backups.
+    #[serde(default)]
+    pub backup: backup::Info,
     /// The store's figures.
     pub storage: Storage,
     /// What is known to be wrong with the store.
@@ -94,6 +97,7 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
         revoked: device::trying(context)?,
         certificate: certificate::info(context),
         deleted: undelete::keeping(context)?,
+        backup: backup::info(context)?,
         storage: Storage {
             content: figures.live,
             dead: figures.dead,

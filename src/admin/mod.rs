@@ -5,6 +5,7 @@
 
 mod account;
 mod assets;
+mod backup;
 mod certificate;
 mod deleted;
 mod form;
@@ -128,6 +129,10 @@ impl Admin {
             .route("/certificate", get(certificate::show))
             .route("/storage", get(storage::show))
             .route("/storage/reclaim", post(storage::reclaim))
+            .route("/backups", get(backup::show).post(backup::set_up))
+            .route("/backups/run", post(backup::run))
+            .route("/backups/stop", post(backup::stop))
+            .route("/backups/off", post(backup::turn_off))
             .route("/log", get(log::show))
             .fallback(page::not_found)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))

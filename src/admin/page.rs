@@ -24,7 +24,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// The navigation: its name for [`Frame::here`], where it leads, and how it is called.
-    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 8] = [
+    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 9] = [
         ("overview", "/", "Overview"),
         ("accounts", "/accounts", "Accounts"),
         ("sources", "/sources", "Sources"),
@@ -32,6 +32,7 @@ impl Frame {
         ("deleted", "/deleted", "Deleted mail"),
         ("certificate", "/certificate", "Certificate"),
         ("storage", "/storage", "Storage"),
+        ("backups", "/backups", "Backups"),
         ("log", "/log", "Log"),
     ];
 

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Exit codes: 0 done, 1 failed with a one-line reason, 2 wrong usage.
 
 mod account;
+mod backup;
 mod cert;
 mod deliver;
 mod demo;
@@ -14,6 +15,7 @@ mod new_generation;
 mod output;
 mod owner;
 mod perform;
+mod restore;
 mod secret;
 mod serve;
 mod service;
@@ -83,6 +85,10 @@ enum Command {
     /// Deleted mail: list it, read it, put it back
     #[command(subcommand)]
     Undelete(undelete::Command),
+    /// Copy everything to a folder on another disk, now or every day; what is there already is not copied again
+    Backup(backup::Arguments),
+    /// Make the store anew out of a backup, or add mail out of one
+    Restore(restore::Arguments),
     /// Deliver one message from stdin: for getmail, fetchmail, Postfix, maildrop; exit codes of sysexits.h
     Deliver(deliver::Arguments),
     /// The certificate that devices see
@@ -207,6 +213,8 @@ pub fn run() -> ExitCode {
         Command::Import(command) => import::run(global, command),
         Command::Export(command) => export::run(global, command),
         Command::Undelete(command) => undelete::run(global, command),
+        Command::Backup(command) => backup::run(global, command),
+        Command::Restore(command) => restore::run(global, command),
         Command::Deliver(command) => return deliver::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),

@@ -24,6 +24,19 @@ pub(super) fn new_password(from_stdin: bool) -> Result<String, Failure> {
     Ok(first)
 }
 
+/// Reads a password that is known: one line of stdin if `from_stdin`, else once from the terminal.
+pub(super) fn password(prompt: &str, from_stdin: bool) -> Result<String, Failure> {
+    if from_stdin {
+        return line();
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "no terminal to ask for the passphrase: use --passphrase-stdin".to_owned(),
+        ));
+    }
+    ask(prompt)
+}
+
 /// Asks for the name again before something is gone for good.
 pub(super) fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {

@@ -54,6 +54,27 @@ impl Service {
         Ok(true)
     }
 
+    /// Makes a backup's folder the service's, and opens the service for it.
+    pub(super) fn open_backup(&self, folder: &Path) -> Result<(), Failure> {
+        let making = |error: io::Error| Failure::new(format!("{}: {error}", folder.display()));
+        if !folder.exists() {
+            fs::create_dir_all(folder).map_err(making)?;
+            let owner = fs::metadata(&self.data).map_err(making)?;
+            // FAT knows no owners: who may write there is said where it is mounted.
+            let _ = std::os::unix::fs::chown(folder, Some(owner.uid()), Some(owner.gid()));
+        }
+        let Some(DropIn { file, text }) = DropIn::for_backup(folder) else { return Ok(()) };
+        if fs::read_to_string(&file).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        let writing = |error: io::Error| Failure::new(format!("{}: {error}", file.display()));
+        fs::create_dir_all(sandbox::FOLDER).map_err(writing)?;
+        fs::write(&file, text).map_err(writing)?;
+        tell(&format!("{} opens {} to the service", file.display(), folder.display()));
+        systemctl(&["daemon-reload"])?;
+        systemctl(&["try-restart", UNIT])
+    }
+
     /// Stops it. Says whether it ran.
     pub(super) fn stop(&self) -> Result<bool, Failure> {
         let ran = self.runs();

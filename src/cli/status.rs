@@ -58,6 +58,16 @@ fn text(info: &Info) -> String {
         info.storage.volumes,
         output::bytes(info.storage.free)
     ));
+    if let Some(daily) = &info.backup.daily {
+        text.push_str(&format!("backup: every day to {}", daily.folder.display()));
+        match &info.backup.last {
+            Some(last) => text.push_str(&format!(", the last {}\n", output::when(last.worked))),
+            None => text.push_str(", none yet\n"),
+        }
+        if let Some(why) = info.backup.last.as_ref().and_then(|last| last.failed.as_ref()) {
+            text.push_str(&format!("PROBLEM: the backup did not work: {why}\n"));
+        }
+    }
     for problem in &info.problems {
         text.push_str(&format!("PROBLEM: {}. {}\n", problem.what.trim_end_matches('.'), problem.help));
     }

@@ -63,7 +63,8 @@ impl Remembered {
     /// The id of the store that must be there.
     #[must_use]
     pub fn expected(&self) -> Option<[u8; 16]> {
-        self.text.lines().find_map(|line| {
+        // The last line counts: a store that was restored is another than the empty one before it.
+        self.text.lines().rev().find_map(|line| {
             let (id, data) = line.split_once(' ')?;
             if Path::new(data) != self.data {
                 return None;

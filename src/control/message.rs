@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::trouble::Trouble;
 use crate::actions::{
-    account, administrator, certificate, device, export, mailbox, source, status, storage, undelete,
+    account, administrator, backup, backup_job, certificate, device, export, mailbox, source, status,
+    storage, undelete,
 };
 
 /// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
@@ -59,6 +60,14 @@ pub enum Request {
     CertificateAuthority,
     /// A link that sets the administrator's password.
     SetupLink,
+    /// Makes a backup.
+    Backup(backup::Order),
+    /// How backups stand.
+    BackupInfo,
+    /// No daily backup any more.
+    BackupOff,
+    /// Brings mail back out of a backup.
+    BringBack(backup::Wanted),
     /// Gives space back.
     Reclaim,
     /// A new generation of the store.
@@ -99,6 +108,10 @@ pub enum Answer {
     DeletedMessage(Box<undelete::Shown>),
     Restored(undelete::Restored),
     Keeping(undelete::Keeping),
+    /// The server does it: ask how it stands.
+    BackupBegun,
+    BackupEnded(Box<backup_job::Ended>),
+    Backups(Box<backup_job::Standing>),
 }
 
 /// Why it was not done.

@@ -11,9 +11,11 @@ pub mod server;
 mod socket;
 pub mod transfer;
 
+use crate::actions::backup::Progress;
+use crate::actions::backup_job::Ended;
 use crate::actions::{
-    Context, Failure, account, administrator, certificate, device, generation, mailbox, source, status,
-    storage, undelete,
+    Context, Failure, account, administrator, backup, backup_job, certificate, device, generation, mailbox,
+    source, status, storage, undelete,
 };
 use message::{Answer, Request};
 
@@ -75,6 +77,32 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             generation::begin(context)?;
             Answer::Done
         }
+        Request::Backup(order) => make_backup(context, &order)?,
+        Request::BackupInfo => Answer::Backups(Box::new(backup_job::standing(context)?)),
+        Request::BackupOff => {
+            backup::turn_off(context)?;
+            Answer::Done
+        }
+        Request::BringBack(wanted) => bring_back(context, wanted)?,
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })
+}
+
+/// A server does it beside its other work; without one it is done here and now.
+fn make_backup(context: &Context, order: &backup::Order) -> Result<Answer, Failure> {
+    if let Some(running) = &context.running {
+        running.backups.start(context, order)?;
+        return Ok(Answer::BackupBegun);
+    }
+    let report = backup::prepare(context, order)?.run(&Progress::default())?;
+    Ok(Answer::BackupEnded(Box::new(Ended::Made(report))))
+}
+
+fn bring_back(context: &Context, wanted: backup::Wanted) -> Result<Answer, Failure> {
+    if let Some(running) = &context.running {
+        running.backups.bring_back(context, wanted)?;
+        return Ok(Answer::BackupBegun);
+    }
+    let merged = backup::bring_back(context, &wanted, &Progress::default())?;
+    Ok(Answer::BackupEnded(Box::new(Ended::Merged(merged))))
 }

@@ -49,6 +49,15 @@ impl DropIn {
         DropIn { file: Path::new(FOLDER).join("data.conf"), text }
     }
 
+    /// What the packaged service needs to write backups to a folder.
+    #[must_use]
+    pub fn for_backup(path: &Path) -> Option<Self> {
+        if path.to_string_lossy().contains(char::is_control) {
+            return None;
+        }
+        Some(DropIn { file: named("backup", path), text: format!("[Service]\n{}", line(path, true)) })
+    }
+
     /// Lines for a root shell that put it there.
     pub(super) fn advice(&self) -> Vec<String> {
         let text = self.text.replace('\\', r"\\").replace('%', "%%").replace('\n', r"\n");
@@ -65,8 +74,12 @@ impl DropIn {
 /// The file of a Maildir: its path as a name.
 #[must_use]
 pub fn file(path: &Path) -> PathBuf {
+    named("source", path)
+}
+
+fn named(what: &str, path: &Path) -> PathBuf {
     use std::os::unix::ffi::OsStrExt;
-    let mut name = String::from("source");
+    let mut name = String::from(what);
     for byte in path.as_os_str().as_bytes() {
         match byte {
             b'/' => name.push('-'),
@@ -178,6 +191,9 @@ mod tests {
         assert_eq!(text("/srv/mail", &After::Delete), service("ReadWritePaths=-/srv/mail\n"));
         assert_eq!(text("/homes/anna", &After::Keep), None);
         assert_eq!(text("/home/a\nExecStart=/x", &After::Keep), None);
+        let stick = DropIn::for_backup(Path::new("/media/stick/mail")).unwrap();
+        assert_eq!(Some(stick.text), service("ReadWritePaths=-/media/stick/mail\n"));
+        assert!(stick.file.ends_with("backup-media-stick-mail.conf"));
         let odd = text("/home/al ice/50%", &After::Keep);
         assert_eq!(odd, service("BindReadOnlyPaths=\"-/home/al ice/50%%\"\n"));
     }

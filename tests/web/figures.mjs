@@ -9,7 +9,7 @@ import { server } from "./server.mjs";
 
 const REQUESTS = 200;
 const ACCOUNTS = ["anna", "ben", "carla", "dora", "emil"];
-const PAGES = ["/", "/accounts", "/accounts/anna", "/sources", "/import", "/certificate", "/storage", "/log", "/setup/mail", "/setup/device"];
+const PAGES = ["/", "/accounts", "/accounts/anna", "/sources", "/import", "/certificate", "/storage", "/backups", "/log", "/setup/mail", "/setup/device"];
 
 function fill(host) {
   const mbox = path.join(host.folder, "Old.mbox");

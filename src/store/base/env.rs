@@ -428,6 +428,11 @@ impl Paths {
     pub fn index_before(&self, format: u32) -> PathBuf {
         self.data.join(format!("index.before-{format}"))
     }
+    /// Is there while a store is made anew out of a backup.
+    #[must_use]
+    pub fn anew(&self) -> PathBuf {
+        self.data.join("postern.restoring")
+    }
     /// The folder of the journal.
     #[must_use]
     pub fn journal(&self) -> PathBuf {

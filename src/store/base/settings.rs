@@ -185,6 +185,23 @@ fn blind(last: u64, chance: [u8; 16]) -> u64 {
     last.saturating_add(1 + chance % most)
 }
 
+/// How far the next UIDVALIDITY lies above the last that this history knows of, in a new generation: another history
+/// may have given some more (STORE.md, "Generations and versions"). As seconds, half a year.
+const UID_VALIDITY_LEAP: u64 = 1 << 24;
+/// And how far the next modseq does.
+const MODSEQ_LEAP: u64 = 1 << 32;
+
+/// In a new generation the counters begin above all that another history may have given.
+///
+/// # Errors
+/// Of reading.
+pub(in crate::store) fn leap(tx: &mut dyn Transaction) -> Result<(), Error> {
+    let validity = number(tx, UID_VALIDITY)?.saturating_add(UID_VALIDITY_LEAP);
+    put_number(tx, UID_VALIDITY, validity)?;
+    let modseq = number(tx, MODSEQ)?.saturating_add(MODSEQ_LEAP);
+    put_number(tx, MODSEQ, modseq)
+}
+
 /// The next id of a kind, from 1.
 pub(in crate::store) fn next_id(tx: &mut dyn Transaction, counter: Counter) -> Result<u32, Error> {
     let next = number(tx, counter.name())?.saturating_add(1);

@@ -4,7 +4,7 @@
 //!
 //! The file: `postern catalogue` 17 | version 4 | length of the head 4 | head | xxh3 of the head 8 | frames
 //! (`frames`). The head: store id 16 | generation 8 | epoch 8 | sequence 8 | modseq 8 | time 8 | number 8 | mark of
-//! the household 16 | length 1, program. A later version may put more behind it. Rows are as they are stored, each
+//! the household 16 | length 1, program | the store's format 4. A later version may put more behind it. Rows are as they are stored, each
 //! with its own version, table by table in the order of [`TABLES`], by key.
 
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
-use crate::store::base::schema::Table;
+use crate::store::base::schema::{SCHEMA_VERSION, Table};
 use crate::store::check::frames::{Count, FrameReader, FrameWriter, damaged, sum};
 use crate::store::content::snapshot::Snapshot;
 use crate::store::household::accounts;
@@ -75,6 +75,8 @@ pub struct Head {
     pub household: [u8; 16],
     /// The version of the program that wrote it.
     pub program: String,
+    /// The store's format: which versions its rows may have.
+    pub format: u32,
 }
 
 /// What a catalogue holds.
@@ -107,6 +109,7 @@ pub fn write(snapshot: &Snapshot, number: u64, now: i64, out: &mut dyn Write) ->
         number,
         household: household(snapshot)?,
         program: env!("CARGO_PKG_VERSION").to_owned(),
+        format: SCHEMA_VERSION,
     };
     write_rows(snapshot, head, out)
 }
@@ -192,6 +195,7 @@ fn encode_preface(head: &Head) -> Vec<u8> {
     fields.extend_from_slice(&head.household);
     fields.push(program.len() as u8);
     fields.extend_from_slice(program);
+    fields.extend_from_slice(&head.format.to_le_bytes());
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&VERSION.to_le_bytes());
     out.extend_from_slice(&(fields.len() as u32).to_le_bytes());
@@ -218,7 +222,7 @@ fn decode_preface(frames: &mut FrameReader<'_>) -> Result<Head, Error> {
         return Err(damaged("its head's checksum does not fit"));
     }
     let head = decode_head(&fields).ok_or_else(|| damaged("its head cannot be read"))?;
-    if version > VERSION {
+    if version > VERSION || head.format > SCHEMA_VERSION {
         return Err(newer(&head.program));
     }
     Ok(head)
@@ -238,6 +242,7 @@ fn decode_head(fields: &[u8]) -> Option<Head> {
         number: number(5)?,
         household: fields.get(64..80)?.try_into().ok()?,
         program,
+        format: u32::from_le_bytes(fields.get(81 + length..85 + length)?.try_into().ok()?),
     })
 }
 
@@ -267,6 +272,7 @@ mod tests {
             number: 6,
             household: [8; 16],
             program: "0.1.0".to_owned(),
+            format: SCHEMA_VERSION,
         }
     }
 
@@ -346,6 +352,17 @@ mod tests {
                 other => panic!("byte {at}: {other:?}"),
             }
             assert!(matches!(sound(&bytes[..at]), Err(Error::Damaged(_))), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn one_of_a_newer_program_is_refused_with_what_to_install() {
+        let mut bytes = Vec::new();
+        let head = Head { format: SCHEMA_VERSION + 1, program: "9.9.9".to_owned(), ..head() };
+        write_rows(&Memory::new(), head, &mut bytes).unwrap();
+        match verify(&mut bytes.as_slice()) {
+            Err(Error::Incompatible(why)) => assert!(why.contains("9.9.9"), "{why}"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -12,6 +12,9 @@ use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::OBJECT_KEY;
 
+/// The volume of a content that lies nowhere: it was lost, or is still to come from a backup.
+pub const NOWHERE: u32 = u32::MAX;
+
 /// What the index knows of a content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmailRow {

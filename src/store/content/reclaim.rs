@@ -55,6 +55,9 @@ impl Store {
         if is_held(&self.snapshot()?)? {
             return Ok(ReclaimReport::default());
         }
+        if shared.pins.is_on_hold() {
+            return Err(Error::Refused("a backup is being made: give space back when it is done"));
+        }
         // What was dropped before is free for others only after one.
         self.checkpoint()?;
         let before = self.length_of_volumes()?;

@@ -190,6 +190,10 @@ impl Snapshot {
         mut read: impl FnMut(&dyn VolumeRows, &EmailRow) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let row = emails::get(self, email)?.ok_or(Error::NotFound("message content"))?;
+        if row.content_volume == emails::NOWHERE {
+            self.shared.known.content_damaged(email);
+            return Err(Error::DamagedEmail(email));
+        }
         let error = match read(self, &row) {
             Ok(value) => return Ok(value),
             Err(error) => error,

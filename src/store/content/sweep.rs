@@ -84,6 +84,10 @@ impl Store {
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
         migrate::drop_old(shared)?;
+        if shared.pins.is_on_hold() {
+            tracing::info!("a backup copies contents: nothing is swept until it is done");
+            return Ok(SweepReport::default());
+        }
         // First the record, then the snapshot: what is named in between is seen by one of them.
         let _recording = Recording::begin(shared);
         let snapshot = self.snapshot()?;

@@ -53,6 +53,9 @@ pub struct Options {
     /// The run of the store that is remembered outside of its folder: one that its index does not know of is
     /// later than all that it knows.
     pub expect_epoch: Option<u64>,
+    /// A store is made anew here out of a backup: of which id it is, if it is not there yet. None: a folder where
+    /// that was begun and not ended is refused.
+    pub anew: Option<[u8; 16]>,
 }
 
 impl Options {
@@ -78,6 +81,7 @@ impl Options {
             live_emails: None,
             expect: None,
             expect_epoch: None,
+            anew: None,
         }
     }
 }

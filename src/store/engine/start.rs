@@ -42,6 +42,7 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     let disk = Metered::new(Arc::clone(&options.disk));
     let paths = Paths { data: options.data.clone() };
     let held = prepare_folder(&disk, &paths)?;
+    check_anew(&disk, &paths, &options)?;
     migrate::finish(&disk, &paths, &options.format)?;
     make_index(&disk, &paths, &options)?;
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
@@ -174,6 +175,21 @@ fn prepare_folder(disk: &Metered, paths: &Paths) -> Result<crate::store::base::e
     Ok(held)
 }
 
+/// A restore that was cut short is gone on with before anything else.
+fn check_anew(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Error> {
+    if options.anew.is_some() {
+        return Ok(());
+    }
+    match disk.open(&paths.anew(), false) {
+        Ok(_) => Err(Error::Incompatible(format!(
+            "restoring a backup into {} was not finished: run `postern restore` again",
+            paths.data.display()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(format!("opening {}", paths.anew().display()), error)),
+    }
+}
+
 /// Makes a new store where there is none. The index appears under its name when it is whole.
 fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Error> {
     let listing = |error| Error::io("listing the data folder", error);
@@ -196,7 +212,10 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
     let new = paths.new_index();
     let _ = disk.unlink(&new);
     let random = |error| Error::io("asking for random bytes", error);
-    let id = options.random.bytes().map_err(random)?;
+    let id = match options.anew {
+        Some(id) => id,
+        None => options.random.bytes().map_err(random)?,
+    };
     let key = options.random.bytes().map_err(random)?;
     let generation = random_number(options)?.to_le_bytes();
     let schema = options.format.number.to_le_bytes();

@@ -13,7 +13,7 @@ use crate::store::base::rows::{News, Transaction};
 use crate::store::base::schema::SCHEMA_VERSION;
 use crate::store::engine::condition::Condition;
 use crate::store::engine::options::{Options, Statistics};
-use crate::store::engine::pins::Pin;
+use crate::store::engine::pins::{Hold, Pin};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::writer::{Engine, Pending, Queue};
 use crate::store::engine::{start, volumes};
@@ -28,14 +28,16 @@ pub fn holder(data: &std::path::Path) -> Option<String> {
     env::holder(&Paths { data: data.to_owned() }.lock())
 }
 
-/// Whether there is a store in a folder, as far as this user can see.
+/// Whether there is a store in a folder, or one is being made anew there, as far as this user can see.
 #[must_use]
 pub fn exists(data: &std::path::Path) -> bool {
     let paths = Paths { data: data.to_owned() };
     // What cannot be looked at is not missing: to open it says why.
     let there = |path: std::path::PathBuf| path.try_exists().unwrap_or(true);
     // A migration that was cut short is ended when the store is opened.
-    there(paths.index()) || (1..SCHEMA_VERSION).any(|format| there(paths.index_before(format)))
+    there(paths.index())
+        || there(paths.anew())
+        || (1..SCHEMA_VERSION).any(|format| there(paths.index_before(format)))
 }
 
 /// The store. Clones are handles of the same; the last one to go closes it in order.
@@ -128,6 +130,12 @@ impl Store {
     #[must_use]
     pub fn pin(&self, email: EmailId) -> Pin {
         self.inner.shared.pins.pin(email)
+    }
+
+    /// Keeps all contents, whatever is expunged, while the guard lives; a sweep that runs already drops no more.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.inner.shared.pins.hold()
     }
 
     /// Makes everything durable in the files and frees the journal.

@@ -288,6 +288,23 @@ pub fn set_special_use(
     publish(tx, account)
 }
 
+/// The mailbox in a new generation of the store: its messages and UIDs stay, under a new UIDVALIDITY, and nothing
+/// is known of what changed before (STORE.md, "Generations and versions").
+///
+/// # Errors
+/// Of reading; if there is no UIDVALIDITY left.
+pub(in crate::store) fn begin_generation(
+    tx: &mut dyn Transaction,
+    mut mailbox: Mailbox,
+) -> Result<(), Error> {
+    mailbox.uid_validity = settings::next_uid_validity(tx)?;
+    mailbox.highest_modseq = ModSeq(settings::number(tx, settings::MODSEQ)?);
+    mailbox.floor = mailbox.highest_modseq;
+    mailbox.log = Log { whole_above: mailbox.highest_modseq, ..Log::default() };
+    mailbox.save(tx);
+    Ok(())
+}
+
 fn check_special_use(
     rows: &dyn Rows,
     account: AccountId,
