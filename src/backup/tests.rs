@@ -530,3 +530,35 @@ fn mail_may_come_and_go_while_a_backup_runs() {
     assert_eq!(restore_to(&new, &stick, None).unwrap().missing_count, 0);
     assert!(store.sweep().unwrap().live > 0, "and afterwards it is swept again");
 }
+
+/// The stick is full, or fails, at any moment of a run: it is said, the store goes on, and the next run ends it.
+#[test]
+fn a_stick_may_fail_or_be_full_at_any_moment() {
+    let (world, stick) = (World::new(), SimDisk::default());
+    let store = filled(&world);
+    let (_, keys) = create(&stick, &store, None);
+    let again = |stick: &SimDisk| {
+        let folder = Folder::open(Arc::new(stick.clone()), Path::new(DIR)).unwrap();
+        run(&store, &folder, &keys, Keep::default(), &Progress::default())
+    };
+    let whole = stick.copy();
+    again(&whole).unwrap();
+    let operations = whole.position();
+    assert!(operations > 10, "{operations}");
+    for at in 0..operations {
+        for kind in [std::io::ErrorKind::StorageFull, std::io::ErrorKind::Other] {
+            let stick = stick.copy();
+            stick.fail_after(at, kind);
+            // What fails only in the upkeep at the end fails no backup.
+            match again(&stick) {
+                Err(Error::Folder { .. }) => {}
+                Ok(report) => assert_eq!(report.skipped_count, 0),
+                Err(error) => panic!("at {at}: {error}"),
+            }
+            stick.heal();
+            assert_eq!(again(&stick).unwrap().skipped_count, 0, "at {at}");
+            assert!(source(&stick, None).unwrap().verify().unwrap().is_empty(), "at {at}");
+        }
+    }
+    assert!(store.sweep().unwrap().live > 0, "nothing holds the store's contents any more");
+}
