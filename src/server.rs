@@ -20,7 +20,7 @@ use smol::{Executor, Timer};
 use crate::actions::administrator::{self, SetupLink};
 use crate::actions::backup_job::Backups;
 use crate::actions::trouble::Trouble;
-use crate::actions::{self, Context, Running, backup, damage, forecast, storage};
+use crate::actions::{self, Context, Running, backup, check, damage, forecast, storage};
 use crate::admin::{self, Admin};
 use crate::config::Config;
 use crate::config::remembered::Remembered;
@@ -234,8 +234,7 @@ fn open_remembering(data: &Path, remembered: Option<&mut Remembered>) -> Result<
         .mode(0o700)
         .create(data)
         .map_err(|error| Error::Folder { path: data.to_owned(), error })?;
-    let mut options = store::Options::new(data);
-    options.live_emails = Some(actions::live_emails);
+    let mut options = store_options(data);
     options.expect = remembered.as_ref().and_then(|remembered| remembered.expected());
     options.expect_epoch = remembered.as_ref().and_then(|remembered| remembered.run());
     let expected = options.expect.is_some();
@@ -253,6 +252,12 @@ fn open_remembering(data: &Path, remembered: Option<&mut Remembered>) -> Result<
         tracing::info!(%error, %file, "which store belongs here cannot be remembered");
     }
     Ok(store)
+}
+
+/// How a server opens its store.
+#[must_use]
+pub fn store_options(data: &Path) -> store::Options {
+    store::Options { live_emails: Some(actions::live_emails), ..store::Options::new(data) }
 }
 
 /// How far a server is.
@@ -380,6 +385,7 @@ fn start(
     let running = Running {
         backups: backups.clone(),
         watcher: Arc::clone(&watcher),
+        checks: Arc::default(),
         sessions: Arc::new(move || sessions.sessions()),
         dismiss: Arc::new(move |account, whose, why| dismissing.dismiss(account, whose, why)),
         listeners,
@@ -469,6 +475,10 @@ async fn upkeep(context: Context) {
             let store = context.store.clone();
             if let Err(error) = smol::unblock(move || storage::upkeep(&store, elapsed)).await {
                 tracing::error!(%error, "the daily upkeep of the store failed");
+            }
+            let checked = context.clone();
+            if let Err(error) = smol::unblock(move || check::weekly(&checked)).await {
+                tracing::error!(%error, "the weekly check of the store could not begin");
             }
         }
     }

@@ -5,6 +5,8 @@
 mod anyone;
 #[path = "server/backup.rs"]
 mod backup;
+#[path = "server/check.rs"]
+mod check;
 #[path = "server/command_line.rs"]
 mod command_line;
 #[path = "server/damage.rs"]

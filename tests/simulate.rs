@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postern::model::{AccountId, EmailId, MailboxName};
+use postern::store::check::{CheckOptions, Depth};
 use postern::store::schema::Table;
 use postern::store::sim::{Dice, SimClock, SimDisk, SimRandom};
 use postern::store::{Error, Options, Rows, Snapshot, Store};
@@ -260,6 +261,10 @@ fn check(store: &Store, history: &[(usize, Model)], at: usize) -> Model {
     let condition = store.condition();
     assert!(condition.is_well(), "a power cut is no damage: {condition:?}");
     let found = found(&store.snapshot().unwrap());
+    // The rows are not those of mailboxes, and every content was just read.
+    let shallow = CheckOptions { depth: Depth::Index, records: false, ..CheckOptions::default() };
+    let report = store.check(&shallow, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(report.is_clean() && report.complete, "cut at {at}: {report}");
     let acknowledged = history.iter().rposition(|(position, _)| *position <= at);
     let from = acknowledged.unwrap_or(0);
     let possible = history.get(from..(from + 2).min(history.len())).unwrap_or_default();

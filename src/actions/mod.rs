@@ -6,6 +6,7 @@ pub mod administrator;
 pub mod backup;
 pub mod backup_job;
 pub mod certificate;
+pub mod check;
 pub mod damage;
 pub mod deliver;
 pub mod device;
@@ -66,6 +67,8 @@ pub type Dismiss =
 pub struct Running {
     /// Watches the sources.
     pub watcher: Arc<Watcher>,
+    /// What is known of checks.
+    pub checks: Arc<check::Checks>,
     /// How many sessions are logged in.
     pub sessions: Arc<dyn Fn() -> u32 + Send + Sync>,
     /// Ends sessions of an account, with the reason: those for whose device (none: the account's own

@@ -66,7 +66,7 @@ fn passes(error: &Error) -> bool {
 /// What a file says, not what the disk does: it says the same the next time.
 fn is_damage(error: &Error) -> bool {
     match error {
-        Error::Damaged(_) | Error::DamagedEmail(_) => true,
+        Error::Damaged(_) | Error::DamagedIndex(_) | Error::DamagedEmail(_) => true,
         Error::Io { error, .. } => matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof),
         _ => false,
     }

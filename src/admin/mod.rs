@@ -7,6 +7,7 @@ mod account;
 mod assets;
 mod backup;
 mod certificate;
+mod check;
 mod deleted;
 mod form;
 mod guard;
@@ -133,6 +134,7 @@ impl Admin {
             .route("/backups/run", post(backup::run))
             .route("/backups/stop", post(backup::stop))
             .route("/backups/off", post(backup::turn_off))
+            .route("/storage/check", get(check::show).post(check::start))
             .route("/log", get(log::show))
             .fallback(page::not_found)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))

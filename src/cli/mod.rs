@@ -3,6 +3,7 @@
 mod account;
 mod backup;
 mod cert;
+mod check;
 mod deliver;
 mod demo;
 mod demo_mail;
@@ -91,6 +92,8 @@ enum Command {
     Restore(restore::Arguments),
     /// Deliver one message from stdin: for getmail, fetchmail, Postfix, maildrop; exit codes of sysexits.h
     Deliver(deliver::Arguments),
+    /// Check that everything is whole and can be read, and mend it
+    Check(check::Arguments),
     /// The certificate that devices see
     #[command(subcommand)]
     Cert(cert::Command),
@@ -216,6 +219,7 @@ pub fn run() -> ExitCode {
         Command::Backup(command) => backup::run(global, command),
         Command::Restore(command) => restore::run(global, command),
         Command::Deliver(command) => return deliver::run(global, command),
+        Command::Check(command) => check::run(global, command),
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
         Command::MoveData(command) => move_data::run(global, &command),

@@ -66,6 +66,20 @@ pub(super) fn prepare(config: &Config, begins: bool) -> Result<Option<Remembered
     Ok(remembered)
 }
 
+/// As [`prepare`], for a store whose index may be gone.
+pub(super) fn prepare_repair(config: &Config) -> Result<Option<Remembered>, Failure> {
+    serve::start_log(LogLevel::Warn);
+    let remembered = server::remembered(config)?;
+    owner::become_owner(&config.data)?;
+    if !store::exists(&config.data) && !config.data.join("mail").is_dir() {
+        return Err(Failure::new(format!(
+            "there is no store in {}: name its folder with --data",
+            config.data.display()
+        )));
+    }
+    Ok(remembered)
+}
+
 fn directly(store: Store, request: Request) -> Result<Answer, Failure> {
     let answer = {
         let certificates = Arc::new(Certificates::open(&store).map_err(Failure::new)?);

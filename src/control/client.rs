@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use super::message::{Answer, LONGEST, Refusal, Reply, Request};
+use super::message::{Answer, LONGEST_ANSWER, Refusal, Reply, Request};
 use super::socket;
 use crate::actions::trouble::Trouble;
 
@@ -41,7 +41,7 @@ pub fn ask(path: &Path, request: &Request) -> Result<Answer, Error> {
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut answer = Vec::new();
-    BufReader::new(stream.take(LONGEST)).read_until(b'\n', &mut answer)?;
+    BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut answer)?;
     match serde_json::from_slice(&answer).map_err(io::Error::from)? {
         Reply::Ok(answer) => Ok(answer),
         Reply::Refused(refusal) => Err(Error::Refused(refusal)),

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::trouble::Trouble;
 use crate::actions::{
-    account, administrator, backup, backup_job, certificate, device, export, mailbox, source, status,
+    account, administrator, backup, backup_job, certificate, check, device, export, mailbox, source, status,
     storage, undelete,
 };
 
-/// The longest request or answer, in bytes: lists of some thousand devices or sources fit.
+/// The longest request, in bytes: lists of some thousand devices or sources fit.
 pub const LONGEST: u64 = 4 * 1024 * 1024;
+/// The longest answer: what a check found may name every message of a volume.
+pub const LONGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,10 @@ pub enum Request {
     UndeleteRestore(undelete::Order),
     /// For how long deleted mail is kept; and sets it.
     UndeleteKeep { days: Option<u64> },
+    /// Begins a check.
+    CheckStart(check::Scope),
+    /// What is known of checks.
+    CheckState,
 }
 
 /// What was done.
@@ -112,6 +118,7 @@ pub enum Answer {
     BackupBegun,
     BackupEnded(Box<backup_job::Ended>),
     Backups(Box<backup_job::Standing>),
+    Checks(Box<check::State>),
 }
 
 /// Why it was not done.

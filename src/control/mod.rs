@@ -14,8 +14,8 @@ pub mod transfer;
 use crate::actions::backup::Progress;
 use crate::actions::backup_job::Ended;
 use crate::actions::{
-    Context, Failure, account, administrator, backup, backup_job, certificate, device, generation, mailbox,
-    source, status, storage, undelete,
+    Context, Failure, account, administrator, backup, backup_job, certificate, check, device, generation,
+    mailbox, source, status, storage, undelete,
 };
 use message::{Answer, Request};
 
@@ -84,6 +84,8 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             Answer::Done
         }
         Request::BringBack(wanted) => bring_back(context, wanted)?,
+        Request::CheckStart(scope) => Answer::Checks(Box::new(check::start(context, scope)?)),
+        Request::CheckState => Answer::Checks(Box::new(check::state(context)?)),
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
     })
 }

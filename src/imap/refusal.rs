@@ -67,7 +67,7 @@ impl From<Error> for Refusal {
             Error::Refused(_) => Code::Cannot,
             Error::Internal(_) => Code::ServerBug,
             Error::NoSpace { .. } => Code::OverQuota,
-            Error::Damaged(_) | Error::DamagedEmail(_) => Code::Corruption,
+            Error::Damaged(_) | Error::DamagedIndex(_) | Error::DamagedEmail(_) => Code::Corruption,
             Error::Io { .. }
             | Error::ReadOnly(_)
             | Error::Locked(_)

@@ -11,7 +11,7 @@
 //!   `sweep`.
 //! - `mailbox`: mailboxes, the records of their messages, what changed, and the bin.
 //! - `household`: accounts, devices, sources, certificates; what was deleted put back.
-//! - `check`: what keeps the store whole beyond its own files: the catalogue.
+//! - `check`: whether all of that agrees, and how it is made to again.
 
 mod base;
 pub mod check;

@@ -449,6 +449,8 @@ fn random_operations_agree_with_a_model() {
                 assert_eq!(world.since(m, snapshot.0), Since::Known(expected), "seed {seed}");
             }
         }
+        let report = super::check::check_records(&world.memory);
+        assert!(report.findings.is_empty(), "seed {seed}: {report}");
         let shown: BTreeSet<u64> = world.models.iter().flat_map(|m| &m.messages).map(|m| m.1.email).collect();
         let mut found = BTreeSet::new();
         messages::emails(&world.memory, &mut |email| _ = found.insert(email.0)).unwrap();

@@ -19,6 +19,11 @@ pub enum Error {
     /// A row's checksum does not fit, or it cannot be decoded.
     #[error("{0} is damaged; run `postern check`")]
     Damaged(String),
+    /// The index cannot be read: nothing can be served.
+    #[error(
+        "the index cannot be read, for {0} is damaged: run `postern check --repair`, which makes it anew"
+    )]
+    DamagedIndex(String),
     /// A message's content is damaged; everything else is served.
     #[error("the content of message {0} is damaged; run `postern check`")]
     DamagedEmail(EmailId),

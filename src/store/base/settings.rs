@@ -41,7 +41,8 @@ const fn later(one: i64, other: i64) -> i64 {
 pub const MODSEQ: &str = "modseq";
 /// The secret that object ids are keyed with.
 pub const OBJECT_KEY: &[u8] = b"objectkey";
-const UID_VALIDITY: &str = "uidvalidity";
+/// The last UIDVALIDITY that was given.
+pub(in crate::store) const UID_VALIDITY: &str = "uidvalidity";
 /// The first email id that is not reserved yet.
 pub(in crate::store) const EMAIL_ID: &str = "emailid";
 /// The first volume number that was never used.
@@ -57,7 +58,7 @@ pub(in crate::store) enum Counter {
 }
 
 impl Counter {
-    const fn name(self) -> &'static str {
+    pub(in crate::store) const fn name(self) -> &'static str {
         match self {
             Counter::Account => "accountid",
             Counter::Device => "deviceid",

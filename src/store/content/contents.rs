@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use crate::mail::digest::Digest;
-use crate::model::{AccountId, EmailId, MailboxName};
+use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
 use crate::store::base::codec::{self, Reader};
 use crate::store::base::compression;
 use crate::store::base::error::Error;
@@ -112,6 +112,38 @@ pub(in crate::store) fn encode_digest(
     out
 }
 
+/// What a row of `digest` says of its message beside the digest: for whom it was filed first, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Filing {
+    pub(in crate::store) account: AccountId,
+    pub(in crate::store) email: EmailId,
+    pub(in crate::store) size: u64,
+    pub(in crate::store) hash: ContentHash,
+    pub(in crate::store) thread: [u8; 16],
+    pub(in crate::store) mailbox: MailboxName,
+    /// `None` if only the digest itself cannot be decoded.
+    pub(in crate::store) digest: Option<Digest>,
+}
+
+/// A row of `digest`, taken apart.
+pub(in crate::store) fn decode_filing(value: &[u8]) -> Option<Filing> {
+    let mut value_left = value;
+    let rest = &mut value_left;
+    let (&[VERSION, _], _) = (take(rest, 2)?, ()) else { return None };
+    Some(Filing {
+        account: AccountId(number(rest)?),
+        email: EmailId(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?)),
+        size: u64::from_le_bytes(take(rest, 8)?.try_into().ok()?),
+        hash: ContentHash(take(rest, 32)?.try_into().ok()?),
+        thread: take(rest, 16)?.try_into().ok()?,
+        mailbox: {
+            let length = number(rest)? as usize;
+            MailboxName::new(std::str::from_utf8(take(rest, length)?).ok()?).ok()?
+        },
+        digest: decode_digest(value),
+    })
+}
+
 fn damaged(row: &EmailRow) -> Error {
     Error::Damaged(format!("content {}", row.content))
 }
@@ -142,6 +174,28 @@ pub(in crate::store) fn digest(volumes: &dyn VolumeRows, row: &EmailRow) -> Resu
     let value = value.ok_or_else(|| damaged(row))?;
     known_version(row, &value)?;
     decode_digest(&value).ok_or_else(|| damaged(row))
+}
+
+/// For whom a content was filed first, and where.
+pub(in crate::store) fn filing(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<Filing, Error> {
+    let value = volumes.get_row(row.digest_volume, VolumeTable::Digest, &key(row.content))?;
+    value.as_deref().and_then(decode_filing).ok_or_else(|| damaged(row))
+}
+
+/// Bytes that a content takes in its volume.
+pub(in crate::store) fn stored(volumes: &dyn VolumeRows, row: &EmailRow) -> Result<u64, Error> {
+    let mut sum = 0;
+    let mut add = |table: VolumeTable, key: &[u8]| -> Result<(), Error> {
+        let value = volumes.get_row(row.content_volume, table, key)?;
+        sum += (key.len() + value.map_or(0, |value| value.len())) as u64;
+        Ok(())
+    };
+    add(VolumeTable::Digest, &key(row.content))?;
+    add(VolumeTable::Head, &key(row.content))?;
+    for n in 0..pieces(volumes, row)? {
+        add(VolumeTable::Content, &piece_key(row.content, n))?;
+    }
+    Ok(sum)
 }
 
 fn decode_digest(mut value: &[u8]) -> Option<Digest> {

@@ -480,7 +480,7 @@ impl Store {
     }
 
     /// A new email id, durable before it is used and never given again.
-    fn next_email(&self) -> Result<EmailId, Error> {
+    pub(in crate::store) fn next_email(&self) -> Result<EmailId, Error> {
         let mut reserved = locked(&self.inner.shared.reserved);
         if let Some(id) = reserved.next() {
             return Ok(EmailId(id));

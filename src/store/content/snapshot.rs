@@ -71,6 +71,11 @@ impl Snapshot {
         Ok(Snapshot { index: shared.index().view()?, volume: Mutex::new(None), shared })
     }
 
+    /// The index as of this commit.
+    pub(in crate::store) fn index(&self) -> &View {
+        &self.index
+    }
+
     /// What is kept of a message so that it need not be parsed again.
     ///
     /// # Errors

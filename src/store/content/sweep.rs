@@ -36,23 +36,23 @@ pub struct SweepReport {
 
 /// A set of email ids: they are handed out in turn, so a bit each is small.
 #[derive(Default)]
-struct Marks {
+pub(in crate::store) struct Marks {
     bits: Vec<u64>,
     below: u64,
 }
 
 impl Marks {
-    fn new(below: u64) -> Self {
+    pub(in crate::store) fn new(below: u64) -> Self {
         Marks { bits: vec![0; usize::try_from(below / 64 + 1).unwrap_or(0)], below }
     }
-    fn set(&mut self, email: EmailId) {
+    pub(in crate::store) fn set(&mut self, email: EmailId) {
         let word = usize::try_from(email.0 / 64).ok().filter(|_| email.0 < self.below);
         if let Some(word) = word.and_then(|word| self.bits.get_mut(word)) {
             *word |= 1 << (email.0 % 64);
         }
     }
     /// Ids that were not given when the sweep began are none of its business.
-    fn has(&self, email: EmailId) -> bool {
+    pub(in crate::store) fn has(&self, email: EmailId) -> bool {
         let word = usize::try_from(email.0 / 64).ok().and_then(|word| self.bits.get(word));
         email.0 >= self.below || word.is_none_or(|word| word & (1 << (email.0 % 64)) != 0)
     }

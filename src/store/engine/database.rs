@@ -350,10 +350,12 @@ impl View {
     }
 
     fn checked<'a>(&self, number: u8, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], Error> {
-        stored_value(number, key, stored).ok_or_else(|| {
-            let table = self.file.kind.name(number);
-            Error::Damaged(format!("a row of {table} in {}", self.file.name))
-        })
+        stored_value(number, key, stored).ok_or_else(|| self.damaged_row(number))
+    }
+
+    fn damaged_row(&self, number: u8) -> Error {
+        let table = self.file.kind.name(number);
+        Error::Damaged(format!("a row of {table} in {}", self.file.name))
     }
 }
 
@@ -366,6 +368,8 @@ pub(in crate::store) struct RangeRows<'a> {
 
 /// A key and its value.
 pub(in crate::store) type Pair = (Vec<u8>, Vec<u8>);
+/// A key, and its value if that can be read.
+pub(in crate::store) type MaybePair = (Vec<u8>, Option<Vec<u8>>);
 
 impl RangeRows<'_> {
     /// The next row as it lies in the file, its checksum behind its value, fitting or not.
@@ -380,6 +384,16 @@ impl RangeRows<'_> {
     }
 
     pub(in crate::store) fn step(&mut self, back: bool) -> Result<Option<Pair>, Error> {
+        match self.step_over(back)? {
+            None => Ok(None),
+            Some((key, Some(value))) => Ok(Some((key, value))),
+            Some((_, None)) => Err(self.view.damaged_row(self.number)),
+        }
+    }
+
+    /// As [`RangeRows::step`]; a row whose checksum does not fit has no value, and the ones behind it can be
+    /// read all the same.
+    pub(in crate::store) fn step_over(&mut self, back: bool) -> Result<Option<MaybePair>, Error> {
         let Some(range) = &mut self.range else { return Ok(None) };
         let view = self.view;
         let number = self.number;
@@ -388,7 +402,7 @@ impl RangeRows<'_> {
             let Some(next) = next else { return Ok(None) };
             let (key, value) = next.map_err(|error| of_redb(&view.file.name, error.into()))?;
             let key = key.value().to_vec();
-            let value = view.checked(number, &key, value.value())?.to_vec();
+            let value = view.checked(number, &key, value.value()).ok().map(<[u8]>::to_vec);
             Ok(Some((key, value)))
         })
     }
@@ -412,6 +426,12 @@ fn checksum(table: u8, key: &[u8], value: &[u8]) -> u64 {
 
 fn of_redb(name: &str, error: redb::Error) -> Error {
     match error {
+        // That is what redb says of a file that is not what it was.
+        redb::Error::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            Error::Damaged(name.to_owned())
+        }
         redb::Error::Io(error) => Error::io(format!("reading or writing {name}"), error),
         redb::Error::PreviousIo => {
             Error::io(format!("reading or writing {name}"), io::Error::other("an earlier access failed"))

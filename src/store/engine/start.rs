@@ -206,7 +206,8 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
     }
     if disk.list(&paths.mail()).map_err(listing)?.iter().any(|name| Paths::volume_number(name).is_some()) {
         return Err(Error::Incompatible(
-            "index.redb is missing, but mail/ holds volumes; restore it from a backup".to_owned(),
+            "index.redb is missing, but mail/ holds volumes: restore it from a backup, or run `postern check --repair`, \
+             which makes it anew".to_owned(),
         ));
     }
     let new = paths.new_index();

@@ -61,7 +61,11 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Locks the data folder, replays the journal, makes durable what was replayed, and starts the writer.
     pub(in crate::store) fn start(options: Options) -> Result<Store, Error> {
-        let (shared, engine) = start::start(options)?;
+        // A volume that is damaged does not keep a store from opening, so what is damaged then is the index.
+        let (shared, engine) = start::start(options).map_err(|error| match error {
+            Error::Damaged(what) => Error::DamagedIndex(what),
+            other => other,
+        })?;
         let queue = Arc::clone(&engine.queue);
         let writer = std::thread::Builder::new()
             .name("store-writer".to_owned())

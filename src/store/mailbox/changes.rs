@@ -175,7 +175,7 @@ fn raise_floor(tx: &mut dyn Transaction, mailbox: &mut Mailbox) -> Result<(), Er
 }
 
 /// Calls `visit` for the rows after a modseq, oldest first.
-fn visit(
+pub(in crate::store) fn visit(
     rows: &dyn Rows,
     mailbox: MailboxId,
     after: ModSeq,

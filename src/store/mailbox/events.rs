@@ -99,10 +99,10 @@ impl Row for Event {
 /// What is kept, in the row of modseq 0, which no event has.
 #[derive(Clone, Copy, Default)]
 pub(in crate::store) struct Kept {
-    floor: ModSeq,
-    count: u32,
+    pub(in crate::store) floor: ModSeq,
+    pub(in crate::store) count: u32,
     /// The newest event's modseq, and the number that the next one of that modseq gets.
-    last: ModSeq,
+    pub(in crate::store) last: ModSeq,
     next: u32,
 }
 
@@ -128,7 +128,7 @@ impl Row for Kept {
     }
 }
 
-fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
+pub(in crate::store) fn kept(rows: &dyn Rows, account: AccountId) -> Result<Kept, Error> {
     let found = rows.get(Table::Events, &with_number(account.0, 0, 0))?;
     found.map_or(Ok(Kept::default()), |bytes| Kept::from_bytes((), &bytes))
 }
@@ -159,6 +159,21 @@ pub(in crate::store) fn record(
     if kept.count > KEPT + SLACK {
         drop_oldest(tx, account, &mut kept)?;
     }
+    tx.put(Table::Events, &with_number(account.0, 0, 0), &kept.to_bytes());
+    Ok(())
+}
+
+/// Forgets everything up to now: whoever listens compares LIST anew.
+pub(in crate::store) fn reset(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    let (low, high) = (with_number(account.0, 0, 0), with_number(account.0, u64::MAX, u32::MAX));
+    tx.scan(Table::Events, &low, &high, &mut |key, _| {
+        keys.push(key.to_vec());
+        Ok(ControlFlow::Continue(()))
+    })?;
+    keys.iter().for_each(|key| tx.delete(Table::Events, key));
+    let floor = tx.modseq()?;
+    let kept = Kept { floor, count: 0, last: floor, next: 0 };
     tx.put(Table::Events, &with_number(account.0, 0, 0), &kept.to_bytes());
     Ok(())
 }
@@ -194,13 +209,25 @@ pub fn since(rows: &dyn Rows, account: AccountId, after: ModSeq) -> Result<Since
     if after < kept(rows, account)?.floor {
         return Ok(Since::BelowFloor);
     }
-    let low = with_number(account.0, after.0.saturating_add(1), 0);
-    let high = with_number(account.0, u64::MAX, u32::MAX);
     let mut events = Vec::new();
-    rows.scan(Table::Events, &low, &high, &mut |key, value| {
-        let modseq = modseq_of(key)?;
-        events.push(Event::from_bytes(modseq, value)?);
+    visit(rows, account, after, &mut |event| {
+        events.push(event);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(Since::Known(events))
+}
+
+/// Visits the events after a modseq, oldest first, until `visit` breaks.
+pub(in crate::store) fn visit(
+    rows: &dyn Rows,
+    account: AccountId,
+    after: ModSeq,
+    visit: &mut dyn FnMut(Event) -> Result<ControlFlow<()>, Error>,
+) -> Result<(), Error> {
+    let low = with_number(account.0, after.0.saturating_add(1), 0);
+    let high = with_number(account.0, u64::MAX, u32::MAX);
+    rows.scan(Table::Events, &low, &high, &mut |key, value| {
+        let modseq = modseq_of(key)?;
+        visit(Event::from_bytes(modseq, value)?)
+    })
 }
