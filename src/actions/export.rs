@@ -57,6 +57,18 @@ pub struct Plan {
 /// Records, and what is told of each.
 type Batch = Vec<(Record, Meta)>;
 
+impl Summary {
+    fn note_damaged(&mut self, mailbox: &MailboxName, uid: u32, why: Option<Error>) {
+        self.damaged_count += 1;
+        if self.damaged.len() < MAX_NAMED {
+            self.damaged.push(match why {
+                None | Some(Error::DamagedEmail(_)) => format!("{mailbox}, UID {uid}"),
+                Some(why) => format!("{mailbox}, UID {uid}: {why}"),
+            });
+        }
+    }
+}
+
 /// Why it ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
@@ -103,7 +115,7 @@ impl Plan {
             loop {
                 let (batch, last) = self.batch(*id, next)?;
                 for (record, meta) in &batch {
-                    self.message(name, record, meta, outlet, &mut summary)?;
+                    self.message((*id, name), record, meta, outlet, &mut summary)?;
                 }
                 match last.and_then(|last| last.checked_add(1)) {
                     Some(behind) => next = behind,
@@ -133,6 +145,15 @@ impl Plan {
         Ok((batch, last))
     }
 
+    fn is_listed(&self, mailbox: MailboxId, uid: u32) -> Result<bool, Error> {
+        let mut found = false;
+        messages::scan(&self.store.snapshot()?, mailbox, uid..=uid, &mut |_| {
+            found = true;
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(found)
+    }
+
     /// As SINCE and BEFORE compare: the day in the zone of the date itself (RFC 9051 §6.4.4).
     fn is_wanted(&self, date: DateTime) -> bool {
         let day = CivilDate::days_since_epoch(date.local_date());
@@ -142,7 +163,7 @@ impl Plan {
 
     fn message(
         &self,
-        mailbox: &MailboxName,
+        mailbox: (MailboxId, &MailboxName),
         record: &Record,
         meta: &Meta,
         outlet: &mut dyn Outlet,
@@ -155,16 +176,16 @@ impl Plan {
             chunk.clear();
             match self.store.snapshot()?.read(record.email, at..at + CHUNK, &mut chunk) {
                 Ok(()) if !chunk.is_empty() => {}
+                Err(Error::Closed) => return Err(Error::Closed.into()),
                 // Expunged and swept since the batch was read.
-                Err(Error::NotFound(_)) => return Ok(outlet.broken()?),
-                Ok(()) | Err(Error::DamagedEmail(_)) => {
-                    summary.damaged_count += 1;
-                    if summary.damaged.len() < MAX_NAMED {
-                        summary.damaged.push(format!("{mailbox}, UID {}", meta.uid));
-                    }
+                Err(Error::NotFound(_)) if !self.is_listed(mailbox.0, meta.uid)? => {
                     return Ok(outlet.broken()?);
                 }
-                Err(error) => return Err(error.into()),
+                // One that cannot be read must not keep back those behind it.
+                unread => {
+                    summary.note_damaged(mailbox.1, meta.uid, unread.err());
+                    return Ok(outlet.broken()?);
+                }
             }
             outlet.data(&chunk)?;
             at += chunk.len() as u64;

@@ -69,7 +69,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     global.output().value(&summary, |summary| describe(summary, &folder))?;
     match summary.damaged_count {
         0 => Ok(()),
-        n => Err(Failure::new(format!("{n} messages are damaged; run `postern check`"))),
+        n => Err(Failure::new(format!("{n} messages could not be read; run `postern check`"))),
     }
 }
 

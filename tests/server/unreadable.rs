@@ -6,10 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use postern::actions::Context;
+use postern::actions::export::{self, Meta, Outlet};
 use postern::credential::Hasher;
 use postern::imap::Patience;
 use postern::store::env::{Disk, DiskFile, Held, RealDisk};
 use postern::store::{Options, Store, accounts};
+use postern::tls::Certificates;
 
 use crate::damage::message;
 use crate::harness::{Client, PASSWORD, Server};
@@ -301,4 +304,52 @@ fn every_item_of_a_deleted_volume_is_no_and_the_connection_stays_in_step() {
     assert!(client.ok("SEARCH TEXT needle").iter().any(|line| line.starts_with("* NO 3 messages")));
     client.ok("NOOP");
     assert_eq!(server.stop(), Some(0));
+}
+
+/// Counts what is taken out.
+#[derive(Default)]
+struct Taken {
+    whole: u64,
+    broken: u64,
+}
+
+impl Outlet for Taken {
+    fn mailbox(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+    fn message(&mut self, _: &Meta) -> io::Result<()> {
+        Ok(())
+    }
+    fn data(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+    fn end(&mut self) -> io::Result<()> {
+        self.whole += 1;
+        Ok(())
+    }
+    fn broken(&mut self) -> io::Result<()> {
+        self.broken += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn an_export_names_what_it_could_not_read_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let messages = filled(folder.path()).len() as u64;
+    let plan = Plan::none();
+    let mut options = Options::new(folder.path());
+    options.disk = Arc::new(Failing { what: "/mail/", plan: Arc::clone(&plan) });
+    (options.active_cache, options.volume_cache) = (0, 0);
+    let store = Store::open(options).unwrap();
+    let certificates = Arc::new(Certificates::open(&store).unwrap());
+    let context = Context { store, hasher: Arc::new(Hasher::new()), certificates, running: None };
+    let export = export::plan(&context, export::Choice::default()).unwrap();
+    // The first ones are read, and then the disk gives errors for good.
+    plan.fail(30, u64::MAX);
+    let mut taken = Taken::default();
+    let summary = export.run(&mut taken).unwrap();
+    assert_eq!((summary.messages, summary.damaged_count), (taken.whole, taken.broken));
+    assert!(taken.broken > 0 && taken.whole + taken.broken == messages, "{summary:?}");
+    assert!(summary.damaged.iter().all(|which| which.starts_with("INBOX, UID ")), "{summary:?}");
 }
