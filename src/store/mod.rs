@@ -20,6 +20,8 @@ mod engine;
 mod household;
 mod mailbox;
 mod opening;
+#[doc(hidden)]
+pub mod trials;
 
 #[cfg(test)]
 use base::memory;
@@ -46,7 +48,7 @@ mod undelete_test;
 
 #[doc(hidden)]
 pub use base::sim;
-pub use base::{env, error, rows, running, schema, settings};
+pub use base::{env, error, fault, rows, running, schema, settings};
 pub use content::{contents, emails};
 pub use engine::volumes;
 pub use household::{accounts, arrivals, certificates, devices, imported, revoked, sources, undelete};

@@ -18,7 +18,9 @@ impl Store {
     /// belong to another store.
     pub fn open(options: Options) -> Result<Store, Error> {
         let store = Store::start(options)?;
-        if settings::number(&store.snapshot()?, loss::PENDING)? != 0 {
+        // Where nothing can be written, nothing is given either.
+        let writes = store.condition().read_only.is_none();
+        if writes && settings::number(&store.snapshot()?, loss::PENDING)? != 0 {
             store.leap()?;
         }
         Ok(store)

@@ -595,19 +595,14 @@ fn a_volume_that_is_gone_costs_what_it_held() {
     let disk = SimDisk::default();
     let store = open(&disk);
     let email = file(&store, &message(1, 5000)).unwrap();
-    let crashed = disk.cut(disk.position(), 1);
-    for disk in [crashed, {
-        store.close().unwrap();
-        disk.copy()
-    }] {
-        super::env::Disk::unlink(&disk, Path::new("/data/mail/000001.redb")).unwrap();
-        let store = open(&disk);
-        assert!(matches!(whole(&store, email), Err(Error::DamagedEmail(_))));
-        let other = file(&store, &message(2, 5000)).unwrap();
-        assert!(whole(&store, other).is_ok());
-        assert_eq!(file(&store, &message(1, 5000)).unwrap(), email, "the new bytes take its place");
-        assert!(whole(&store, email).is_ok());
-    }
+    store.close().unwrap();
+    super::env::Disk::unlink(&disk, Path::new("/data/mail/000001.redb")).unwrap();
+    let store = open(&disk);
+    assert!(matches!(whole(&store, email), Err(Error::DamagedEmail(_))));
+    let other = file(&store, &message(2, 5000)).unwrap();
+    assert!(whole(&store, other).is_ok());
+    assert_eq!(file(&store, &message(1, 5000)).unwrap(), email, "the new bytes take its place");
+    assert!(whole(&store, email).is_ok());
 }
 
 #[test]

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::store::base::copy_on_write::{CopyOnWrite, Memory};
+use crate::store::base::fault::{Fault, fault};
+
 /// A file that is open for reading and writing.
 pub trait DiskFile: Send + Sync + Debug {
     /// Its length.
@@ -70,6 +73,13 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `NotFound`, or of the system.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file for reading only.
+    ///
+    /// # Errors
+    /// `NotFound`, or of the system.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path, false)
+    }
     /// Makes a folder and those above it; one that is there is no error.
     ///
     /// # Errors
@@ -112,6 +122,13 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// `WouldBlock` with the holder as its message; or of the system.
     fn lock(&self, path: &Path) -> io::Result<Held>;
+    /// The same lock without writing anything: on the file, or where there is none on its folder.
+    ///
+    /// # Errors
+    /// As [`Disk::lock`].
+    fn lock_read(&self, path: &Path) -> io::Result<Held> {
+        self.lock(path)
+    }
     /// Whether a folder lies on another machine: neither redb nor the journal may trust its syncs.
     ///
     /// # Errors
@@ -188,6 +205,9 @@ impl Disk for RealDisk {
             .open(path)?;
         Ok(Arc::new(RealFile(file)))
     }
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(std::fs::File::open(path)?)))
+    }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -221,18 +241,21 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<Held> {
         let file =
             std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // Over what was there, not cut first: its block would go to others on a disk that is full.
-                // It is only for messages, so a new store there is not stopped by it either.
-                let _ = file.write_all_at(format!("{:<15}\n", std::process::id()).as_bytes(), 0);
-                Ok(Box::new(file))
+        take_lock(&file)?;
+        // Over what was there, not cut first: its block would go to others on a disk that is full.
+        // It is only for messages, so a new store there is not stopped by it either.
+        let _ = file.write_all_at(format!("{:<15}\n", std::process::id()).as_bytes(), 0);
+        Ok(Box::new(file))
+    }
+    fn lock_read(&self, path: &Path) -> io::Result<Held> {
+        let file = match std::fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                std::fs::File::open(path.parent().unwrap_or(path))?
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(io::Error::new(io::ErrorKind::WouldBlock, holder_in(file)))
-            }
-            Err(error) => Err(error.into()),
-        }
+            other => other?,
+        };
+        take_lock(&file)?;
+        Ok(Box::new(file))
     }
     fn is_remote(&self, path: &Path) -> io::Result<bool> {
         /// NFS, SMB, CIFS, SMB2 (statfs(2)).
@@ -243,15 +266,23 @@ impl Disk for RealDisk {
     }
 }
 
+fn take_lock(file: &std::fs::File) -> io::Result<()> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(io::Error::new(io::ErrorKind::WouldBlock, holder_in(file))),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Which process holds a lock, if one does.
 pub(in crate::store) fn holder(path: &Path) -> Option<String> {
     let file = std::fs::File::open(path).ok()?;
     let taken = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared);
-    (taken == Err(rustix::io::Errno::WOULDBLOCK)).then(|| holder_in(file))
+    (taken == Err(rustix::io::Errno::WOULDBLOCK)).then(|| holder_in(&file))
 }
 
 /// Who wrote its number into the file; only for messages.
-fn holder_in(file: std::fs::File) -> String {
+fn holder_in(file: &std::fs::File) -> String {
     use std::io::Read;
     let mut holder = String::new();
     // A holder that cannot be read is "another process".
@@ -298,8 +329,12 @@ pub struct Meter {
     pub written: AtomicU64,
     /// Syncs of files and folders.
     pub syncs: AtomicU64,
-    /// Set after a failed write: nothing is written any more.
+    /// Set after a failed write: nothing is written any more, and what is opened is only read.
     pub frozen: AtomicBool,
+    /// So it is from the start: there is nothing that a sync could make durable.
+    pub reading: AtomicBool,
+    /// What would have been written since to files that were opened since.
+    pub memory: Arc<Memory>,
 }
 
 /// A disk that counts, and that writes nothing once it is frozen.
@@ -329,6 +364,32 @@ impl Metered {
     /// Counts what is asked of `disk`.
     pub fn new(disk: Arc<dyn Disk>) -> Self {
         Metered { disk, meter: Arc::default() }
+    }
+
+    /// From now on nothing is written, for nothing was since the store was opened.
+    pub fn read_only(&self) {
+        self.meter.reading.store(true, Ordering::Release);
+        self.meter.frozen.store(true, Ordering::Release);
+    }
+
+    /// Whether anything may still be written.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        !self.meter.frozen.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing could be written from the start.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.meter.reading.load(Ordering::Acquire)
+    }
+
+    fn open_over(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let under = match self.disk.open_read(path) {
+            Err(error) if create && fault(&error) == Fault::Gone => None,
+            other => Some(other?),
+        };
+        Ok(Arc::new(CopyOnWrite::new(under, Arc::clone(&self.meter.memory))?))
     }
 }
 
@@ -364,11 +425,17 @@ impl DiskFile for MeteredFile {
 
 impl Disk for Metered {
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
+        if self.meter.frozen.load(Ordering::Acquire) {
+            return self.open_over(path, create);
+        }
         let file = self.disk.open(path, create)?;
         Ok(Arc::new(MeteredFile { file, meter: Arc::clone(&self.meter) }))
     }
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open_read(path)
+    }
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir(path)
+        if self.is_reading() { Ok(()) } else { self.disk.create_dir(path) }
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.meter.check()?;
@@ -379,6 +446,9 @@ impl Disk for Metered {
         self.disk.unlink(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        if self.is_reading() {
+            return Ok(());
+        }
         self.meter.check()?;
         self.meter.syncs.fetch_add(1, Ordering::Relaxed);
         self.disk.sync_dir(path)
@@ -393,7 +463,7 @@ impl Disk for Metered {
         self.disk.total_space(path)
     }
     fn lock(&self, path: &Path) -> io::Result<Held> {
-        self.disk.lock(path)
+        if self.is_reading() { self.disk.lock_read(path) } else { self.disk.lock(path) }
     }
     fn is_remote(&self, path: &Path) -> io::Result<bool> {
         self.disk.is_remote(path)

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::model::EmailId;
+use crate::store::base::fault::{Fault, fault};
 
 /// An error of the store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -49,8 +50,8 @@ pub enum Error {
     /// A newer version of Postern wrote it: nothing is damaged.
     #[error("{0} was written by a newer version of Postern: install that one")]
     Newer(String),
-    /// An earlier write failed: the store serves reads only until it is restarted.
-    #[error("the store accepts no changes until restart, because a write failed: {0}")]
+    /// An earlier write failed, or nothing can be written: the store serves reads only until it is restarted.
+    #[error("the store accepts no changes until it is restarted: {0}")]
     ReadOnly(String),
     /// The thing named is not there (any more).
     #[error("no such {0}")]
@@ -95,9 +96,41 @@ pub fn contained<T, E: From<Error>>(what: &'static str, work: impl FnOnce() -> R
     })
 }
 
+/// Marks an error of writing, but for a full disk: what is on the disk cannot be known any more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::store) struct Unwritten(std::io::Error);
+
+impl Unwritten {
+    pub(in crate::store) fn mark(error: std::io::Error) -> std::io::Error {
+        match fault(&error) {
+            Fault::Full => error,
+            _ => std::io::Error::new(error.kind(), Unwritten(error)),
+        }
+    }
+}
+
 impl Error {
-    /// An I/O error with what was being done.
+    /// An I/O error with what was being done. One that is about the file's own bytes is damage.
     pub fn io(what: impl Into<String>, error: std::io::Error) -> Self {
-        Error::Io { what: what.into(), error: std::sync::Arc::new(error) }
+        match fault(&error) {
+            Fault::File => Error::Damaged(format!("a file ({}: {error})", what.into())),
+            _ => Error::Io { what: what.into(), error: std::sync::Arc::new(error) },
+        }
+    }
+
+    /// What an error of the system is about; damage is the file's.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Error::Io { error, .. } => Some(fault(error)),
+            Error::Damaged(_) | Error::DamagedEmail(_) => Some(Fault::File),
+            _ => None,
+        }
+    }
+
+    /// Whether a write or a sync failed, of a disk that is not full.
+    pub(in crate::store) fn is_unwritten(&self) -> bool {
+        matches!(self, Error::Io { error, .. } if error.get_ref().is_some_and(|inner| inner.is::<Unwritten>()))
     }
 }

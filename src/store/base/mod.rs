@@ -2,8 +2,10 @@
 
 pub mod codec;
 pub mod compression;
+pub mod copy_on_write;
 pub mod env;
 pub mod error;
+pub mod fault;
 pub mod lock;
 #[cfg(test)]
 pub mod memory;

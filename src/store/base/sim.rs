@@ -46,11 +46,46 @@ struct State {
     log: Vec<Op>,
     /// The write with this number fails, and every later one.
     fail_after: Option<(usize, io::ErrorKind)>,
+    /// Calls of any kind so far, and which of them fails how.
+    calls: u64,
+    plan: Option<Plan>,
+    /// As a file system that is mounted for reading only.
+    read_only: bool,
     free: Option<u64>,
     /// How large the disk is; none: endless.
     size: Option<u64>,
     /// What others hold of it.
     others: u64,
+}
+
+/// How a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// With an error; that the disk is full or may not be written is said to who writes only.
+    Error(io::ErrorKind),
+    /// Of a write, half is done.
+    Short,
+}
+
+/// Which calls fail.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// The call with this number, counted from 0 on a new disk; where it cannot fail so, the next that can.
+    pub call: u64,
+    /// How.
+    pub trouble: Trouble,
+    /// All later ones as well, until [`SimDisk::heal`].
+    pub lasting: bool,
+    /// Only calls that concern a path in which this is found.
+    pub only: Option<&'static str>,
+}
+
+impl Trouble {
+    fn concerns(self, writes: bool) -> bool {
+        use io::ErrorKind as Kind;
+        writes
+            || !matches!(self, Trouble::Short | Trouble::Error(Kind::StorageFull | Kind::ReadOnlyFilesystem))
+    }
 }
 
 /// A disk in memory.
@@ -129,9 +164,32 @@ impl SimDisk {
         state.fail_after = Some((at, kind));
     }
 
-    /// Ends [`SimDisk::fail_after`].
+    /// Ends [`SimDisk::fail_after`] and [`SimDisk::fail`].
     pub fn heal(&self) {
-        locked(&self.state).fail_after = None;
+        let mut state = locked(&self.state);
+        (state.fail_after, state.plan) = (None, None);
+    }
+
+    /// How many calls of any kind there were: open, length, read, write, sync, rename, list and so on.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        locked(&self.state).calls
+    }
+
+    /// Lets one call fail, or all from one on.
+    pub fn fail(&self, plan: Plan) {
+        locked(&self.state).plan = Some(plan);
+    }
+
+    /// Whether what was planned is still to come.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        locked(&self.state).plan.is_some()
+    }
+
+    /// As a disk that was mounted for reading only, or again for writing.
+    pub fn set_read_only(&self, read_only: bool) {
+        locked(&self.state).read_only = read_only;
     }
 
     /// Says that so many bytes are free.
@@ -346,6 +404,27 @@ fn range(offset: u64, len: u64) -> std::ops::Range<u64> {
 }
 
 impl State {
+    /// Counts a call, and fails it if it is its turn. Of a write that is short, `Ok(true)`.
+    fn call(&mut self, path: &Path, writes: bool) -> io::Result<bool> {
+        let number = self.calls;
+        self.calls += 1;
+        if writes && self.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        let Some(plan) = self.plan else { return Ok(false) };
+        let meant = plan.only.is_none_or(|part| path.to_string_lossy().contains(part));
+        if number < plan.call || !meant || !plan.trouble.concerns(writes) {
+            return Ok(false);
+        }
+        if !plan.lasting {
+            self.plan = None;
+        }
+        match plan.trouble {
+            Trouble::Error(kind) => Err(kind.into()),
+            Trouble::Short => Ok(true),
+        }
+    }
+
     /// Bytes that nobody has.
     fn left(&self) -> u64 {
         let Some(size) = self.size else { return u64::MAX / 4 };
@@ -408,15 +487,43 @@ impl State {
 #[derive(Debug)]
 struct SimFile {
     id: FileId,
+    path: PathBuf,
+    writable: bool,
     state: Arc<Mutex<State>>,
+}
+
+impl SimFile {
+    /// What was asked for; short, if only half of it is done.
+    fn call(&self, writes: bool) -> io::Result<(std::sync::MutexGuard<'_, State>, bool)> {
+        let mut state = locked(&self.state);
+        if writes && !self.writable {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()));
+        }
+        let short = state.call(&self.path, writes)?;
+        Ok((state, short))
+    }
+
+    fn write(&self, op: Op) -> io::Result<()> {
+        let (mut state, short) = self.call(true)?;
+        match op {
+            Op::Write(id, offset, mut bytes) if short => {
+                bytes.truncate(bytes.len() / 2);
+                state.log(Op::Write(id, offset, bytes))?;
+                Err(io::ErrorKind::WriteZero.into())
+            }
+            _ if short => Err(io::ErrorKind::WriteZero.into()),
+            op => state.log(op),
+        }
+    }
 }
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(locked(&self.state).files.get(self.id).map_or(0, |file| file.len() as u64))
+        let (state, _) = self.call(false)?;
+        Ok(state.files.get(self.id).map_or(0, |file| file.len() as u64))
     }
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = locked(&self.state);
+        let (state, _) = self.call(false)?;
         let file = state.files.get(self.id).ok_or(io::ErrorKind::NotFound)?;
         let start = offset as usize;
         let part = file.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -424,28 +531,48 @@ impl DiskFile for SimFile {
         Ok(())
     }
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        locked(&self.state).log(Op::Write(self.id, offset, bytes.to_vec()))
+        self.write(Op::Write(self.id, offset, bytes.to_vec()))
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
-        locked(&self.state).log(Op::SetLen(self.id, len))
+        self.write(Op::SetLen(self.id, len))
     }
     fn sync(&self) -> io::Result<()> {
-        locked(&self.state).log(Op::Sync(self.id))
+        if !self.writable {
+            return Ok(());
+        }
+        self.write(Op::Sync(self.id))
     }
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
-        let mut state = locked(&self.state);
+        let (mut state, short) = self.call(true)?;
         state.check()?;
+        if short {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
         state.allocate(self.id, offset, len)
     }
     fn allocated(&self) -> io::Result<u64> {
-        let state = locked(&self.state);
+        let (state, _) = self.call(false)?;
         Ok(state.blocks.get(self.id).map_or(0, |blocks| blocks.len() as u64 * BLOCK))
+    }
+}
+
+impl SimDisk {
+    /// What was asked of a path; a short write of a name fails as a whole.
+    fn call(&self, path: &Path, writes: bool) -> io::Result<std::sync::MutexGuard<'_, State>> {
+        let mut state = locked(&self.state);
+        if state.call(path, writes)? { Err(io::ErrorKind::WriteZero.into()) } else { Ok(state) }
+    }
+
+    fn file(&self, id: FileId, path: &Path, writable: bool) -> Arc<dyn DiskFile> {
+        Arc::new(SimFile { id, path: path.to_owned(), writable, state: Arc::clone(&self.state) })
     }
 }
 
 impl Disk for SimDisk {
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = locked(&self.state);
+        // A file that is missing is so on any disk.
+        let missing = !locked(&self.state).names.contains_key(path);
+        let mut state = self.call(path, create || !missing)?;
         let id = match state.names.get(path) {
             Some(id) => *id,
             None if create => {
@@ -457,26 +584,31 @@ impl Disk for SimDisk {
             }
             None => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok(Arc::new(SimFile { id, state: Arc::clone(&self.state) }))
+        drop(state);
+        Ok(self.file(id, path, true))
+    }
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let id = self.call(path, false)?.names.get(path).copied().ok_or(io::ErrorKind::NotFound)?;
+        Ok(self.file(id, path, false))
     }
     fn create_dir(&self, _path: &Path) -> io::Result<()> {
         Ok(())
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        locked(&self.state).log(Op::Rename(from.to_path_buf(), to.to_path_buf()))
+        self.call(from, true)?.log(Op::Rename(from.to_path_buf(), to.to_path_buf()))
     }
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        let mut state = locked(&self.state);
+        let mut state = self.call(path, true)?;
         if !state.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.log(Op::Unlink(path.to_path_buf()))
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        locked(&self.state).log(Op::SyncDir(path.to_path_buf()))
+        self.call(path, true)?.log(Op::SyncDir(path.to_path_buf()))
     }
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let state = locked(&self.state);
+        let state = self.call(path, false)?;
         let own = state.names.keys().filter(|name| name.parent() == Some(path));
         Ok(own.filter_map(|name| Some(name.file_name()?.to_string_lossy().into_owned())).collect())
     }
@@ -487,7 +619,12 @@ impl Disk for SimDisk {
     fn total_space(&self, _path: &Path) -> io::Result<u64> {
         Ok(locked(&self.state).size.unwrap_or(u64::MAX))
     }
-    fn lock(&self, _path: &Path) -> io::Result<Held> {
+    fn lock(&self, path: &Path) -> io::Result<Held> {
+        drop(self.call(path, true)?);
+        Ok(Box::new(()))
+    }
+    fn lock_read(&self, path: &Path) -> io::Result<Held> {
+        drop(self.call(path, false)?);
         Ok(Box::new(()))
     }
 }

@@ -3,6 +3,8 @@
 //! A content is stored once for all accounts. What clients see is keyed for the account, so that one
 //! learns nothing from another's ids, and made from what outlives a restore.
 
+use std::ops::ControlFlow;
+
 use crate::mail::digest::Digest;
 use crate::model::{AccountId, ContentHash, EmailId, ObjectId};
 use crate::store::base::codec::{Reader, Writer};
@@ -108,6 +110,19 @@ pub fn delete(tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) -> Resul
         tx.delete(Table::ByHash, &row.hash.0);
     }
     Ok(())
+}
+
+/// The highest id that has a row.
+///
+/// # Errors
+/// Of reading.
+pub fn last(rows: &dyn Rows) -> Result<Option<EmailId>, Error> {
+    let mut last = None;
+    rows.scan_back(Table::Emails, &[], &[0xff; 9], &mut |key, _| {
+        last = key.try_into().ok().map(|key| EmailId(u64::from_be_bytes(key)));
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(last)
 }
 
 /// The content of a hash.

@@ -486,7 +486,9 @@ impl Store {
             return Ok(EmailId(id));
         }
         let first = self.write(|tx| {
-            let first = settings::number(tx, settings::EMAIL_ID)?.max(1);
+            // Above every id that is named, too: a damaged index may hide the counter, not what it stands for.
+            let last = emails::last(tx)?.map_or(0, |last| last.0);
+            let first = settings::number(tx, settings::EMAIL_ID)?.max(last + 1);
             let next = first.checked_add(EMAIL_BLOCK).ok_or(Error::Limit("no email ids left"))?;
             settings::put_number(tx, settings::EMAIL_ID, next)?;
             Ok(first)

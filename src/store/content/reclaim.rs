@@ -15,7 +15,7 @@ use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
 use crate::store::content::snapshot::Snapshot;
-use crate::store::content::sweep::Recording;
+use crate::store::content::sweep::{Recording, is_of_one_volume};
 use crate::store::engine::loss::is_held;
 use crate::store::engine::rewriting::Place;
 use crate::store::engine::space;
@@ -79,7 +79,9 @@ impl Store {
                 continue;
             }
             match self.shorten(volume) {
-                Err(Error::Damaged(what)) => tracing::error!(volume, what, "a volume cannot be made shorter"),
+                Err(error) if is_of_one_volume(&error) => {
+                    tracing::error!(volume, %error, "a volume cannot be made shorter");
+                }
                 other => other?,
             }
         }
@@ -134,6 +136,8 @@ impl Store {
         let mut emptiest: Vec<(u64, u32)> = volumes
             .into_iter()
             .filter(|(number, row)| *number != active && !row.damaged && row.live < size / EMPTY_BELOW)
+            // What a damaged volume could not take is named under that volume's number.
+            .filter(|(number, _)| !shared.known.is_rest(*number))
             .map(|(number, row)| (row.live, number))
             .collect();
         emptiest.sort_unstable();
@@ -171,7 +175,7 @@ impl Store {
                 }
                 match self.move_content(email, &row) {
                     Ok(()) => report.copied += 1,
-                    Err(error @ (Error::Damaged(_) | Error::DamagedEmail(_))) => {
+                    Err(error) if is_of_one_volume(&error) => {
                         tracing::error!(%email, %error, "a content cannot be copied; its volume stays");
                         report.damaged += 1;
                         is_stuck = true;
@@ -189,7 +193,16 @@ impl Store {
                 None => break,
             }
         }
-        report.volumes += u64::from(!is_stuck && self.unlink_volume(volume)?);
+        if is_stuck {
+            return Ok(());
+        }
+        match self.unlink_volume(volume) {
+            Ok(done) => report.volumes += u64::from(done),
+            Err(error) if is_of_one_volume(&error) => {
+                tracing::error!(volume, %error, "a volume cannot be given up");
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

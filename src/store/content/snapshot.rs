@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use crate::mail::digest::Digest;
 use crate::model::EmailId;
 use crate::store::base::error::Error;
+use crate::store::base::fault::Fault;
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{Rows, Visit, VolumeRows};
 use crate::store::base::schema::Table;
@@ -68,7 +69,7 @@ impl Snapshot {
     }
 
     pub(in crate::store) fn new(shared: Arc<Shared>) -> Result<Snapshot, Error> {
-        Ok(Snapshot { index: shared.index().view()?, volume: Mutex::new(None), shared })
+        Ok(Snapshot { index: shared.index_view()?, volume: Mutex::new(None), shared })
     }
 
     /// The index as of this commit.
@@ -205,19 +206,22 @@ impl Snapshot {
         };
         let fresh = Snapshot::new(Arc::clone(&self.shared))?;
         match emails::get(&fresh, email)? {
-            Some(moved) if moved != row => read(&fresh, &moved).map_err(|error| self.told(email, error)),
-            Some(_) => Err(self.told(email, error)),
+            Some(moved) if moved != row => {
+                read(&fresh, &moved).map_err(|error| self.told(email, &moved, error))
+            }
+            Some(_) => Err(self.told(email, &row, error)),
             None => Err(Error::NotFound("message content")),
         }
     }
 
-    fn told(&self, email: EmailId, error: Error) -> Error {
-        match error {
-            Error::Damaged(what) => tracing::error!(%email, what, "content is damaged"),
-            Error::Io { ref error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
-                tracing::error!(%email, "the volume is missing");
+    fn told(&self, email: EmailId, row: &EmailRow, error: Error) -> Error {
+        match error.fault() {
+            Some(Fault::File) => {
+                tracing::error!(%email, %error, "content is damaged");
+                self.shared.damage_seen(row.content_volume);
             }
-            other => return other,
+            Some(Fault::Gone) => tracing::error!(%email, "the volume is missing"),
+            _ => return error,
         }
         self.shared.known.content_damaged(email);
         Error::DamagedEmail(email)
@@ -240,10 +244,19 @@ impl Rows for Snapshot {
 
 impl VolumeRows for Snapshot {
     fn get_row(&self, volume: u32, table: VolumeTable, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.shared.row_of(volume, &mut |volume| {
+            // The handle may have broken in another's hands, or over an error that has passed.
+            self.read_row(volume, table, key).or_else(|_| self.read_row(volume, table, key))
+        })
+    }
+}
+
+impl Snapshot {
+    fn read_row(&self, volume: u32, table: VolumeTable, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut cached = locked(&self.volume);
         let view = match &*cached {
             Some((number, view)) if *number == volume => view,
-            _ => &cached.insert((volume, self.shared.budget.volume(volume)?.view()?)).1,
+            _ => &cached.insert((volume, self.shared.volume_view(volume)?)).1,
         };
         let found = view.get(table as u8, key);
         if found.is_err() {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::model::EmailId;
 use crate::store::base::error::Error;
+use crate::store::base::fault::Fault;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
@@ -100,7 +101,9 @@ impl Store {
             volumes::list(&self.snapshot()?)?.into_iter().map(|(number, _)| number).collect();
         for volume in names {
             match self.sweep_orphans(volume, &contents, &mut report) {
-                Err(Error::Damaged(what)) => tracing::error!(volume, what, "a volume cannot be swept"),
+                Err(error) if is_of_one_volume(&error) => {
+                    tracing::error!(volume, %error, "a volume cannot be swept");
+                }
                 other => other?,
             }
         }
@@ -215,7 +218,7 @@ impl Store {
 
     /// The next content with any row in a volume.
     pub(in crate::store) fn next_content(&self, volume: u32, from: u64) -> Result<Option<u64>, Error> {
-        let view = self.inner.shared.budget.volume(volume)?.view()?;
+        let view = self.inner.shared.volume_view(volume)?;
         let mut next: Option<u64> = None;
         for table in VolumeTable::EVERY {
             let mut rows = view.range(table as u8, &from.to_be_bytes(), &[0xff; 13])?;
@@ -250,7 +253,7 @@ impl Store {
 
     #[allow(clippy::type_complexity)]
     fn orphan_rows(&self, volume: u32, content: EmailId) -> Result<Vec<(VolumeTable, Vec<u8>, u64)>, Error> {
-        let view = self.inner.shared.budget.volume(volume)?.view()?;
+        let view = self.inner.shared.volume_view(volume)?;
         let mut keys = Vec::new();
         let end = content.0.saturating_add(1).to_be_bytes();
         for table in [VolumeTable::Content, VolumeTable::Head, VolumeTable::Digest] {
@@ -264,4 +267,9 @@ impl Store {
         }
         Ok(keys)
     }
+}
+
+/// Whether an error leaves the other volumes as they are.
+pub(in crate::store) fn is_of_one_volume(error: &Error) -> bool {
+    !error.is_unwritten() && error.fault().is_some_and(|fault| fault != Fault::Full)
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
+use crate::store::base::fault::{Fault, fault};
 use crate::store::base::lock::locked;
+use crate::store::engine::backoff::Backoff;
 use crate::store::engine::database::{Change, File, Kind, META};
 use crate::store::engine::lineage::{Lineage, META_EPOCH, META_GENERATION, META_ID};
 
@@ -21,6 +24,8 @@ struct State {
     open: BTreeMap<u32, Open>,
     /// Volumes with rows since the last checkpoint; a handle that holds such rows is not closed.
     dirty: BTreeSet<u32>,
+    /// With the error that the last attempt to open it gave, if that gave one.
+    failing: BTreeMap<u32, (Backoff, Option<Error>)>,
     tick: u64,
 }
 
@@ -65,27 +70,64 @@ impl Budget {
         }
     }
 
+    /// Whether a volume has rows that only the journal has, and no handle that shows them: only the writer can
+    /// open it, who gives it these rows first.
+    pub(in crate::store) fn needs_writer(&self, number: u32) -> bool {
+        locked(&self.state).needs_writer(number)
+    }
+
+    /// How long a reader should wait before it has a volume opened again that failed lately.
+    ///
+    /// # Errors
+    /// Damage is told at once for so long, for it does not pass.
+    pub(in crate::store) fn wait(&self, number: u32) -> Result<Duration, Error> {
+        let state = locked(&self.state);
+        let sound = state.open.get(&number).is_some_and(|open| !is_lost(&open.file));
+        let Some((backoff, last)) = state.failing.get(&number).filter(|_| !sound) else {
+            return Ok(Duration::ZERO);
+        };
+        let wait = backoff.wait(Instant::now());
+        match last {
+            Some(error @ Error::Damaged(_)) if !wait.is_zero() => Err(error.clone()),
+            _ => Ok(wait),
+        }
+    }
+
     /// The handle of a volume; opens it if it is not open.
     pub(in crate::store) fn volume(&self, number: u32) -> Result<Arc<File>, Error> {
         let mut state = locked(&self.state);
+        if state.needs_writer(number) {
+            let error =
+                std::io::Error::other("it is opened again and gets its last changes from the journal");
+            return Err(Error::io(format!("reading volume {number}"), error));
+        }
         state.tick += 1;
         let tick = state.tick;
         let active = self.active.load(Ordering::Acquire) == number;
         let dirty = state.dirty.contains(&number);
         if let Some(open) = state.open.get_mut(&number) {
-            let broken = open.file.broken.load(Ordering::Acquire);
-            if broken && dirty {
-                // Rows that only the journal has must be applied again first; the writer does that.
-                return Err(Error::Damaged(format!("volume {number}")));
-            }
+            let broken = is_lost(&open.file);
             let regrow = active && !open.active && !dirty && Arc::strong_count(&open.file) == 1;
             if !broken && !regrow {
                 open.used = tick;
                 return Ok(Arc::clone(&open.file));
             }
+            if broken {
+                state.failing.entry(number).or_default().0.failed(Instant::now());
+            }
             close(state.open.remove(&number));
         }
-        let file = Arc::new(self.open(number, active, false)?);
+        let file = self.open(number, active, false).inspect_err(|error| {
+            if error.fault() != Some(Fault::Gone) {
+                let (backoff, last) = state.failing.entry(number).or_default();
+                backoff.failed(Instant::now());
+                *last = Some(error.clone());
+            }
+        });
+        let file = Arc::new(file?);
+        if let Some((_, last)) = state.failing.get_mut(&number) {
+            *last = None;
+        }
         state.open.insert(number, Open { file: Arc::clone(&file), used: tick, active });
         Self::trim(&mut state, self.most, number);
         Ok(file)
@@ -141,11 +183,32 @@ impl Budget {
         }
     }
 
-    /// Makes a volume's file: created, synced, its folder synced.
+    /// Makes a volume's file: created, synced, its folder synced. It gets its name once it is whole, so that what
+    /// is left of a failure half-way never stands in the way of the next.
     pub(in crate::store) fn create(&self, number: u32, sequence: u64) -> Result<(), Error> {
-        let file = Arc::new(self.open(number, true, true)?);
-        self.harden_file(&file, sequence)?;
-        self.disk.sync_dir(&self.paths.mail()).map_err(|error| Error::io("syncing mail/", error))?;
+        let path = self.paths.volume(number);
+        let file = if self.disk.writes() {
+            let new = path.with_extension("new");
+            match self.disk.unlink(&new) {
+                Err(error) if fault(&error) != Fault::Gone => {
+                    return Err(Error::io(format!("removing {}", new.display()), error));
+                }
+                _ => {}
+            }
+            let mut file = File::open(&self.disk, &new, Kind::Volume, self.active_cache, true)?;
+            self.harden_file(&file, sequence)?;
+            let naming = |error| Error::io(format!("making {}", path.display()), error);
+            self.disk.rename(&new, &path).map_err(naming)?;
+            self.disk.sync_dir(&self.paths.mail()).map_err(naming)?;
+            file.renamed(&path);
+            file
+        } else {
+            // In memory, for what the journal holds and its own volume cannot take.
+            let file = self.open(number, true, true)?;
+            self.harden_file(&file, sequence)?;
+            file
+        };
+        let file = Arc::new(file);
         let mut state = locked(&self.state);
         state.tick += 1;
         let used = state.tick;
@@ -177,25 +240,41 @@ impl Budget {
         locked(&self.state).dirty.remove(&number);
     }
 
-    /// Volumes whose handle panicked while it held rows that only the journal has.
+    /// Volumes that hold rows which only the journal has, and whose handle broke.
     pub(in crate::store) fn broken(&self) -> Vec<u32> {
         let state = locked(&self.state);
-        let broken = |number: &u32| {
-            state.open.get(number).is_some_and(|open| open.file.broken.load(Ordering::Acquire))
-        };
-        state.dirty.iter().copied().filter(broken).collect()
+        state.dirty.iter().copied().filter(|number| state.needs_writer(*number)).collect()
     }
 
-    /// Gives up the handle and opens the file anew: what was not durable in it is gone.
+    /// Whether a write or a sync failed in a volume's handle.
+    pub(in crate::store) fn is_unwritten(&self, number: u32) -> bool {
+        locked(&self.state).open.get(&number).is_some_and(|open| open.file.is_unwritten())
+    }
+
+    /// Gives up the handle and opens the file anew: what was not durable in it is gone. Readers see it once it is
+    /// put back.
     pub(in crate::store) fn reopen(&self, number: u32) -> Result<Arc<File>, Error> {
-        let mut state = locked(&self.state);
-        close(state.open.remove(&number));
+        close(locked(&self.state).open.remove(&number));
         let active = self.active.load(Ordering::Acquire) == number;
-        let file = Arc::new(self.open(number, active, false)?);
+        Ok(Arc::new(self.open(number, active, false)?))
+    }
+
+    /// Lets readers see a volume that was opened anew.
+    pub(in crate::store) fn put_back(&self, number: u32, file: Arc<File>) {
+        let mut state = locked(&self.state);
+        let active = self.active.load(Ordering::Acquire) == number;
         state.tick += 1;
         let used = state.tick;
-        state.open.insert(number, Open { file: Arc::clone(&file), used, active });
-        Ok(file)
+        close(state.open.insert(number, Open { file, used, active }));
+    }
+
+    /// The highest number that any file in `mail/` bears, whatever became of it.
+    pub(in crate::store) fn highest(&self) -> Result<u32, Error> {
+        let names = self.disk.list(&self.paths.mail());
+        let names = names.map_err(|error| Error::io("listing mail/", error))?;
+        let numbers = names.iter().filter(|name| !name.ends_with(".new"));
+        let numbers = numbers.filter_map(|name| name.split('.').next()?.parse().ok());
+        Ok(numbers.max().unwrap_or(0))
     }
 
     /// Forgets a volume that is about to be unlinked.
@@ -203,6 +282,10 @@ impl Budget {
         let mut state = locked(&self.state);
         state.dirty.remove(&number);
         close(state.open.remove(&number));
+    }
+
+    pub(in crate::store) fn is_open(&self, number: u32) -> bool {
+        locked(&self.state).open.contains_key(&number)
     }
 
     pub(in crate::store) fn open_count(&self) -> usize {
@@ -218,6 +301,17 @@ impl Budget {
     pub(in crate::store) fn close_all(&self) {
         locked(&self.state).open.clear();
     }
+}
+
+impl State {
+    fn needs_writer(&self, number: u32) -> bool {
+        self.dirty.contains(&number) && self.open.get(&number).is_none_or(|open| is_lost(&open.file))
+    }
+}
+
+/// Whether a handle is of no use any more.
+fn is_lost(file: &File) -> bool {
+    file.is_broken() || file.is_panicked()
 }
 
 /// A clean handle is given up, not closed: closing would cost redb a durable commit, and since the last

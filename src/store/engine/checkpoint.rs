@@ -2,12 +2,11 @@
 //! files, first in the volumes, then in the index, each with the mark's number; then the segments before the
 //! mark are free.
 
-use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use crate::store::base::error::Error;
-use crate::store::engine::database::{Change, Fact, File, Kind, META};
+use crate::store::base::fault::{Fault, fault};
+use crate::store::engine::database::{Change, Fact, META};
 use crate::store::engine::journal::Mark;
 use crate::store::engine::lineage::{Moment, volume_key};
 use crate::store::engine::redo::{BOUNDARY, FileNumber};
@@ -33,11 +32,13 @@ impl Engine {
 
     /// A checkpoint that puts facts into the index.
     pub(in crate::store) fn checkpoint_with(&mut self, facts: &[Change<'_>]) -> Result<(), Error> {
+        // Behind the mark there is no way back: what is broken is opened again before.
+        self.mend()?;
         self.shared.check_writable()?;
         let mark = self.mark()?;
         let moment = Moment { epoch: self.journal.epoch(), sequence: mark.sequence };
         let mut named = vec![(META_MARK.to_vec(), mark.encode())];
-        for volume in self.shared.budget.dirty() {
+        while let Some(volume) = self.shared.budget.dirty().first().copied() {
             if let Err(error) = self.shared.budget.harden(volume, mark.sequence) {
                 self.redo(volume, &error, mark.sequence)?;
             }
@@ -49,7 +50,8 @@ impl Engine {
         if let Err(error) = self.shared.index().apply(facts.iter().copied(), mark.sequence, true) {
             self.redo_index(&error, &facts, mark.sequence)?;
         }
-        self.checkpointed = mark.sequence;
+        self.mending.checkpointed();
+        (self.checkpointed, self.applied) = (mark.sequence, mark.sequence);
         (self.operations, self.dirty_bytes, self.dirty_index) = (0, 0, 0);
         // What was freed can be filled from here on.
         self.placement.full.retain(|_, freed| *freed < FREED);
@@ -60,8 +62,8 @@ impl Engine {
     }
 
     fn mark(&mut self) -> Result<Mark, Error> {
-        self.journal.mark().map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => {
+        self.journal.mark().map_err(|error| match fault(&error) {
+            Fault::Full => {
                 Error::NoSpace { free: self.shared.disk.free(&self.shared.paths), needed: BOUNDARY }
             }
             _ => self.failed("a checkpoint", &error.to_string()),
@@ -70,54 +72,41 @@ impl Engine {
 
     /// The orderly end.
     pub(in crate::store) fn close(&mut self) -> Result<(), Error> {
+        if self.shared.disk.is_reading() {
+            return Ok(());
+        }
         self.checkpoint_with(&[(META, META_CLEAN, Some(&[1]))])
     }
 
+    /// After an error of writing nobody knows what is on the disk: a second sync would say that all is well.
     fn redo(&mut self, volume: FileNumber, error: &Error, sequence: u64) -> Result<(), Error> {
         tracing::warn!(volume, %error, "a volume could not be made durable; it is opened again");
+        if error.is_unwritten() {
+            return Err(self.failed("a checkpoint", &error.to_string()));
+        }
         let again = self
-            .may_redo(error)
-            .and_then(|()| self.reopen(volume))
+            .reopen_patiently(volume, self.applied)
             .and_then(|()| self.shared.budget.harden(volume, sequence));
-        again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
-    }
-
-    fn redo_index(&mut self, error: &Error, facts: &[Change<'_>], sequence: u64) -> Result<(), Error> {
-        let again = self
-            .may_redo(error)
-            .and_then(|()| self.reopen(0))
-            .and_then(|()| self.shared.index().apply(facts.iter().copied(), sequence, true));
-        again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
-    }
-
-    /// After EIO nobody knows what is on the disk: a second sync would say that all is well.
-    fn may_redo(&self, error: &Error) -> Result<(), Error> {
-        match error {
-            Error::Damaged(_) => Ok(()),
-            Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull => Ok(()),
-            other => Err(other.clone()),
+        match again {
+            Err(error) if error.is_unwritten() || error.fault() == Some(Fault::Full) => {
+                Err(self.failed("a checkpoint", &error.to_string()))
+            }
+            Err(error) => {
+                tracing::error!(volume, %error, "a volume cannot be made durable");
+                self.rescue_one(volume)
+            }
+            Ok(()) => Ok(()),
         }
     }
 
-    /// Opens a file again as of its last durable commit and applies what the journal has since.
-    pub(in crate::store) fn reopen(&mut self, number: FileNumber) -> Result<(), Error> {
-        let file = if number == 0 { self.reopen_index()? } else { self.shared.budget.reopen(number)? };
-        let reached = file.sequence()?.max(self.checkpointed);
-        let last = self.journal.sequence();
-        self.journal.read_again(reached, &mut |rows, sequence| {
-            let rows = rows.iter().filter(|row| row.file == number);
-            let rows = rows.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
-            if sequence > reached && sequence <= last { file.apply(rows, sequence, false) } else { Ok(()) }
-        })
-    }
-
-    fn reopen_index(&mut self) -> Result<Arc<File>, Error> {
-        let shared = &self.shared;
-        shared.index().give_up();
-        let path = shared.paths.index();
-        let file = File::open(&shared.disk, &path, Kind::Index, shared.options.index_cache, false)?;
-        let file = Arc::new(file);
-        *shared.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&file);
-        Ok(file)
+    fn redo_index(&mut self, error: &Error, facts: &[Change<'_>], sequence: u64) -> Result<(), Error> {
+        tracing::warn!(%error, "the index could not be made durable; it is opened again");
+        let again = match error.is_unwritten() {
+            true => Err(error.clone()),
+            false => self
+                .reopen_patiently(0, self.applied)
+                .and_then(|()| self.shared.index().apply(facts.iter().copied(), sequence, true)),
+        };
+        again.map_err(|error| self.failed("a checkpoint", &error.to_string()))
     }
 }

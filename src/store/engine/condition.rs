@@ -1,7 +1,7 @@
 //! What is known to be wrong with the store: kept in memory, so that it costs nothing to ask, and filled from
 //! what the files say when it is opened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use crate::model::EmailId;
@@ -49,6 +49,8 @@ struct Facts {
     /// Of these, those whose row in the index does not say so yet.
     unsaid: BTreeSet<u32>,
     missing: BTreeSet<u32>,
+    /// Where what a damaged volume could not take any more went.
+    rest: BTreeMap<u32, u32>,
     mixed: Option<String>,
     index: Option<String>,
     contents: BTreeSet<EmailId>,
@@ -58,8 +60,8 @@ struct Facts {
 
 #[allow(dead_code)] // What follows uses the rest: mixtures, damage seen.
 impl Known {
-    /// As the operator sees it.
-    pub(in crate::store) fn condition(&self) -> Condition {
+    /// As the operator sees it; `index`: what the index's own handle has met.
+    pub(in crate::store) fn condition(&self, index: Option<String>) -> Condition {
         let facts = locked(&self.0);
         Condition {
             read_only: facts.read_only.clone(),
@@ -67,7 +69,7 @@ impl Known {
             damaged_volumes: facts.damaged.iter().copied().collect(),
             missing_volumes: facts.missing.iter().copied().collect(),
             mixed: facts.mixed.clone(),
-            index: facts.index.clone(),
+            index: facts.index.clone().or(index),
             damaged_contents: facts.contents.len() as u64,
         }
     }
@@ -121,6 +123,20 @@ impl Known {
     pub(in crate::store) fn is_damaged(&self, volume: u32) -> bool {
         let facts = locked(&self.0);
         facts.damaged.contains(&volume) || facts.missing.contains(&volume)
+    }
+
+    pub(in crate::store) fn set_rest(&self, volume: u32, rest: u32) {
+        locked(&self.0).rest.insert(volume, rest);
+    }
+
+    /// Where rows of a damaged volume are that it could not take any more.
+    pub(in crate::store) fn rest(&self, volume: u32) -> Option<u32> {
+        locked(&self.0).rest.get(&volume).copied()
+    }
+
+    /// Whether a volume holds rows that belong to a damaged one.
+    pub(in crate::store) fn is_rest(&self, volume: u32) -> bool {
+        locked(&self.0).rest.values().any(|rest| *rest == volume)
     }
 
     pub(in crate::store) fn volume_missing(&self, volume: u32) {

@@ -9,7 +9,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use redb::{
     Builder, Database, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase, StorageBackend,
@@ -18,7 +18,9 @@ use redb::{
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::store::base::env::{Disk, DiskFile};
-use crate::store::base::error::Error;
+use crate::store::base::error::{Error, Unwritten};
+use crate::store::base::fault::{Fault, fault};
+use crate::store::base::lock::locked;
 use crate::store::base::rows::{Rows, Visit};
 use crate::store::base::schema::Table;
 use crate::store::engine::preallocated::Preallocated;
@@ -43,50 +45,75 @@ type Open = ReadOnlyTable<&'static [u8], &'static [u8]>;
 #[derive(Debug)]
 struct Backend {
     file: Arc<dyn DiskFile>,
-    cut_off: Arc<AtomicBool>,
+    state: Arc<HandleState>,
+}
+
+/// What became of a handle.
+#[derive(Debug, Default)]
+struct HandleState {
+    cut_off: AtomicBool,
+    /// redb refuses everything after one error of the disk, also when that has passed.
+    failed: AtomicBool,
+    /// A write or a sync was among what failed.
+    unwritten: AtomicBool,
+    /// A call panicked.
+    panicked: AtomicBool,
+    /// The damage that was seen first.
+    damage: Mutex<Option<String>>,
 }
 
 impl Backend {
     fn check(&self) -> io::Result<()> {
-        if self.cut_off.load(Ordering::Acquire) {
+        if self.state.cut_off.load(Ordering::Acquire) {
             return Err(io::Error::other("this handle was given up"));
         }
         Ok(())
+    }
+
+    fn read<T>(&self, call: impl FnOnce(&dyn DiskFile) -> io::Result<T>) -> io::Result<T> {
+        self.check()?;
+        call(&*self.file).inspect_err(|_| self.state.failed.store(true, Ordering::Release))
+    }
+
+    fn write(&self, call: impl FnOnce(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
+        self.check()?;
+        call(&*self.file).map_err(|error| {
+            self.state.failed.store(true, Ordering::Release);
+            if fault(&error) != Fault::Full {
+                self.state.unwritten.store(true, Ordering::Release);
+            }
+            Unwritten::mark(error)
+        })
     }
 }
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        Backend::read(self, |file| file.len())
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.check()?;
-        self.file.read_at(offset, out)
+        Backend::read(self, |file| file.read_at(offset, out))
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check()?;
-        self.file.set_len(len)
+        Backend::write(self, |file| file.set_len(len))
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.check()?;
-        self.file.sync()
+        Backend::write(self, |file| file.sync())
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.check()?;
-        self.file.write_at(offset, data)
+        Backend::write(self, |file| file.write_at(offset, data))
     }
 }
 
 /// An open file.
 pub(in crate::store) struct File {
-    db: Database,
+    /// Always there, but while it is dropped.
+    db: Option<Database>,
     kind: Kind,
     name: String,
-    cut_off: Arc<AtomicBool>,
     /// Its blocks of the disk.
     pub(in crate::store) extent: Arc<Preallocated>,
-    /// A call panicked: the handle must be dropped and the file opened again.
-    pub(in crate::store) broken: AtomicBool,
+    state: Arc<HandleState>,
 }
 
 /// A row to put, or to delete where the value is `None`.
@@ -115,33 +142,68 @@ impl File {
             extent.keep_ahead();
         }
         let file: Arc<dyn DiskFile> = Arc::clone(&extent) as Arc<dyn DiskFile>;
-        let cut_off = Arc::new(AtomicBool::new(false));
-        let backend = Backend { file, cut_off: Arc::clone(&cut_off) };
+        let state = Arc::new(HandleState::default());
+        let backend = Backend { file, state: Arc::clone(&state) };
         let opened = catch_unwind(AssertUnwindSafe(|| {
             Builder::new().set_cache_size(cache).create_with_backend(backend)
         }));
-        let db = match opened {
-            Ok(db) => db.map_err(|error| of_redb(&name, error.into()))?,
-            Err(_) => return Err(Error::Damaged(name)),
-        };
-        Ok(File { db, kind, name, cut_off, extent, broken: AtomicBool::new(false) })
+        match opened {
+            Ok(Ok(db)) => Ok(File { db: Some(db), kind, name, extent, state }),
+            Ok(Err(error)) => Err(of_redb(&name, &state, error.into())),
+            Err(_) => Err(Error::Damaged(name)),
+        }
+    }
+
+    fn db(&self) -> Result<&Database, Error> {
+        self.db.as_ref().ok_or(Error::Closed)
+    }
+
+    /// Whether the handle must be dropped and the file opened again before anything more can be read.
+    pub(in crate::store) fn is_broken(&self) -> bool {
+        self.state.failed.load(Ordering::Acquire) || self.state.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Whether a call panicked: what the handle holds may be half done.
+    pub(in crate::store) fn is_panicked(&self) -> bool {
+        self.state.panicked.load(Ordering::Acquire)
+    }
+
+    /// Whether a write or a sync failed, of a disk that is not full.
+    pub(in crate::store) fn is_unwritten(&self) -> bool {
+        self.state.unwritten.load(Ordering::Acquire)
+    }
+
+    /// The damage that was seen first.
+    pub(in crate::store) fn damage(&self) -> Option<String> {
+        locked(&self.state.damage).clone()
+    }
+
+    fn damaged(&self, what: String) -> Error {
+        locked(&self.state.damage).get_or_insert_with(|| what.clone());
+        Error::Damaged(what)
+    }
+
+    fn told(&self, error: redb::Error) -> Error {
+        match of_redb(&self.name, &self.state, error) {
+            Error::Damaged(what) => self.damaged(what),
+            other => other,
+        }
     }
 
     /// Runs a call into redb; a panic is damage, and breaks the handle.
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            self.broken.store(true, Ordering::Release);
-            tracing::error!(file = self.name, "redb failed while reading: the file is damaged");
-            Err(Error::Damaged(self.name.clone()))
+            self.state.panicked.store(true, Ordering::Release);
+            tracing::error!(file = self.name, "redb failed on what the file holds: it is damaged");
+            Err(self.damaged(self.name.clone()))
         })
     }
 
     pub(in crate::store) fn view(self: &Arc<Self>) -> Result<View, Error> {
-        let read =
-            self.guarded(|| self.db.begin_read().map_err(|error| of_redb(&self.name, error.into())))?;
+        let read = self.guarded(|| self.db()?.begin_read().map_err(|error| self.told(error.into())))?;
         Ok(View {
             file: Arc::clone(self),
-            read,
+            read: Some(read),
             tables: [const { OnceLock::new() }; SLOTS],
             others: OnceLock::new(),
         })
@@ -154,7 +216,9 @@ impl File {
         sequence: u64,
         durable: bool,
     ) -> Result<(), Error> {
-        self.guarded(|| self.commit(rows, sequence, durable).map_err(|error| of_redb(&self.name, error)))
+        self.guarded(|| {
+            commit(self.db()?, self.kind, rows, sequence, durable).map_err(|error| self.told(error))
+        })
     }
 
     /// As [`File::apply`], not durably, for rows that may be refused: growth takes no more than `allowance`
@@ -174,58 +238,10 @@ impl File {
         applied
     }
 
-    fn commit<'a>(
-        &self,
-        rows: impl Iterator<Item = Change<'a>>,
-        sequence: u64,
-        durable: bool,
-    ) -> Result<(), redb::Error> {
-        let mut write = self.db.begin_write()?;
-        if durable {
-            // Quick repair: after a crash the file opens at once, whatever its size.
-            write.set_durability(Durability::Immediate)?;
-            write.set_quick_repair(true);
-        } else {
-            write.set_durability(Durability::None)?;
-        }
-        let number = sequence.to_le_bytes();
-        {
-            let rows: &mut dyn Iterator<Item = Change<'_>> = &mut rows
-                .map(|(table, key, value)| -> Change<'_> { (table, key, value) })
-                .chain(std::iter::once((META, META_SEQUENCE, Some(number.as_slice()))));
-            let mut open: [Option<OpenForWriting<'_>>; SLOTS] = [const { None }; SLOTS];
-            let mut others: BTreeMap<u8, Option<OpenForWriting<'_>>> = BTreeMap::new();
-            let mut stored = Vec::new();
-            for (number, key, value) in rows {
-                let slot = match open.get_mut(usize::from(number)) {
-                    Some(slot) => slot,
-                    None => others.entry(number).or_default(),
-                };
-                let table = match slot {
-                    Some(table) => table,
-                    None => slot.insert(write.open_table(Definition::new(self.kind.name(number)))?),
-                };
-                match value {
-                    Some(value) => {
-                        stored.clear();
-                        stored.extend_from_slice(value);
-                        stored.extend_from_slice(&checksum(number, key, value).to_le_bytes());
-                        table.insert(key, stored.as_slice())?;
-                    }
-                    None => {
-                        table.remove(key)?;
-                    }
-                }
-            }
-        }
-        write.commit()?;
-        Ok(())
-    }
-
     /// Puts rows of one table as they are to lie in the file, checksums included; not durably.
     pub(in crate::store) fn fill(&self, number: u8, rows: &[Pair]) -> Result<(), Error> {
-        let fill = || -> Result<(), redb::Error> {
-            let mut write = self.db.begin_write()?;
+        let fill = |db: &Database| -> Result<(), redb::Error> {
+            let mut write = db.begin_write()?;
             write.set_durability(Durability::None)?;
             let mut table = write.open_table(Definition::new(self.kind.name(number)))?;
             for (key, stored) in rows {
@@ -234,7 +250,7 @@ impl File {
             drop(table);
             Ok(write.commit()?)
         };
-        self.guarded(|| fill().map_err(|error| of_redb(&self.name, error)))
+        self.guarded(|| fill(self.db()?).map_err(|error| self.told(error)))
     }
 
     /// The number of the last record applied to this file.
@@ -243,18 +259,90 @@ impl File {
         Ok(value.and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?))).unwrap_or(0))
     }
 
+    /// The file has another name now.
+    pub(in crate::store) fn renamed(&mut self, path: &Path) {
+        self.name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    }
+
     /// From now on the file is out of this handle's reach.
     pub(in crate::store) fn give_up(&self) {
-        self.cut_off.store(true, Ordering::Release);
+        self.state.cut_off.store(true, Ordering::Release);
     }
+}
+
+impl Drop for File {
+    /// redb may fail on closing what is damaged, too.
+    fn drop(&mut self) {
+        let db = self.db.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+}
+
+/// One transaction of redb.
+fn commit<'a>(
+    db: &Database,
+    kind: Kind,
+    rows: impl Iterator<Item = Change<'a>>,
+    sequence: u64,
+    durable: bool,
+) -> Result<(), redb::Error> {
+    let mut write = db.begin_write()?;
+    if durable {
+        // Quick repair: after a crash the file opens at once, whatever its size.
+        write.set_durability(Durability::Immediate)?;
+        write.set_quick_repair(true);
+    } else {
+        write.set_durability(Durability::None)?;
+    }
+    let number = sequence.to_le_bytes();
+    {
+        let rows: &mut dyn Iterator<Item = Change<'_>> = &mut rows
+            .map(|(table, key, value)| -> Change<'_> { (table, key, value) })
+            .chain(std::iter::once((META, META_SEQUENCE, Some(number.as_slice()))));
+        let mut open: [Option<OpenForWriting<'_>>; SLOTS] = [const { None }; SLOTS];
+        let mut others: BTreeMap<u8, Option<OpenForWriting<'_>>> = BTreeMap::new();
+        let mut stored = Vec::new();
+        for (number, key, value) in rows {
+            let slot = match open.get_mut(usize::from(number)) {
+                Some(slot) => slot,
+                None => others.entry(number).or_default(),
+            };
+            let table = match slot {
+                Some(table) => table,
+                None => slot.insert(write.open_table(Definition::new(kind.name(number)))?),
+            };
+            match value {
+                Some(value) => {
+                    stored.clear();
+                    stored.extend_from_slice(value);
+                    stored.extend_from_slice(&checksum(number, key, value).to_le_bytes());
+                    table.insert(key, stored.as_slice())?;
+                }
+                None => {
+                    table.remove(key)?;
+                }
+            }
+        }
+    }
+    write.commit()?;
+    Ok(())
 }
 
 /// A consistent look at a file.
 pub(in crate::store) struct View {
     file: Arc<File>,
-    read: ReadTransaction,
+    /// Always there, but while it is dropped.
+    read: Option<ReadTransaction>,
     tables: [OnceLock<Option<Open>>; SLOTS],
     others: OnceLock<BTreeMap<u8, OnceLock<Option<Open>>>>,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        let (read, others) = (self.read.take(), self.others.take());
+        let tables = self.tables.each_mut().map(OnceLock::take);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((tables, others, read))));
+    }
 }
 
 impl View {
@@ -267,10 +355,11 @@ impl View {
         if let Some(table) = slot.get() {
             return Ok(table.as_ref());
         }
-        let table = match self.read.open_table(Definition::new(self.file.kind.name(number))) {
+        let read = self.read.as_ref().ok_or(Error::Closed)?;
+        let table = match read.open_table(Definition::new(self.file.kind.name(number))) {
             Ok(table) => Some(table),
             Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(of_redb(&self.file.name, error.into())),
+            Err(error) => return Err(self.file.told(error.into())),
         };
         Ok(slot.get_or_init(|| table).as_ref())
     }
@@ -278,7 +367,7 @@ impl View {
     pub(in crate::store) fn get(&self, number: u8, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         self.file.guarded(|| {
             let Some(table) = self.table(number)? else { return Ok(None) };
-            let found = table.get(key).map_err(|error| of_redb(&self.file.name, error.into()))?;
+            let found = table.get(key).map_err(|error| self.file.told(error.into()))?;
             let Some(found) = found else { return Ok(None) };
             Ok(Some(self.checked(number, key, found.value())?.to_vec()))
         })
@@ -307,7 +396,8 @@ impl View {
     /// The numbers of the tables that are there.
     pub(in crate::store) fn tables(&self) -> Result<Vec<u8>, Error> {
         self.file.guarded(|| {
-            let tables = self.read.list_tables().map_err(|error| of_redb(&self.file.name, error.into()))?;
+            let read = self.read.as_ref().ok_or(Error::Closed)?;
+            let tables = read.list_tables().map_err(|error| self.file.told(error.into()))?;
             let number = |name: &str| {
                 self.file
                     .kind
@@ -324,7 +414,7 @@ impl View {
             let Some(table) = self.table(number)? else {
                 return Ok(RangeRows { view: self, number, range: None });
             };
-            let all = table.range::<&[u8]>(..).map_err(|error| of_redb(&self.file.name, error.into()))?;
+            let all = table.range::<&[u8]>(..).map_err(|error| self.file.told(error.into()))?;
             Ok(RangeRows { view: self, number, range: Some(all) })
         })
     }
@@ -341,7 +431,7 @@ impl View {
                 return Ok(RangeRows { view: self, number, range: None });
             };
             let range = if low < high {
-                Some(table.range(low..high).map_err(|error| of_redb(&self.file.name, error.into()))?)
+                Some(table.range(low..high).map_err(|error| self.file.told(error.into()))?)
             } else {
                 None
             };
@@ -355,7 +445,7 @@ impl View {
 
     fn damaged_row(&self, number: u8) -> Error {
         let table = self.file.kind.name(number);
-        Error::Damaged(format!("a row of {table} in {}", self.file.name))
+        self.file.damaged(format!("a row of {table} in {}", self.file.name))
     }
 }
 
@@ -364,6 +454,13 @@ pub(in crate::store) struct RangeRows<'a> {
     view: &'a View,
     number: u8,
     range: Option<redb::Range<'a, &'static [u8], &'static [u8]>>,
+}
+
+impl Drop for RangeRows<'_> {
+    fn drop(&mut self) {
+        let range = self.range.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(range)));
+    }
 }
 
 /// A key and its value.
@@ -378,7 +475,7 @@ impl RangeRows<'_> {
         let file = &self.view.file;
         file.guarded(|| {
             let Some(next) = range.next() else { return Ok(None) };
-            let (key, stored) = next.map_err(|error| of_redb(&file.name, error.into()))?;
+            let (key, stored) = next.map_err(|error| file.told(error.into()))?;
             Ok(Some((key.value().to_vec(), stored.value().to_vec())))
         })
     }
@@ -400,7 +497,7 @@ impl RangeRows<'_> {
         view.file.guarded(|| {
             let next = if back { range.next_back() } else { range.next() };
             let Some(next) = next else { return Ok(None) };
-            let (key, value) = next.map_err(|error| of_redb(&view.file.name, error.into()))?;
+            let (key, value) = next.map_err(|error| view.file.told(error.into()))?;
             let key = key.value().to_vec();
             let value = view.checked(number, &key, value.value()).ok().map(<[u8]>::to_vec);
             Ok(Some((key, value)))
@@ -424,20 +521,21 @@ fn checksum(table: u8, key: &[u8], value: &[u8]) -> u64 {
     xxh3_64_with_seed(value, xxh3_64(key) ^ u64::from(table))
 }
 
-fn of_redb(name: &str, error: redb::Error) -> Error {
+fn of_redb(name: &str, state: &HandleState, error: redb::Error) -> Error {
+    let io = |error| Error::io(format!("reading or writing {name}"), error);
     match error {
-        // That is what redb says of a file that is not what it was.
-        redb::Error::Io(error)
-            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
-        {
+        redb::Error::Io(error) if fault(&error) == Fault::File => Error::Damaged(name.to_owned()),
+        redb::Error::Io(error) => io(error),
+        redb::Error::PreviousIo => {
+            let error = io::Error::other("an earlier access failed");
+            io(if state.unwritten.load(Ordering::Acquire) { Unwritten::mark(error) } else { error })
+        }
+        // Nothing else is to be expected of a file that holds what we wrote: another type of table, a format that
+        // redb does not know, a lock that a panic left.
+        other => {
+            tracing::error!(file = name, error = %other, "redb cannot make sense of the file");
             Error::Damaged(name.to_owned())
         }
-        redb::Error::Io(error) => Error::io(format!("reading or writing {name}"), error),
-        redb::Error::PreviousIo => {
-            Error::io(format!("reading or writing {name}"), io::Error::other("an earlier access failed"))
-        }
-        redb::Error::Corrupted(_) => Error::Damaged(name.to_owned()),
-        other => Error::io(format!("reading or writing {name}"), io::Error::other(other.to_string())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The journal, the redb files under it, and the one writer.
 
+pub mod backoff;
 pub mod budget;
 pub mod checkpoint;
 pub mod condition;
@@ -9,6 +10,8 @@ pub mod generation;
 pub mod journal;
 pub mod lineage;
 pub mod loss;
+pub mod mend;
+pub mod mending;
 pub mod migrate;
 pub mod mixture;
 pub mod options;

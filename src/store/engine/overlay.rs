@@ -91,6 +91,8 @@ impl Layer {
 #[derive(Default)]
 pub(in crate::store) struct Placement {
     pub(in crate::store) active: Option<u32>,
+    /// A volume whose file was made, by a job that was refused afterwards.
+    pub(in crate::store) made: Option<u32>,
     /// Volumes that are being emptied.
     pub(in crate::store) retiring: BTreeSet<u32>,
     /// Volumes that had no room for what was put, and what was freed in each since.
@@ -151,6 +153,9 @@ impl<'a> Job<'a> {
         }
         for (volume, (put, freed)) in std::mem::take(&mut self.added) {
             let mut row = volumes::get(self, volume)?.unwrap_or_default();
+            if put > 0 && self.shared.known.is_damaged(volume) {
+                return Err(Error::Damaged(format!("volume {volume}")));
+            }
             row.live = row.live.saturating_add(put).saturating_sub(freed);
             if let Some(since) = self.placement.full.get_mut(&volume) {
                 *since += freed;
@@ -213,6 +218,7 @@ impl<'a> Job<'a> {
         let placement = &self.placement;
         row.live < self.shared.options.volume_size
             && !row.damaged
+            && !self.shared.known.is_damaged(volume)
             && !placement.retiring.contains(&volume)
             && !placement.full.contains_key(&volume)
             && (placement.may_grow || space::spare(self.shared, volume, row) > 0)
@@ -230,7 +236,7 @@ impl<'a> Job<'a> {
             .collect();
         found.sort_unstable();
         let usable = |number: &u32| {
-            let opened = self.shared.budget.volume(*number);
+            let opened = self.shared.volume_view(*number).and_then(|_| self.shared.budget.volume(*number));
             // One that grows sparsely would be half holes.
             opened.is_ok_and(|file| {
                 file.extent.is_stepped() || self.placement.is_tight && file.extent.keep_ahead()
@@ -240,10 +246,19 @@ impl<'a> Job<'a> {
     }
 
     fn make_volume(&mut self) -> Result<u32, Error> {
-        let number = settings::number(self, settings::VOLUME)?.max(1);
-        let volume = u32::try_from(number).map_err(|_| Error::Limit("no volume numbers left"))?;
-        self.shared.make_volume(volume, self.sequence)?;
-        settings::put_number(self, settings::VOLUME, number + 1)?;
+        let volume = match self.placement.made {
+            Some(made) if volumes::get(self, made)?.is_none() => made,
+            _ => {
+                // Above whatever lies there, so that nothing is ever written over.
+                let next = settings::number(self, settings::VOLUME)?;
+                let next = next.max(1 + u64::from(self.shared.budget.highest()?));
+                let next = u32::try_from(next).map_err(|_| Error::Limit("no volume numbers left"))?;
+                self.shared.make_volume(next, self.sequence)?;
+                next
+            }
+        };
+        self.placement.made = Some(volume);
+        settings::put_number(self, settings::VOLUME, u64::from(volume) + 1)?;
         let row = VolumeRow { generation: self.shared.generation, ..VolumeRow::default() };
         self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
         Ok(volume)
@@ -305,7 +320,9 @@ impl VolumeRows for Job<'_> {
         let number = table as u8;
         match self.layer.get(volume, number, key).or_else(|| self.batch.get(volume, number, key)) {
             Some(value) => Ok(value.clone()),
-            None => self.shared.budget.volume(volume)?.view()?.get(number, key),
+            None => {
+                self.shared.row_of(volume, &mut |volume| self.shared.volume_view(volume)?.get(number, key))
+            }
         }
     }
 }

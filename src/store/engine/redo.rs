@@ -38,6 +38,11 @@ impl Row {
         13 + self.key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
 
+    /// As a file takes it.
+    pub(in crate::store) fn change(&self) -> (u8, &[u8], Option<&[u8]>) {
+        (self.table, self.key.as_slice(), self.value.as_deref())
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.file.to_le_bytes());
         out.push(self.table);

@@ -193,17 +193,19 @@ impl Journal {
         }
     }
 
-    /// As [`Journal::replay`], of this run's own records, while it goes on.
+    /// As [`Journal::replay`], of this run's own records, while it goes on; those up to the number `upto` must be
+    /// there.
     pub(in crate::store) fn read_again(
         &mut self,
         after: u64,
+        upto: u64,
         visit: &mut VisitChain<'_>,
     ) -> Result<(), Error> {
         let (current, offset) = (self.current, self.offset);
         let reached = Reached { sequence: after, epoch: self.epoch, mark: None, clean: true };
         let replayed = self.replay(&reached, visit);
         (self.current, self.offset) = (current, offset);
-        if replayed?.last < self.sequence {
+        if replayed?.last < upto {
             return Err(Error::Damaged("the journal".to_owned()));
         }
         Ok(())

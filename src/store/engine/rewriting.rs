@@ -36,18 +36,22 @@ impl Engine {
     ) -> Result<Option<Place>, Error> {
         self.shared.check_writable()?;
         let (rows, next) = self.rows_from(volume, place)?;
-        self.shared.budget.mark_dirty(volume);
         let changes = rows.iter().map(|(table, key, value)| -> Change<'_> { (*table, key, Some(value)) });
         let file = self.shared.budget.volume(volume)?;
+        self.shared.budget.mark_dirty(volume);
         let put = file.apply_within(changes, self.journal.sequence(), 0);
         drop(file);
         match put {
             Ok(()) => {}
             Err(error) if is_full(&error) => {
-                self.reopen(volume).map_err(|again| self.failed("rewriting a volume", &again.to_string()))?;
+                self.reopen_patiently(volume, self.applied)
+                    .map_err(|again| self.failed("rewriting a volume", &again.to_string()))?;
                 return Ok(None);
             }
-            Err(error) => return Err(self.failed("rewriting a volume", &error.to_string())),
+            Err(error) if error.is_unwritten() => {
+                return Err(self.failed("rewriting a volume", &error.to_string()));
+            }
+            Err(error) => return Err(self.take_back(volume, &[volume], &error)),
         }
         self.checkpoint()?;
         Ok(next)
@@ -75,6 +79,7 @@ impl Engine {
     /// A checkpoint that cuts a volume's file if its end is empty. Whether it has become shorter.
     pub(in crate::store) fn cut_end(&mut self, volume: FileNumber) -> Result<bool, Error> {
         let before = self.shared.budget.length(volume)?;
+        self.shared.budget.volume(volume)?;
         self.shared.budget.mark_dirty(volume);
         self.checkpoint()?;
         Ok(self.shared.budget.length(volume)? < before)

@@ -2,9 +2,8 @@
 //! free in the volumes; redb tells the latter only in a walk, so it is guessed, and what turns out too much is
 //! refused by the volume before the journal hears of it (`writer`).
 
-use std::io;
-
 use crate::store::base::error::Error;
+use crate::store::base::fault::Fault;
 use crate::store::engine::preallocated::STEP;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::volumes::VolumeRow;
@@ -33,7 +32,7 @@ pub(in crate::store) struct Standing {
 
 /// Whether an error says that the disk, or a file's part of it, is full.
 pub(in crate::store) fn is_full(error: &Error) -> bool {
-    matches!(error, Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull)
+    error.fault() == Some(Fault::Full)
 }
 
 /// Rows of the index, and rows of volumes, in bytes.

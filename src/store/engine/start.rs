@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
+use crate::store::base::fault::{Fault, fault};
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, OBJECT_KEY};
 use crate::store::engine::budget::Budget;
@@ -20,12 +21,13 @@ use crate::store::engine::lineage::{
     Lineage, META_ANCESTORS, META_EPOCH, META_EPOCHS, META_GENERATION, META_ID, decode_numbers, with_epoch,
 };
 use crate::store::engine::loss::{Loss, held_for, is_held};
+use crate::store::engine::mending::Mending;
 use crate::store::engine::options::Options;
 use crate::store::engine::overlay::Placement;
 use crate::store::engine::pins::Pins;
-use crate::store::engine::redo::Row;
-use crate::store::engine::replay::Reached;
-use crate::store::engine::shared::{Counters, Shared};
+use crate::store::engine::redo::{FileNumber, Row};
+use crate::store::engine::replay::{Reached, Replayed};
+use crate::store::engine::shared::{Counters, Mends, Shared};
 use crate::store::engine::writer::{Engine, Queue};
 use crate::store::engine::{migrate, mixture, volumes};
 
@@ -39,12 +41,39 @@ struct Facts {
 }
 
 pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine), Error> {
+    let mut opened = open(options.clone(), None);
+    if let Err(error) = &opened
+        && error.fault() == Some(Fault::Disk)
+        && !error.is_unwritten()
+    {
+        // It may have passed.
+        tracing::warn!(%error, "the store could not be opened; it is tried again");
+        opened = open(options.clone(), None);
+    }
+    match opened {
+        // A disk that takes no writes, files that are another's, a journal that cannot be read for the moment: what
+        // can be read is served.
+        Err(why) if matches!(why.fault(), Some(Fault::Denied | Fault::Disk)) => {
+            open(options, Some(&why)).map_err(|_| why)
+        }
+        other => other,
+    }
+}
+
+/// `only_reads`: why nothing can be written; then nothing is.
+fn open(options: Options, only_reads: Option<&Error>) -> Result<(Arc<Shared>, Engine), Error> {
     let disk = Metered::new(Arc::clone(&options.disk));
+    if only_reads.is_some() {
+        disk.read_only();
+    }
     let paths = Paths { data: options.data.clone() };
     let held = prepare_folder(&disk, &paths)?;
     check_anew(&disk, &paths, &options)?;
-    migrate::finish(&disk, &paths, &options.format)?;
-    make_index(&disk, &paths, &options)?;
+    if only_reads.is_none() {
+        migrate::finish(&disk, &paths, &options.format)?;
+        may_write(&disk, &paths)?;
+        make_index(&disk, &paths, &options)?;
+    }
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
     let facts = read_facts(&index, &options)?;
     let epoch = random_number(&options)?;
@@ -64,6 +93,8 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         pins: Arc::new(Pins::default()),
         listeners: Mutex::default(),
         known: Known::default(),
+        mends: OnceLock::new(),
+        writer: OnceLock::new(),
         reserved: Mutex::new(0..0),
         counters: Counters::default(),
         sweeping: Mutex::default(),
@@ -78,11 +109,17 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         journal,
         placement: Placement::default(),
         last_modseq: 0,
+        applied: 0,
+        mending: Mending::default(),
         checkpointed: 0,
         operations: 0,
         dirty_bytes: 0,
         dirty_index: 0,
     };
+    let _ = shared.mends.set(Arc::clone(&engine.queue) as Arc<dyn Mends>);
+    if let Some(why) = only_reads {
+        shared.fail(&format!("the data folder can only be read ({why})"));
+    }
     let settled = settle(&mut engine, &facts, missing);
     if let Err(error) = settled {
         // What was replayed in part must not become durable as these handles close.
@@ -90,7 +127,8 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         shared.budget.abandon();
         return Err(error);
     }
-    if facts.format != shared.options.format.number {
+    // Rows of older versions can be read as they are.
+    if shared.disk.writes() && facts.format != shared.options.format.number {
         migrate::run(&shared, facts.format)?;
     }
     shared.counters.journal_segments.store(engine.journal.segments() as u64, Ordering::Relaxed);
@@ -107,11 +145,16 @@ fn know_volumes(shared: &Shared) -> Result<(), Error> {
     let listing = |error| Error::io("listing mail/", error);
     let names = shared.disk.list(&shared.paths.mail()).map_err(listing)?;
     let there: BTreeSet<u32> = names.iter().filter_map(|name| Paths::volume_number(name)).collect();
-    for (volume, row) in volumes::list(&shared.index().view()?)? {
+    let index = shared.index().view()?;
+    for (volume, rest) in volumes::rests(&index)? {
+        shared.known.set_rest(volume, rest);
+    }
+    for (volume, row) in volumes::list(&index)? {
         if row.damaged {
             shared.known.volume_is_said_damaged(volume);
         }
-        if !there.contains(&volume) {
+        let in_memory = !shared.disk.writes() && shared.budget.is_open(volume);
+        if !there.contains(&volume) && !in_memory {
             tracing::error!(volume, "a volume is missing: the messages in it cannot be read");
             shared.known.volume_missing(volume);
         }
@@ -123,14 +166,30 @@ fn know_volumes(shared: &Shared) -> Result<(), Error> {
 fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error> {
     let shared = Arc::clone(&engine.shared);
     let volumes = mixture::look(&shared, &facts.lineage)?;
-    let replayed =
-        engine.journal.replay(&facts.reached, &mut |rows, sequence| apply(&shared, rows, sequence))?;
+    let (mut failed, mut last) = (BTreeSet::new(), facts.reached.sequence);
+    let replayed = engine.journal.replay(&facts.reached, &mut |rows, sequence| {
+        apply(&shared, rows, sequence, &mut failed)?;
+        last = sequence;
+        Ok(())
+    });
+    let replayed = match replayed {
+        // What was read of it is shown.
+        Err(error) if error.fault() == Some(Fault::Disk) && !shared.disk.writes() => {
+            shared.known.journal(&format!("the journal cannot be read to its end: {error}"));
+            Replayed { last, highest: last, ..Replayed::default() }
+        }
+        other => other?,
+    };
+    engine.save_all(failed, &facts.reached, replayed.last)?;
     if replayed.last > facts.reached.sequence {
         tracing::info!(records = replayed.last - facts.reached.sequence, "replayed the journal");
     }
     let findings = volumes.judge(&facts.reached, &replayed, &facts.epochs);
     let Facts { lineage, reached, epochs, .. } = facts;
     let loss = Loss::of(&shared, lineage, epochs, reached, &replayed, &findings, missing);
+    if !shared.disk.writes() {
+        return Ok(());
+    }
     if loss.copies_journal {
         engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
     }
@@ -188,6 +247,27 @@ fn check_anew(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io(format!("opening {}", paths.anew().display()), error)),
     }
+}
+
+/// Whether everything that is there may be written: a file that may not would be found out about in the middle of
+/// something.
+fn may_write(disk: &Metered, paths: &Paths) -> Result<(), Error> {
+    let listing = |error| Error::io("listing the data folder", error);
+    let within = |folder: PathBuf, kind: &str| -> Result<Vec<PathBuf>, Error> {
+        let names = disk.list(&folder).map_err(listing)?;
+        Ok(names.iter().filter(|name| name.ends_with(kind)).map(|name| folder.join(name)).collect())
+    };
+    let files = [within(paths.data.clone(), "index.redb")?, within(paths.journal(), ".journal")?];
+    for path in files.into_iter().flatten().chain(within(paths.mail(), ".redb")?) {
+        match disk.open(&path, false) {
+            Err(error) if fault(&error) == Fault::Denied => {
+                return Err(Error::io(format!("opening {}", path.display()), error));
+            }
+            // What else is wrong with it is said where it is used.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes a new store where there is none. The index appears under its name when it is whole.
@@ -276,13 +356,23 @@ fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
 
 /// Rows of a volume that may have them already are applied all the same: twice does no harm, and a number alone
 /// does not say that they are there.
-fn apply(shared: &Shared, rows: &[Row], sequence: u64) -> Result<(), Error> {
+///
+/// `failed`: volumes that could not take them, and are given no more.
+fn apply(
+    shared: &Shared,
+    rows: &[Row],
+    sequence: u64,
+    failed: &mut BTreeSet<FileNumber>,
+) -> Result<(), Error> {
     let numbers: BTreeSet<u32> = rows.iter().map(|row| row.file).chain([0]).collect();
     for number in numbers.into_iter().rev() {
         let own = rows.iter().filter(|row| row.file == number);
-        let own = own.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
+        let own = own.map(Row::change);
         if number == 0 {
             shared.index().apply(own, sequence, false)?;
+            continue;
+        }
+        if failed.contains(&number) {
             continue;
         }
         // A volume that is lost or damaged costs what it held, not the start.
@@ -292,14 +382,12 @@ fn apply(shared: &Shared, rows: &[Row], sequence: u64) -> Result<(), Error> {
         });
         match applied {
             Ok(()) => {}
-            Err(error @ Error::Damaged(_)) => {
+            Err(error) if error.is_unwritten() || error.fault() == Some(Fault::Full) => return Err(error),
+            Err(error) => {
                 tracing::error!(volume = number, %error, "a volume cannot take its rows from the journal");
                 shared.budget.forget(number);
+                failed.insert(number);
             }
-            Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                tracing::error!(volume = number, "a volume is missing");
-            }
-            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -200,7 +200,8 @@ impl Store {
     /// What is known to be wrong: cheap to ask, nothing is read.
     #[must_use]
     pub fn condition(&self) -> Condition {
-        self.inner.shared.known.condition()
+        let shared = &self.inner.shared;
+        shared.known.condition(shared.index().damage())
     }
 
     /// Figures for `status` and benchmarks.
@@ -208,7 +209,7 @@ impl Store {
     pub fn statistics(&self) -> Statistics {
         let shared = &self.inner.shared;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let volumes = shared.index().view().and_then(|rows| volumes::list(&rows)).unwrap_or_default();
+        let volumes = shared.index_view().and_then(|rows| volumes::list(&rows)).unwrap_or_default();
         Statistics {
             written: load(&shared.disk.meter.written),
             syncs: load(&shared.disk.meter.syncs),

@@ -5,8 +5,10 @@ use std::ops::ControlFlow;
 use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
-use crate::store::base::rows::Rows;
+use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
+use crate::store::base::settings;
+use crate::store::engine::redo;
 
 /// What the index keeps of a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +66,44 @@ impl VolumeRow {
 pub fn get(rows: &dyn Rows, volume: u32) -> Result<Option<VolumeRow>, Error> {
     let Some(value) = rows.get(Table::Volumes, &volume.to_be_bytes())? else { return Ok(None) };
     VolumeRow::from_bytes((), &value).map(Some)
+}
+
+/// A volume's row as the journal has it.
+pub(in crate::store) fn row(volume: u32, row: &VolumeRow) -> redo::Row {
+    let key = volume.to_be_bytes().to_vec();
+    redo::Row { file: 0, table: Table::Volumes as u8, key, value: Some(row.encode()) }
+}
+
+const REST: &str = "volume.rest.";
+
+/// Setting: the number of the volume where what a damaged one could not take went.
+pub(in crate::store) fn rest_name(volume: u32) -> String {
+    format!("{REST}{volume}")
+}
+
+/// Damaged volumes, and where what they could not take went.
+pub(in crate::store) fn rests(rows: &dyn Rows) -> Result<Vec<(u32, u32)>, Error> {
+    let mut damaged: Vec<u32> = Vec::new();
+    let end = [REST.as_bytes(), &[0xff]].concat();
+    rows.scan(Table::Settings, REST.as_bytes(), &end, &mut |key, _| {
+        let number = key.get(REST.len()..).and_then(|number| std::str::from_utf8(number).ok());
+        damaged.extend(number.and_then(|number| number.parse::<u32>().ok()));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let rest = |volume: u32| settings::number(rows, &rest_name(volume));
+    let found = damaged.into_iter().map(|volume| Ok((volume, u32::try_from(rest(volume)?).unwrap_or(0))));
+    found.collect()
+}
+
+/// Lets a volume's row say that it is damaged.
+///
+/// # Errors
+/// Of reading.
+pub fn set_damaged(tx: &mut dyn Transaction, volume: u32) -> Result<(), Error> {
+    if let Some(row) = get(tx, volume)?.filter(|row| !row.damaged) {
+        tx.put(Table::Volumes, &volume.to_be_bytes(), &VolumeRow { damaged: true, ..row }.encode());
+    }
+    Ok(())
 }
 
 /// All volumes that the index names, by number.

@@ -5,19 +5,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::store::base::compression;
 use crate::store::base::error::{Error, contained};
+use crate::store::base::fault::{Fault, fault};
 use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
 use crate::store::engine::journal::Journal;
+use crate::store::engine::mending::Mending;
 use crate::store::engine::overlay::{Job, Layer, Placement};
 use crate::store::engine::redo::{FileNumber, Row};
 use crate::store::engine::shared::Shared;
-use crate::store::engine::space::{Standing, is_full};
+use crate::store::engine::space::Standing;
 
 /// Jobs that may wait; more make their callers wait, who are on a bounded pool anyway.
 const QUEUE: usize = 256;
@@ -131,6 +133,21 @@ impl Queue {
         answer.recv().map_err(|_| Error::Closed)?
     }
 
+    /// As [`Queue::command`], for a caller who does not wait longer.
+    pub(in crate::store) fn command_within<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        command: impl FnOnce(&mut Engine) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = sync_channel(1);
+        let send = Box::new(move |engine: &mut Engine| drop(reply.send(command(engine))));
+        self.push(Item::Command(send), Room::Taken)?;
+        answer.recv_timeout(patience).map_err(|error| match error {
+            RecvTimeoutError::Disconnected => Error::Closed,
+            RecvTimeoutError::Timeout => Error::io("waiting for the writer", io::ErrorKind::TimedOut.into()),
+        })?
+    }
+
     pub(in crate::store) fn close(&self) {
         locked(&self.waiting).closed = true;
         self.filled.notify_all();
@@ -177,6 +194,10 @@ pub(in crate::store) struct Engine {
     pub(in crate::store) journal: Journal,
     pub(in crate::store) placement: Placement,
     pub(in crate::store) last_modseq: u64,
+    /// What all files have been given.
+    pub(in crate::store) applied: u64,
+    /// What is being opened again.
+    pub(in crate::store) mending: Mending,
     /// What the last checkpoint reached.
     pub(in crate::store) checkpointed: u64,
     /// Jobs and bytes since the last checkpoint.
@@ -196,6 +217,7 @@ impl Engine {
     /// Until the queue is closed.
     pub(in crate::store) fn run(mut self) -> Result<(), Error> {
         let patience = self.shared.options.checkpoint_idle;
+        let _ = self.shared.writer.set(std::thread::current().id());
         let queue = Arc::clone(&self.queue);
         while let Some(mut items) = queue.take(patience) {
             if items.is_empty() {
@@ -263,7 +285,7 @@ impl Engine {
         items: &mut VecDeque<Item>,
     ) -> Result<(Layer, Vec<Done>, u64, u64), (Vec<Box<dyn Work>>, Error)> {
         let shared = Arc::clone(&self.shared);
-        let ready = shared.check_writable().and_then(|()| self.mend()).and_then(|()| self.stand());
+        let ready = self.mend().and_then(|()| shared.check_writable()).and_then(|()| self.stand());
         let ready = ready.and_then(|standing| Ok((standing, shared.index().view()?)));
         let (standing, base) = match ready {
             Ok(ready) => ready,
@@ -322,7 +344,7 @@ impl Engine {
             self.checkpoint()?;
         }
         if let Err(error) = self.journal.make_room(payload) {
-            if error.kind() == io::ErrorKind::StorageFull {
+            if fault(&error) == Fault::Full {
                 let free = self.shared.disk.free(&self.shared.paths);
                 return Err(Error::NoSpace { free, needed: payload as u64 });
             }
@@ -357,7 +379,18 @@ impl Engine {
         let mut touched = Vec::new();
         for (file, rows) in files {
             touched.push(file);
-            if let Err(error) = self.apply_to_volume(file, &rows, sequence, allowance) {
+            let mut applied = self.apply_to_volume(file, &rows, sequence, allowance);
+            if let Err(error) = &applied
+                && error.fault() == Some(Fault::Disk)
+                && !error.is_unwritten()
+            {
+                // It may have passed; those of this batch that went into other volumes are not lost over it.
+                tracing::warn!(volume = file, %error, "a volume cannot be read; it is opened again");
+                applied = self
+                    .reopen_patiently(file, self.applied)
+                    .and_then(|()| self.apply_to_volume(file, &rows, sequence, allowance));
+            }
+            if let Err(error) = applied {
                 return Err(self.take_back(file, &touched, &error));
             }
         }
@@ -372,9 +405,9 @@ impl Engine {
         allowance: u64,
     ) -> Result<(), Error> {
         let grows = rows.iter().any(|row| row.value.is_some());
-        let rows = rows.iter().map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
-        self.shared.budget.mark_dirty(file);
+        let rows = rows.iter().map(|row| row.change());
         let volume = self.shared.budget.volume(file)?;
+        self.shared.budget.mark_dirty(file);
         if grows {
             volume.apply_within(rows, sequence, allowance)
         } else {
@@ -382,51 +415,12 @@ impl Engine {
         }
     }
 
-    /// A volume that is full or damaged is not the end: those that were touched are opened again and get the
-    /// rows before this batch from the journal, which has them. If that fails too, nothing more is written.
-    fn take_back(&mut self, file: FileNumber, touched: &[FileNumber], error: &Error) -> Error {
-        if !is_full(error) && !matches!(error, Error::Damaged(_)) {
-            return self.failed("applying changes", &error.to_string());
-        }
-        tracing::warn!(volume = file, %error, "a volume cannot take what was put into it; it is opened again");
-        for volume in touched {
-            if let Err(again) = self.reopen(*volume) {
-                return self.failed("applying changes", &again.to_string());
-            }
-        }
-        self.placement.full.insert(file, 0);
-        if is_full(error) { self.shared.no_space(0) } else { error.clone() }
-    }
-
     fn apply_to_index(&mut self, rows: &[Row], sequence: u64) -> Result<(), Error> {
-        let own = rows.iter().filter(|row| row.file == 0);
-        let own = own.map(|row| (row.table, row.key.as_slice(), row.value.as_deref()));
-        match self.shared.index().apply(own, sequence, false) {
-            Ok(()) => Ok(()),
-            Err(error) => self.recover_index(&error),
+        let own = rows.iter().filter(|row| row.file == 0).map(Row::change);
+        if let Err(error) = self.shared.index().apply(own, sequence, false) {
+            self.recover_index(&error, sequence)?;
         }
-    }
-
-    /// A full disk or damage is not the end here either: the journal has these rows, too.
-    fn recover_index(&mut self, error: &Error) -> Result<(), Error> {
-        if is_full(error) || matches!(error, Error::Damaged(_)) {
-            tracing::warn!(%error, "applying changes failed; the index is opened again");
-            match self.reopen(0) {
-                Ok(()) => return Ok(()),
-                Err(again) => return Err(self.failed("applying changes", &again.to_string())),
-            }
-        }
-        Err(self.failed("applying changes", &error.to_string()))
-    }
-
-    /// Volumes that broke in a reader's hands.
-    fn mend(&mut self) -> Result<(), Error> {
-        for volume in self.shared.budget.broken() {
-            if let Err(error) = self.reopen(volume) {
-                tracing::error!(volume, %error, "a damaged volume cannot be opened again");
-                return Err(self.failed("opening a volume again", &error.to_string()));
-            }
-        }
+        self.applied = sequence;
         Ok(())
     }
 
