@@ -29,6 +29,7 @@ use crate::credential::Hasher;
 use crate::imap::{Imap, Kind, Options, Patience, Shutdown};
 use crate::import::watch::{WatchOptions, Watcher};
 use crate::store::check::keep::Keeper;
+use crate::store::fault::{Fault, fault};
 use crate::store::{self, Store, unix_now};
 use crate::tls::{self, Certificates};
 use supervisor::Supervisor;
@@ -295,15 +296,17 @@ pub fn run(
     let (trigger, shutdown) = Shutdown::new();
     let (stop_admin, admin_stops) = async_channel::bounded(1);
     listen(&parts, listeners, &shutdown, &admin_stops)?;
-    let control = control::server::bind(&config.socket)
-        .map_err(|error| Error::Folder { path: config.socket.clone(), error })?;
-    let serving = control::server::serve(control, parts.context.clone(), Arc::clone(&parts.executor));
-    let control_task = parts.executor.spawn(serving);
+    let control = if_writable(&store, &config.socket, control::server::bind(&config.socket))?;
+    let control_task = control.map(|control| {
+        let serving = control::server::serve(control, parts.context.clone(), Arc::clone(&parts.executor));
+        parts.executor.spawn(serving)
+    });
     let deliveries = config.delivery_socket();
-    let delivery = control::delivery::bind(&deliveries)
-        .map_err(|error| Error::Folder { path: deliveries.clone(), error })?;
-    let serving = control::delivery::serve(delivery, parts.context.clone(), Arc::clone(&parts.executor));
-    let delivery_task = parts.executor.spawn(serving);
+    let delivery = if_writable(&store, &deliveries, control::delivery::bind(&deliveries))?;
+    let delivery_task = delivery.map(|delivery| {
+        let serving = control::delivery::serve(delivery, parts.context.clone(), Arc::clone(&parts.executor));
+        parts.executor.spawn(serving)
+    });
     let upkeep = parts.executor.spawn(upkeep(parts.context.clone()));
     let workers = (1..THREADS)
         .map(|n| {
@@ -343,6 +346,18 @@ pub fn run(
     drop(patience);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// A socket that cannot be made where nothing can be written is done without: mail can be read all the same.
+fn if_writable<T>(store: &Store, path: &Path, bound: io::Result<T>) -> Result<Option<T>, Error> {
+    match bound {
+        Err(error) if fault(&error) == Fault::Denied && store.condition().read_only.is_some() => {
+            let path = path.display();
+            tracing::warn!(%error, %path, "no command reaches this server; --socket names a place for its socket");
+            Ok(None)
+        }
+        other => other.map(Some).map_err(|error| Error::Folder { path: path.to_owned(), error }),
+    }
 }
 
 /// Raises the soft limit, as far as the hard one lets it.

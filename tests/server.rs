@@ -41,6 +41,8 @@ mod long_sets;
 mod move_data;
 #[path = "server/old_mail.rs"]
 mod old_mail;
+#[path = "server/read_only.rs"]
+mod read_only;
 #[path = "server/refused.rs"]
 mod refused;
 #[path = "server/slow.rs"]

@@ -131,6 +131,13 @@ impl Server {
         (self.child, self.imaps, self.imap) = (child, imaps, imap);
     }
 
+    /// Starts it again after [`Server::stop`], under a program with its arguments.
+    pub fn restart_under(&mut self, words: &[&str]) {
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        let (child, imaps, imap) = launch_under(Some(words), self.folder.path(), &["--data", "data"]);
+        (self.child, self.imaps, self.imap) = (child, imaps, imap);
+    }
+
     /// A plain connection with its greeting read.
     pub fn connect(&self) -> Client {
         let mut client = Client::open(self.imap);
@@ -160,10 +167,18 @@ fn under() -> Option<Vec<String>> {
 }
 
 fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) {
+    launch_under(under(), folder, arguments)
+}
+
+fn launch_under(
+    under: Option<Vec<String>>,
+    folder: &Path,
+    arguments: &[&str],
+) -> (Child, SocketAddr, SocketAddr) {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     let own = folder.join("postern");
     let program = if own.exists() { own.clone() } else { binary() };
-    let mut command = match under() {
+    let mut command = match under {
         Some(words) => {
             let mut command = Command::new(&words[0]);
             command.args(&words[1..]).arg(program);
