@@ -6,14 +6,20 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::perform::{self, PATIENCE, PAUSE};
-use super::{Failure, Global};
+use super::{Failure, Global, restore};
 use crate::actions::check::{Going, Last, Scope, State};
+use crate::backup;
+use crate::backup::folder::Folder;
+use crate::backup::source::Source;
 use crate::config::remembered::Remembered;
 use crate::control::client;
 use crate::control::message::{Answer, Request};
+use crate::model::ContentHash;
 use crate::server;
 use crate::store::Error;
 use crate::store::check::{ContentSource, Progress, Repaired, Report, repair};
+use crate::store::env::RealDisk;
+use std::sync::Arc;
 
 /// How often a running server is asked how far it is, and the progress is drawn.
 const INTERVAL: Duration = Duration::from_millis(300);
@@ -28,12 +34,15 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "BACKUP", num_args = 0..=1)]
     #[allow(clippy::option_option)] // As clap tells an option without its value.
     repair: Option<Option<PathBuf>>,
+    /// Read the backup's passphrase from stdin, a line
+    #[arg(long, requires = "repair")]
+    passphrase_stdin: bool,
 }
 
 /// Does it. Fails if something is wrong, or still is.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> {
     match arguments.repair {
-        Some(backup) => mend(global, backup),
+        Some(backup) => mend(global, backup, arguments.passphrase_stdin),
         None => look(global, if arguments.quick { Scope::Quick } else { Scope::Full }),
     }
 }
@@ -87,7 +96,7 @@ fn verdict(report: &Report) -> Result<(), Failure> {
     }
 }
 
-fn mend(global: &Global, backup: Option<PathBuf>) -> Result<(), Failure> {
+fn mend(global: &Global, backup: Option<PathBuf>, passphrase_stdin: bool) -> Result<(), Failure> {
     let config = global.config()?;
     match client::ask(&config.socket, &Request::CheckState) {
         // One that waits until its store can be opened answers with a refusal, and does not hold the store.
@@ -101,14 +110,15 @@ fn mend(global: &Global, backup: Option<PathBuf>) -> Result<(), Failure> {
         }
         Err(error) => return Err(Failure::new(error)),
     }
+    // As root, who may read a stick that the owner of the data folder may not.
+    let mut source = backup.map(|folder| open_backup(&folder, passphrase_stdin)).transpose()?;
     let remembered = perform::prepare_repair(&config)?;
-    let mut source = backup.map(|folder| open_backup(&folder)).transpose()?;
     let mut options = server::store_options(&config.data);
     options.expect = remembered.as_ref().and_then(Remembered::expected);
     let mut bar = Bar::new(global);
     let since = Instant::now();
     let done = loop {
-        let from = source.as_deref_mut().map(|source| source as &mut dyn ContentSource);
+        let from = source.as_mut().map(|source| source as &mut dyn ContentSource);
         let mut watch = |progress: Progress| {
             bar.draw(&progress.into());
             ControlFlow::Continue(())
@@ -128,8 +138,26 @@ fn tell(done: &Repaired) -> String {
     format!("{done}{verdict}\n")
 }
 
-fn open_backup(folder: &std::path::Path) -> Result<Box<dyn ContentSource>, Failure> {
-    Err(Failure::new(format!("{} is no backup that this version can read", folder.display())))
+/// A backup, of which what the store has lost is taken.
+struct FromBackup(Source);
+
+impl ContentSource for FromBackup {
+    fn content(&mut self, hash: &ContentHash, size: u64, out: &mut dyn Write) -> Result<bool, Error> {
+        let mut take = |bytes: &[u8]| {
+            let written = out.write_all(bytes);
+            written.map_err(|error| backup::Error::Store(Error::io("putting back a message", error)))
+        };
+        self.0.read(&hash.0, size, &mut take).map_err(|error| match error {
+            backup::Error::Store(error) => error,
+            other => Error::io("reading the backup", std::io::Error::other(other.to_string())),
+        })
+    }
+}
+
+fn open_backup(folder: &std::path::Path, from_stdin: bool) -> Result<FromBackup, Failure> {
+    let folder = Folder::open(Arc::new(RealDisk), &std::path::absolute(folder)?).map_err(Failure::new)?;
+    let passphrase = restore::passphrase(folder.marker.recipient.is_some(), from_stdin)?;
+    Source::open(folder, passphrase.as_deref()).map(FromBackup).map_err(Failure::new)
 }
 
 /// How far it is, on a terminal.

@@ -79,7 +79,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     anew(global, source, arguments.generation)
 }
 
-fn passphrase(is_encrypted: bool, from_stdin: bool) -> Result<Option<String>, Failure> {
+pub(super) fn passphrase(is_encrypted: bool, from_stdin: bool) -> Result<Option<String>, Failure> {
     if !is_encrypted {
         return Ok(None);
     }

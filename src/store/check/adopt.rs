@@ -223,7 +223,7 @@ fn replace(
         true
     } else {
         match source {
-            Some(source) => source.content(&row.hash, &mut Into(&mut incoming))?,
+            Some(source) => source.content(&row.hash, row.size, &mut Into(&mut incoming))?,
             None => false,
         }
     };

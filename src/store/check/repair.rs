@@ -22,11 +22,11 @@ use crate::store::engine::store::Store;
 
 /// Where contents come from that the store has lost: a backup.
 pub trait ContentSource {
-    /// Writes the content of a hash, as it is stored; false if it is not there.
+    /// Writes the content of a hash and length, as it is stored; false if it is not there.
     ///
     /// # Errors
     /// Of reading and writing. What was written then is not used.
-    fn content(&mut self, hash: &ContentHash, out: &mut dyn Write) -> Result<bool, Error>;
+    fn content(&mut self, hash: &ContentHash, size: u64, out: &mut dyn Write) -> Result<bool, Error>;
 }
 
 /// What was done, and what is left.

@@ -240,7 +240,7 @@ fn a_repair_that_is_cut_short_is_done_again() {
 struct Backup(BTreeMap<[u8; 32], Vec<u8>>);
 
 impl ContentSource for Backup {
-    fn content(&mut self, hash: &ContentHash, out: &mut dyn Write) -> Result<bool, Error> {
+    fn content(&mut self, hash: &ContentHash, _size: u64, out: &mut dyn Write) -> Result<bool, Error> {
         let Some(bytes) = self.0.get(&hash.0) else { return Ok(false) };
         out.write_all(bytes).map_err(|error| Error::io("writing", error))?;
         Ok(true)
