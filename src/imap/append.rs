@@ -81,6 +81,7 @@ async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead)
     let (mut taken, mut held) = (Vec::new(), 0);
     loop {
         check_size(session, &head)?;
+        check_room(session, head.len).await?;
         held += head.len.min(HELD);
         if held > MOST_HELD {
             return Err(Refusal::no(Code::Limit, "Too many messages in one APPEND; send them one by one"));
@@ -130,6 +131,12 @@ fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {
         return Err(Refusal::no(Code::Cannot, "An empty message cannot be stored"));
     }
     Ok(())
+}
+
+/// Before the client sends it: on a full disk it would send in vain.
+async fn check_room(session: &Session, bytes: u64) -> Result<(), Refusal> {
+    let store = session.shared.pool.store().clone();
+    Ok(session.shared.pool.blocking(move || store.room_for(bytes)).await?)
 }
 
 /// What Python's imaplib puts into the literal instead of around it once UTF8=ACCEPT is enabled; no header

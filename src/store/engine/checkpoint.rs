@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::store::base::error::Error;
 use crate::store::base::fault::{Fault, fault};
+use crate::store::base::lock::locked;
 use crate::store::engine::database::{Change, Fact, META};
 use crate::store::engine::journal::Mark;
 use crate::store::engine::lineage::{Moment, volume_key};
@@ -54,7 +55,7 @@ impl Engine {
         (self.checkpointed, self.applied) = (mark.sequence, mark.sequence);
         (self.operations, self.dirty_bytes, self.dirty_index) = (0, 0, 0);
         // What was freed can be filled from here on.
-        self.placement.full.retain(|_, freed| *freed < FREED);
+        locked(&self.shared.full).retain(|_, freed| *freed < FREED);
         self.shared.counters.dirty.store(0, Ordering::Relaxed);
         self.shared.counters.journal_used.store(self.journal.used(), Ordering::Relaxed);
         self.shared.counters.checkpoints.fetch_add(1, Ordering::Relaxed);

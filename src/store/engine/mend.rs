@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::store::base::lock::locked;
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
 use crate::store::base::schema::Table;
@@ -115,7 +116,7 @@ impl Engine {
                 Ok(()) => {}
             }
         }
-        self.placement.full.insert(file, 0);
+        locked(&self.shared.full).insert(file, 0);
         self.shared.notice(file, error);
         match self.rescue(&lost) {
             Err(failed) => failed,

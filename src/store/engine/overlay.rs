@@ -6,6 +6,7 @@ use std::ops::Bound;
 
 use crate::model::{EmailId, ModSeq};
 use crate::store::base::error::Error;
+use crate::store::base::lock::locked;
 use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, VolumeRows};
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
@@ -95,8 +96,6 @@ pub(in crate::store) struct Placement {
     pub(in crate::store) made: Option<u32>,
     /// Volumes that are being emptied.
     pub(in crate::store) retiring: BTreeSet<u32>,
-    /// Volumes that had no room for what was put, and what was freed in each since.
-    pub(in crate::store) full: BTreeMap<u32, u64>,
     /// The disk has little left: what is free in the volumes is filled.
     pub(in crate::store) is_tight: bool,
     /// The disk has enough for a volume to grow, or for another one.
@@ -157,7 +156,7 @@ impl<'a> Job<'a> {
                 return Err(Error::Damaged(format!("volume {volume}")));
             }
             row.live = row.live.saturating_add(put).saturating_sub(freed);
-            if let Some(since) = self.placement.full.get_mut(&volume) {
+            if let Some(since) = locked(&self.shared.full).get_mut(&volume) {
                 *since += freed;
             }
             self.put(Table::Volumes, &volume.to_be_bytes(), &row.encode());
@@ -220,7 +219,7 @@ impl<'a> Job<'a> {
             && !row.damaged
             && !self.shared.known.is_damaged(volume)
             && !placement.retiring.contains(&volume)
-            && !placement.full.contains_key(&volume)
+            && !locked(&self.shared.full).contains_key(&volume)
             && (placement.may_grow || space::spare(self.shared, volume, row) > 0)
     }
 

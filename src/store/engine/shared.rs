@@ -52,6 +52,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) reserved: Mutex<Range<u64>>,
     pub(in crate::store) counters: Counters,
     pub(in crate::store) sweeping: Mutex<()>,
+    /// Volumes that had no room for what was put, and what was freed in each since, in bytes.
+    pub(in crate::store) full: Mutex<BTreeMap<u32, u64>>,
     /// Released when the last of them is dropped.
     pub(in crate::store) _lock: Held,
 }

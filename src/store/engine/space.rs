@@ -2,11 +2,15 @@
 //! free in the volumes; redb tells the latter only in a walk, so it is guessed, and what turns out too much is
 //! refused by the volume before the journal hears of it (`writer`).
 
+use std::sync::atomic::Ordering;
+
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
+use crate::store::base::lock::locked;
 use crate::store::engine::preallocated::STEP;
 use crate::store::engine::shared::Shared;
-use crate::store::engine::volumes::VolumeRow;
+use crate::store::engine::store::Store;
+use crate::store::engine::volumes::{self, VolumeRow};
 
 /// Rows of a job that brings no content count as growth beyond this: a COPY of thousands of messages.
 const SMALL: u64 = 64 << 10;
@@ -100,6 +104,33 @@ pub(in crate::store) fn spare(shared: &Shared, volume: u32, row: &VolumeRow) -> 
 pub(in crate::store) fn is_holey(shared: &Shared, volume: u32, row: &VolumeRow) -> bool {
     let length = shared.budget.length(volume).unwrap_or(0);
     spare(shared, volume, row) > (2 * STEP).max(length / 4)
+}
+
+impl Store {
+    /// Whether a message of so many bytes would have room, as far as can be told before it comes: asked before a
+    /// client is told to send it.
+    ///
+    /// # Errors
+    /// `NoSpace`; of reading; `ReadOnly`.
+    pub fn room_for(&self, bytes: u64) -> Result<(), Error> {
+        let shared = &self.inner.shared;
+        shared.check_writable()?;
+        let dirty = shared.counters.dirty.load(Ordering::Relaxed);
+        let standing = Standing::new(shared, (0, dirty));
+        if !standing.is_tight()
+            || standing.allowance() >= GROWTH.saturating_add(dirty).saturating_add(2 * bytes)
+        {
+            return Ok(());
+        }
+        let full = locked(&shared.full).clone();
+        let has_room = |(volume, row): &(u32, VolumeRow)| {
+            !row.damaged && !full.contains_key(volume) && spare(shared, *volume, row) > bytes
+        };
+        if standing.ahead >= AHEAD && volumes::list(&shared.index().view()?)?.iter().any(has_room) {
+            return Ok(());
+        }
+        Err(shared.no_space(bytes))
+    }
 }
 
 impl Shared {

@@ -98,6 +98,7 @@ fn open(options: Options, only_reads: Option<&Error>) -> Result<(Arc<Shared>, En
         reserved: Mutex::new(0..0),
         counters: Counters::default(),
         sweeping: Mutex::default(),
+        full: Mutex::default(),
         _lock: held,
         options,
         disk,

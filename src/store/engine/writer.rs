@@ -331,7 +331,7 @@ impl Engine {
         let placement = &mut self.placement;
         (placement.is_tight, placement.may_grow) = (standing.is_tight(), standing.may_grow());
         if !placement.is_tight {
-            placement.full.clear();
+            locked(&self.shared.full).clear();
         }
         Ok(standing)
     }
