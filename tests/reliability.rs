@@ -3,6 +3,8 @@
 
 #[path = "reliability/chance.rs"]
 mod chance;
+#[path = "reliability/full_disk.rs"]
+mod full_disk;
 #[path = "server/harness.rs"]
 #[allow(dead_code)]
 mod harness;

@@ -15,9 +15,6 @@ use crate::store::{Error, Incoming, Store};
 /// The longest line that may be a `From ` line.
 const LONGEST_LINE: usize = 1_000;
 
-/// Where there is no room for a message of so many bytes, none is read.
-const USUAL: u64 = 64 << 10;
-
 /// Why a message was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -94,7 +91,7 @@ pub fn begin(context: &Context, account: Option<&str>, mailbox: Option<&str>) ->
     let mailbox = mailbox.map_err(|error| Fault::Usage(error.to_string()))?;
     let store = context.store.clone();
     // How long it is, nobody says before it has come; what is too much is refused on the way.
-    store.room_for(USUAL).map_err(|error| Fault::Later(error.to_string()))?;
+    store.room_for_mail().map_err(|error| Fault::Later(error.to_string()))?;
     let incoming = store.incoming(MAX_FILE);
     Ok(Delivery { store, account: account.id, mailbox, incoming, line: Some(Vec::new()), bytes: 0 })
 }

@@ -71,7 +71,12 @@ fn storage(info: &Info) -> Vec<Concern> {
     let mut found: Vec<Concern> = problems
         .map(|known| concern(Severity::Error, known.what.clone(), &known.help, Some("/storage")))
         .collect();
-    if storage.free < LOW_DISK {
+    if storage.full {
+        let what = format!("New mail is not accepted: the disk is full, {} left", words::bytes(storage.free));
+        let help = "Delete mail that is not needed. It stays in the bin for at least two days: to have its space \
+                    at once, empty the bin on this page, or use a larger disk. Senders try again for days meanwhile.";
+        found.push(concern(Severity::Error, what, help, Some("/storage")));
+    } else if storage.free < LOW_DISK {
         let what = format!("The disk is nearly full: {} left", words::bytes(storage.free));
         let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
         found.push(concern(Severity::Warning, what, help, Some("/storage")));

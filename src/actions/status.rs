@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::damage::{self, Problem};
 use super::{Context, Failure, account, backup, certificate, device, setup, source, undelete};
+use crate::store::Error;
 
 /// The state of everything.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct Storage {
     pub volumes: u64,
     /// Bytes free on the disk.
     pub free: u64,
+    /// No new mail is taken, because there is no room for it.
+    #[serde(default)]
+    pub full: bool,
     /// Bytes written since the start.
     pub written: u64,
     /// Syncs since the start.
@@ -104,6 +108,7 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
             journal: figures.journal_used,
             volumes: figures.volumes,
             free: figures.free,
+            full: matches!(context.store.room_for_mail(), Err(Error::NoSpace { .. })),
             written: figures.written,
             syncs: figures.syncs,
             batches: figures.batches,

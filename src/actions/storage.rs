@@ -42,6 +42,21 @@ pub fn reclaim(context: &Context) -> Result<Reclaimed, Failure> {
     Ok(Reclaimed { contents: swept.dropped + swept.orphans, bytes: swept.freed, volumes: emptied.volumes })
 }
 
+/// Gives up all deleted mail, whoever's it was, though its time has not come, and does as [`reclaim`]. Only when
+/// somebody asks for it: by itself the store never drops what was deleted less than 48 hours ago.
+///
+/// # Errors
+/// Of reading and writing.
+pub fn empty_bin(context: &Context) -> Result<Reclaimed, Failure> {
+    let store = &context.store;
+    let owners = bin::accounts(&store.snapshot()?)?;
+    tracing::warn!("all deleted mail is dropped for good, as was asked for");
+    for account in owners {
+        while store.write(move |tx| bin::expire(tx, account, i64::MAX, 0))? {}
+    }
+    reclaim(context)
+}
+
 /// A day of running, in seconds.
 const DAY: i64 = 86_400;
 
@@ -57,8 +72,14 @@ pub fn upkeep(store: &Store, elapsed: u64) -> Result<bool, Error> {
         bin::advance(tx, elapsed)?;
         Ok(before / DAY != bin::clock(tx)? / DAY)
     })?;
-    if is_due || store.statistics().free < SCARCE {
+    let is_scarce = store.statistics().free < SCARCE;
+    if is_due || is_scarce {
         daily(store)?;
+    }
+    if is_scarce {
+        // Mail fills what is free in the volumes; the rest of the store has use for it, too.
+        let done = store.reclaim()?;
+        tracing::debug!(?done, "the disk is nearly full: what volumes do not need was given back");
     }
     Ok(is_due)
 }

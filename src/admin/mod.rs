@@ -130,6 +130,7 @@ impl Admin {
             .route("/certificate", get(certificate::show))
             .route("/storage", get(storage::show))
             .route("/storage/reclaim", post(storage::reclaim))
+            .route("/storage/empty", post(storage::empty_bin))
             .route("/backups", get(backup::show).post(backup::set_up))
             .route("/backups/run", post(backup::run))
             .route("/backups/stop", post(backup::stop))

@@ -108,7 +108,21 @@ pub(super) async fn reclaim(
     State(shared): State<Arc<Shared>>,
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
-    match shared.act(storage::reclaim).await {
+    let done = shared.act(storage::reclaim).await;
+    told(&shared, &session, done)
+}
+
+/// Gives up deleted mail, and its space.
+pub(super) async fn empty_bin(
+    State(shared): State<Arc<Shared>>,
+    Submitted { session, .. }: Submitted<Empty>,
+) -> Response {
+    let done = shared.act(storage::empty_bin).await;
+    told(&shared, &session, done)
+}
+
+fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaimed, Failure>) -> Response {
+    match done {
         Ok(done) => {
             let text = format!(
                 "{} of deleted mail were dropped ({}), and {} emptied.",
@@ -116,8 +130,8 @@ pub(super) async fn reclaim(
                 words::count(done.contents, "message", "messages"),
                 words::count(done.volumes, "volume", "volumes")
             );
-            page::done(&shared, &session, text, "/storage")
+            page::done(shared, session, text, "/storage")
         }
-        Err(failure) => page::refused(&shared, &session, &failure, "/storage"),
+        Err(failure) => page::refused(shared, session, &failure, "/storage"),
     }
 }

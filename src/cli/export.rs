@@ -1,15 +1,18 @@
 //! `postern export`: mail as files that other programs read.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Failure, Global, output, transfer};
+use super::{Failure, Global, output, perform, transfer};
 use crate::actions::export::{Choice, Summary};
 use crate::actions::words;
-use crate::control::message::Request;
+use crate::control::message::{Answer, Request};
 use crate::control::transfer::receive;
 use crate::export::{self, Format, Meta, Outlet};
+use crate::store::RESERVE;
+use crate::store::env::{Disk, RealDisk};
 
 /// How often the progress is drawn.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -54,13 +57,18 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
         FormatArgument::Mbox => Format::Mbox,
         FormatArgument::Eml => Format::Eml,
     };
+    let chosen = (mailbox.is_none() && since.is_none() && before.is_none()).then(|| account.clone());
+    let room = Room::beside_data(global, &folder)?;
+    if let (Some(room), Some(account)) = (&room, chosen) {
+        room.check_all(global, account.as_deref())?;
+    }
     let request = Request::Export(Choice { account, mailbox, since, before });
     let connection = transfer::open(global, &request)?;
     let at = |error: std::io::Error| Failure::new(format!("{}: {error}", folder.display()));
     let (mut input, ending) = connection.split();
     let inner = export::open(format, &folder).map_err(at)?;
     let terminal = std::io::stderr().is_terminal() && !global.json;
-    let mut outlet = Shown { inner, terminal, messages: 0, bytes: 0, shown: Instant::now() };
+    let mut outlet = Shown { inner, room, terminal, messages: 0, bytes: 0, shown: Instant::now() };
     let received = receive(&mut input, &mut outlet);
     outlet.clear();
     drop((outlet, input));
@@ -85,9 +93,51 @@ fn describe(summary: &Summary, folder: &std::path::Path) -> String {
     text
 }
 
+/// The disk that the data lies on, where the export goes to the same one: what new mail and deleting need there
+/// must be left.
+struct Room {
+    /// A folder that is there.
+    folder: PathBuf,
+}
+
+impl Room {
+    fn beside_data(global: &Global, folder: &Path) -> Result<Option<Room>, Failure> {
+        let data = global.config()?.data;
+        let absolute = std::path::absolute(folder)?;
+        let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+        let found = absolute.ancestors().find_map(|path| Some((path, device(path)?)));
+        Ok(found
+            .filter(|(_, on)| device(&data) == Some(*on))
+            .map(|(path, _)| Room { folder: path.to_owned() }))
+    }
+
+    fn check(&self, bytes: u64) -> std::io::Result<()> {
+        let free = RealDisk.free_space(&self.folder)?;
+        if free >= RESERVE.saturating_add(bytes) {
+            return Ok(());
+        }
+        let text = format!(
+            "the disk has {} free, and the export needs {} more beside the {} that the store must keep there; \
+             export to another disk",
+            output::bytes(free),
+            output::bytes(bytes),
+            output::bytes(RESERVE)
+        );
+        Err(std::io::Error::new(std::io::ErrorKind::StorageFull, text))
+    }
+
+    /// Before anything is written, where it is known how much it will be.
+    fn check_all(&self, global: &Global, account: Option<&str>) -> Result<(), Failure> {
+        let Answer::Status(info) = perform::perform(global, Request::Status)? else { return Ok(()) };
+        let wanted = info.accounts.iter().filter(|info| account.is_none_or(|name| info.name == name));
+        self.check(wanted.map(|info| info.bytes).sum()).map_err(Failure::new)
+    }
+}
+
 /// Counts what passes, on a terminal.
 struct Shown {
     inner: Box<dyn Outlet>,
+    room: Option<Room>,
     terminal: bool,
     messages: u64,
     bytes: u64,
@@ -108,6 +158,9 @@ impl Outlet for Shown {
     }
 
     fn message(&mut self, meta: &Meta) -> std::io::Result<()> {
+        if let Some(room) = &self.room {
+            room.check(meta.size)?;
+        }
         self.inner.message(meta)
     }
 

@@ -10,12 +10,16 @@ pub(super) struct Arguments {
     /// First give back disk space that nothing uses any more
     #[arg(long)]
     reclaim: bool,
+    /// And first of all give up all deleted mail, of all accounts, for good: it cannot be put back then
+    #[arg(long, requires = "reclaim")]
+    empty_bin: bool,
 }
 
 /// Prints everything at a glance.
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
     if arguments.reclaim {
-        perform::perform(global, Request::Reclaim)?;
+        let request = if arguments.empty_bin { Request::EmptyBin } else { Request::Reclaim };
+        perform::perform(global, request)?;
     }
     match perform::perform(global, Request::Status)? {
         Answer::Status(info) => global.output().value(&*info, text),

@@ -88,6 +88,8 @@ pub enum Request {
     CheckStart(check::Scope),
     /// What is known of checks.
     CheckState,
+    /// As [`Request::Reclaim`], after giving up all deleted mail.
+    EmptyBin,
 }
 
 /// What was done.

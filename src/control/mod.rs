@@ -87,6 +87,7 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::CheckStart(scope) => Answer::Checks(Box::new(check::start(context, scope)?)),
         Request::CheckState => Answer::Checks(Box::new(check::state(context)?)),
         Request::Reclaim => Answer::Reclaimed(storage::reclaim(context)?),
+        Request::EmptyBin => Answer::Reclaimed(storage::empty_bin(context)?),
     })
 }
 

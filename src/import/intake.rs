@@ -198,6 +198,7 @@ impl Present {
 impl Sink for Intake {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         if matches!(self.current, Current::None) {
+            self.store.room_for_mail()?;
             self.current = Current::Coming(Box::new(self.store.incoming(MAX_FILE)));
         }
         let Current::Coming(incoming) = &mut self.current else { return Ok(()) };

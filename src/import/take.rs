@@ -263,6 +263,7 @@ impl Scanner {
     }
 
     fn stream(&self, path: &Path, quiet: Quiet) -> Result<(Prepared, Seen), Trouble> {
+        self.store.room_for_mail()?;
         let mut incoming = self.store.incoming(MAX_FILE);
         let seen = read::stream(path, quiet, &self.stop, &mut |bytes| incoming.write(bytes))?;
         Ok((incoming.finish()?, seen))

@@ -64,7 +64,7 @@ pub use content::snapshot::{Place, Snapshot};
 pub use content::sweep::SweepReport;
 pub use engine::condition::Condition;
 pub use engine::format::{Convert, Features, Format};
-pub use engine::options::{LiveEmails, Options, Statistics};
+pub use engine::options::{LiveEmails, Options, RESERVE, Statistics};
 pub use engine::pins::{Hold, Pin};
 pub use engine::store::{ListenerId, Store, exists, holder};
 pub use engine::writer::Pending;

@@ -10,6 +10,9 @@ use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::engine::format::Format;
 
+/// Bytes of its disk that a server leaves free: what writes there beside it should leave them, too.
+pub const RESERVE: u64 = 64 << 20;
+
 /// Visits every email that a message or the bin names; the sweep drops the others.
 pub type LiveEmails = fn(&dyn Rows, &mut dyn FnMut(EmailId)) -> Result<(), Error>;
 
@@ -75,7 +78,7 @@ impl Options {
             active_cache: 3 << 20,
             volume_cache: 1 << 20,
             open_volumes: 6,
-            reserve: 64 << 20,
+            reserve: RESERVE,
             incoming_memory: 512 << 10,
             format: Format::CURRENT,
             live_emails: None,

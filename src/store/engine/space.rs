@@ -16,12 +16,15 @@ use crate::store::engine::volumes::{self, VolumeRow};
 const SMALL: u64 = 64 << 10;
 /// With less than this beyond the reserve, each step is looked at.
 const TIGHT: u64 = 64 << 20;
-/// What a file needs in order to grow: a step, and the next one ahead of it.
-const GROWTH: u64 = 2 * STEP;
+/// What a file needs in order to grow: another step ahead of it, where it had one.
+const GROWTH: u64 = STEP;
 /// The index must have this ahead of it for a job that grows.
 const AHEAD: u64 = 512 << 10;
 /// Room that a volume must seem to have in order to be tried.
 const SPARE: u64 = 1 << 20;
+
+/// Few messages are larger.
+const USUAL: u64 = 64 << 10;
 
 /// How things are when a batch begins. All in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -130,6 +133,16 @@ impl Store {
             return Ok(());
         }
         Err(shared.no_space(bytes))
+    }
+}
+
+impl Store {
+    /// As [`Store::room_for`], of a message of which nothing is known yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn room_for_mail(&self) -> Result<(), Error> {
+        self.room_for(USUAL)
     }
 }
 
