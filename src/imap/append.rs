@@ -136,7 +136,7 @@ fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {
 /// Before the client sends it: on a full disk it would send in vain.
 async fn check_room(session: &Session, bytes: u64) -> Result<(), Refusal> {
     let store = session.shared.pool.store().clone();
-    Ok(session.shared.pool.blocking(move || store.room_for(bytes)).await?)
+    session.shared.pool.blocking(move || store.room_for(bytes)).await
 }
 
 /// What Python's imaplib puts into the literal instead of around it once UTF8=ACCEPT is enabled; no header
