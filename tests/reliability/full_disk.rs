@@ -109,7 +109,7 @@ fn numbers(client: &mut Client) -> Vec<usize> {
 
 fn rounds(megabytes: u64) {
     let mut server = Server::start(&["anna"]);
-    let Some(disk) = Disk::mount(&server.folder().to_owned(), megabytes) else {
+    let Some(disk) = Disk::mount(server.folder(), megabytes) else {
         println!("skipped: to mount a disk of {megabytes} MB takes root, mkfs.ext4 and loop devices");
         return;
     };
