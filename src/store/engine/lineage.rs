@@ -14,8 +14,8 @@ pub(in crate::store) const META_EPOCH: &[u8] = b"epoch";
 pub(in crate::store) const META_EPOCHS: &[u8] = b"epochs";
 /// Key in the index's `meta`: the generations before this one.
 pub(in crate::store) const META_ANCESTORS: &[u8] = b"ancestors";
-/// So many runs are remembered.
-const EPOCHS: usize = 512;
+/// So many runs are remembered: each command on a stopped server's store is one.
+const EPOCHS: usize = 2048;
 
 /// Which store a file is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +91,12 @@ impl Stamp {
             _ => false,
         }
     }
+}
+
+/// Whether a run that is remembered outside of the store is none that the store knows of. Where there were so many that
+/// some are forgotten, nobody can say.
+pub(in crate::store) fn is_later(epochs: &[u64], epoch: u64) -> bool {
+    epochs.len() < EPOCHS && !epochs.contains(&epoch)
 }
 
 /// The list of runs with one more, as the index keeps it.

@@ -10,7 +10,7 @@ use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::base::settings;
 use crate::store::engine::database::Fact;
-use crate::store::engine::lineage::Lineage;
+use crate::store::engine::lineage::{Lineage, is_later};
 use crate::store::engine::mixture::{Findings, rows_naming};
 use crate::store::engine::replay::{End, Reached, Replayed};
 use crate::store::engine::shared::Shared;
@@ -80,7 +80,7 @@ impl Loss {
         missing: bool,
     ) -> Loss {
         let mut mixed = findings.mixed.clone();
-        if shared.options.expect_epoch.is_some_and(|epoch| !epochs.contains(&epoch)) {
+        if shared.options.expect_epoch.is_some_and(|epoch| is_later(epochs, epoch)) {
             mixed.push("the data folder is older than the one that ran here last".to_owned());
         }
         let lost = (missing && !reached.clean) || replayed.end == End::Lost;
