@@ -480,6 +480,10 @@ async fn upkeep(context: Context) {
             keeper = keep_catalogue(context.store.clone(), keeper).await;
             back_up_if_due(context.clone()).await;
             let store = context.store.clone();
+            if let Err(error) = smol::unblock(move || store.recover_unnamed()).await {
+                tracing::error!(%error, "messages that the index does not name could not be recovered");
+            }
+            let store = context.store.clone();
             if let Err(error) = smol::unblock(move || forecast::sample(&store, unix_now())).await {
                 tracing::debug!(%error, "the day's sample of the store's size");
             }

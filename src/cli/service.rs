@@ -89,7 +89,7 @@ impl Service {
 
     /// Opens it for its data in another folder; takes effect when it starts.
     pub(super) fn open_data(&self, path: &Path) -> Result<(), Failure> {
-        let DropIn { file, text } = DropIn::for_data(path);
+        let DropIn { file, text } = DropIn::for_data(path, sandbox::mount_of(path).as_deref());
         let writing = |error: io::Error| Failure::new(format!("{}: {error}", file.display()));
         fs::create_dir_all(sandbox::FOLDER).map_err(writing)?;
         fs::write(&file, text).map_err(writing)?;

@@ -40,12 +40,12 @@ impl DropIn {
         (!lines.is_empty()).then(|| DropIn { file: file(path), text: format!("[Service]\n{lines}") })
     }
 
-    /// What the packaged service needs for its data in another folder: it may write there, and starts once that
-    /// disk is mounted.
+    /// What the packaged service needs for its data in another folder: it may write there, and starts once that disk is
+    /// mounted, or could not be: then its page says so.
     #[must_use]
-    pub fn for_data(path: &Path) -> Self {
-        let path_in_unit = for_unit(path).replacen('-', "", 1);
-        let text = format!("[Unit]\nRequiresMountsFor={path_in_unit}\n[Service]\n{}", line(path, true));
+    pub fn for_data(path: &Path, mount: Option<&Path>) -> Self {
+        let unit = mount.map(|mount| format!("[Unit]\nWants={0}.mount\nAfter={0}.mount\n", escaped(mount)));
+        let text = format!("{}[Service]\n{}", unit.unwrap_or_default(), line(path, true));
         DropIn { file: Path::new(FOLDER).join("data.conf"), text }
     }
 
@@ -90,9 +90,24 @@ fn named(what: &str, path: &Path) -> PathBuf {
     Path::new(FOLDER).join(name + ".conf")
 }
 
-/// The unit that runs `postern source share` for a Maildir: systemd.unit(5), on escaping a path.
+/// Where the disk is mounted that a folder lies on; none of the one that is there from the start.
+#[must_use]
+pub fn mount_of(path: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let disk = |path: &Path| path.metadata().map(|about| about.dev()).ok();
+    let own = disk(path)?;
+    let mount = path.ancestors().take_while(|folder| disk(folder) == Some(own)).last()?;
+    mount.parent().map(|_| mount.to_owned())
+}
+
+/// The unit that runs `postern source share` for a Maildir.
 #[must_use]
 pub fn share_unit(path: &Path) -> String {
+    format!("postern-share@{}.service", escaped(path))
+}
+
+/// A path in the name of a unit: systemd.unit(5), on escaping a path.
+fn escaped(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let parts = path.iter().map(OsStrExt::as_bytes).filter(|part| *part != b"/");
     let mut name = String::new();
@@ -104,7 +119,7 @@ pub fn share_unit(path: &Path) -> String {
             other => name.push_str(&format!(r"\x{other:02x}")),
         }
     }
-    format!("postern-share@{name}.service")
+    name
 }
 
 /// A line for a root shell that has new files of a Maildir made readable to this process, if it is the service.
@@ -200,11 +215,15 @@ mod tests {
 
     #[test]
     fn data_in_another_folder_waits_for_its_disk() {
-        let text = |path: &str| DropIn::for_data(Path::new(path)).text;
-        let service = "[Unit]\nRequiresMountsFor=/mnt/a-disk\n[Service]\nReadWritePaths=-/mnt/a-disk\n";
-        assert_eq!(text("/mnt/a-disk"), service);
-        assert!(text("/home/mail").ends_with("[Service]\nBindPaths=-/home/mail\n"));
-        assert!(text("/mnt/a b").starts_with("[Unit]\nRequiresMountsFor=\"/mnt/a b\"\n"));
+        let text =
+            |path: &str, mount: Option<&str>| DropIn::for_data(Path::new(path), mount.map(Path::new)).text;
+        let unit = "[Unit]\nWants=mnt-a\\x2ddisk.mount\nAfter=mnt-a\\x2ddisk.mount\n";
+        let service = "[Service]\nReadWritePaths=-/mnt/a-disk/mail\n";
+        assert_eq!(text("/mnt/a-disk/mail", Some("/mnt/a-disk")), format!("{unit}{service}"));
+        assert_eq!(text("/mnt/a-disk/mail", None), service);
+        assert_eq!(text("/home/mail", None), "[Service]\nBindPaths=-/home/mail\n");
+        assert_eq!(mount_of(Path::new("/proc/self")), Some("/proc".into()));
+        assert_eq!(mount_of(Path::new("/")), None);
     }
 
     #[test]

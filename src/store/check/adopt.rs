@@ -71,7 +71,7 @@ fn shut(store: &Store, evidence: &Evidence) -> Result<(), Error> {
 }
 
 /// A whole message whose row was lost: where messages name it, they have it again; else it is filed.
-fn know_again(
+pub(in crate::store) fn know_again(
     store: &Store,
     volume: u32,
     content: EmailId,

@@ -17,6 +17,7 @@ mod mailbox;
 mod mend;
 mod pages;
 mod rebuild;
+mod recover;
 mod repair;
 #[cfg(test)]
 mod repair_test;

@@ -12,6 +12,7 @@ use crate::store::base::settings;
 use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
+use crate::store::engine::loss::is_held;
 use crate::store::engine::migrate;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
@@ -85,6 +86,11 @@ impl Store {
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
         migrate::drop_old(shared)?;
+        // After files of two moments were found the index does not say what is somebody's mail.
+        if is_held(&self.snapshot()?)? {
+            tracing::info!("nothing is swept yet: files of two moments were found lately");
+            return Ok(SweepReport::default());
+        }
         if shared.pins.is_on_hold() {
             tracing::info!("a backup copies contents: nothing is swept until it is done");
             return Ok(SweepReport::default());
