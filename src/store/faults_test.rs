@@ -339,7 +339,9 @@ fn small_store() -> (SimDisk, Vec<EmailId>) {
 fn use_damaged(disk: &SimDisk, emails: &[EmailId], what: &str) -> &'static str {
     let store = match Store::open(options(disk, 77)) {
         Ok(store) => store,
-        Err(Error::Damaged(_) | Error::Io { .. } | Error::Incompatible(_)) => return "refused",
+        Err(Error::DamagedIndex(_) | Error::Damaged(_) | Error::Io { .. } | Error::Incompatible(_)) => {
+            return "refused";
+        }
         Err(other) => panic!("{what}: {other}"),
     };
     let look = |store: &Store| -> usize {

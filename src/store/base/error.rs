@@ -124,7 +124,7 @@ impl Error {
     pub fn fault(&self) -> Option<Fault> {
         match self {
             Error::Io { error, .. } => Some(fault(error)),
-            Error::Damaged(_) | Error::DamagedEmail(_) => Some(Fault::File),
+            Error::Damaged(_) | Error::DamagedIndex(_) | Error::DamagedEmail(_) => Some(Fault::File),
             _ => None,
         }
     }
