@@ -137,3 +137,25 @@ fn a_damaged_volume_is_named_message_by_message() {
     let lines = anna.ok("FETCH 21 BODY.PEEK[]");
     assert!(lines.iter().any(|line| line.contains("letter 77")), "{lines:?}");
 }
+
+/// What a damaged volume has lost comes back out of a backup, by its hash.
+#[test]
+fn a_damaged_volume_is_mended_from_a_backup() {
+    let mut server = filled(20);
+    let backup = server.scratch("backup");
+    let (ok, output) = server.command(&["backup", backup.to_str().unwrap(), "--same-disk"], "");
+    assert!(ok, "{output}");
+    assert_eq!(server.stop(), Some(0));
+    let volume = server.data().join("mail/000001.redb");
+    let mut bytes = std::fs::read(&volume).unwrap();
+    bytes[4096..].fill(0);
+    std::fs::write(&volume, &bytes).unwrap();
+    let (ok, output) = server.command(&["check", "--repair", backup.to_str().unwrap()], "");
+    assert!(ok && output.contains("put back from the backup"), "{output}");
+    server.restart();
+    let mut anna = server.login("anna");
+    anna.ok("SELECT INBOX");
+    assert_eq!(letters(&mut anna), 20);
+    let lines = anna.ok("FETCH 7 BODY.PEEK[]");
+    assert!(lines.iter().any(|line| line.contains("The words of letter 6")), "{lines:?}");
+}

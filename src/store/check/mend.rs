@@ -625,6 +625,13 @@ pub(in crate::store) fn volumes(
             row.live = stored.get(&number).copied().unwrap_or(0);
             row.dead = 0;
             row.damaged |= damaged.contains(&number);
+            if row.damaged && !stored.contains_key(&number) {
+                told.push(format!(
+                    "volume {number} is damaged and holds nothing that is known: its file is set aside"
+                ));
+                tx.delete(Table::Volumes, &number.to_be_bytes());
+                continue;
+            }
             if before.is_none_or(|before| before.damaged != row.damaged) {
                 let what = if row.damaged { "takes no more mail" } else { "is listed again" };
                 told.push(format!("volume {number} {what}"));
