@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::store::base::env::DiskFile;
+use crate::store::base::disk_file::DiskFile;
 
 /// What all files together may keep in memory: the journal's rows (8 MiB between two checkpoints, a few times
 /// over as pages of redb) take far less.

@@ -3,6 +3,7 @@
 pub mod codec;
 pub mod compression;
 pub mod copy_on_write;
+pub mod disk_file;
 pub mod env;
 pub mod error;
 pub mod fault;
