@@ -60,7 +60,16 @@ const ROOMS: &[(&str, &[&str])] =
 const CIRCLES: &[&[&str]] = &[
     &["import/check", "import/sandbox"],
     &["actions/account", "actions/source"],
-    &["import/books", "import/candidates", "import/filing", "import/notes", "import/scan"],
+    &[
+        "import/books",
+        "import/candidates",
+        "import/filing",
+        "import/leaving",
+        "import/notes",
+        "import/scan",
+        "import/settling",
+        "import/take",
+    ],
     &["mail/mime_params", "mail/text"],
     &["import/old_mail", "import/taker", "import/unpack"],
     &["admin/guard", "admin/page"],

@@ -6,12 +6,15 @@
 //! - `engine`: [`Store::write`] hands a job to the writer thread (`writer`), which runs all that wait over an
 //!   overlay (`overlay`), appends their rows to the journal (`journal`) with one sync, applies them to the redb
 //!   files (`database`) without one, and tells the listeners. A checkpoint (`checkpoint`) makes the files
-//!   durable and frees the journal. `start` replays what a crash left; `budget` keeps volumes open.
+//!   durable and frees the journal. `start` replays what a crash left; `migrate` brings a store of an older format
+//!   to this one; `budget` keeps volumes open.
 //! - `content`: messages go in by `incoming`, are laid out by `contents`, read through `snapshot`, dropped by
 //!   `sweep`.
 //! - `mailbox`: mailboxes, the records of their messages, what changed, and the bin.
 //! - `household`: accounts, devices, sources, certificates; what was deleted put back.
 //! - `check`: whether all of that agrees, and how it is made to again.
+//!
+//! Every byte of the files is told in FORMAT.md.
 
 mod base;
 pub mod check;

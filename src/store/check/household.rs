@@ -7,15 +7,16 @@ use std::ops::ControlFlow;
 use super::mailbox;
 use super::report::{Findings, Kind};
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq};
-use crate::store::accounts::{self, Account};
 use crate::store::base::codec::{Reader, all_of, decode, decode_key};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
-use crate::store::bin::{self, Kept};
-use crate::store::mailboxes::{self, Mailbox};
-use crate::store::settings::{self, Counter};
-use crate::store::{devices, events};
+use crate::store::base::settings::{self, Counter};
+use crate::store::household::accounts::{self, Account};
+use crate::store::household::devices;
+use crate::store::mailbox::bin::{self, Kept};
+use crate::store::mailbox::events;
+use crate::store::mailbox::mailboxes::{self, Mailbox};
 
 /// A mailbox that is listed, or that was deleted and waits in the bin.
 #[derive(Clone, Debug)]
@@ -209,7 +210,7 @@ fn device_keys(rows: &dyn Rows) -> Result<Vec<(AccountId, crate::model::DeviceId
 }
 
 fn check_sources(rows: &dyn Rows, accounts: &[Account], found: &mut Findings) -> Result<(), Error> {
-    for source in crate::store::sources::list(rows)? {
+    for source in crate::store::household::sources::list(rows)? {
         if !accounts.iter().any(|account| account.id == source.account) {
             let path = source.path.display();
             found.add(Kind::Owner, format!("{path} is watched for an account that is not there"));

@@ -6,8 +6,11 @@ use crate::model::{AccountId, DeviceId, MailboxId, ModSeq, SourceId};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Visit};
 use crate::store::base::schema::Table;
-use crate::store::{accounts, bin, certificates, changes, devices, emails, events, imported, keywords};
-use crate::store::{mailboxes, record, settings, sources, volumes};
+use crate::store::base::settings;
+use crate::store::content::emails;
+use crate::store::engine::volumes;
+use crate::store::household::{accounts, certificates, devices, imported, sources};
+use crate::store::mailbox::{bin, changes, events, keywords, mailboxes, record};
 
 /// Rows that know of one row only: so a row is decoded by the same code that reads it in earnest.
 struct OneRow<'a> {

@@ -104,7 +104,7 @@ impl Volumes {
     /// Compares what was found with what the index has reached and the journal has replayed. `epochs` are the
     /// runs that the index knows of.
     pub(in crate::store) fn judge(&self, reached: &Reached, replayed: &Replayed, epochs: &[u64]) -> Findings {
-        let chain = Chain { reached, last: replayed.last, epochs };
+        let chain = Chain { reached, last: replayed.last, epochs, begun: &replayed.begun };
         let mut findings = Findings { volume: self.highest, ..Findings::default() };
         for (number, found) in &self.found {
             findings.sequence = findings.sequence.max(found.stamp.sequence);
@@ -130,6 +130,8 @@ struct Chain<'a> {
     reached: &'a Reached,
     last: u64,
     epochs: &'a [u64],
+    /// Where starts were cut short, with the volumes durable and the index not: what they held is replayed again.
+    begun: &'a [Moment],
 }
 
 impl Chain<'_> {
@@ -140,7 +142,7 @@ impl Chain<'_> {
             return found.known.is_none() && stamp.sequence <= self.last;
         };
         let moment = Moment { epoch, sequence: stamp.sequence };
-        found.known == Some(moment) || self.is_within(&moment)
+        found.known == Some(moment) || self.is_within(&moment) || self.was_begun(stamp)
     }
 
     fn is_within(&self, moment: &Moment) -> bool {
@@ -148,9 +150,15 @@ impl Chain<'_> {
         moment.epoch == self.reached.epoch && replayed.contains(&moment.sequence)
     }
 
+    /// Whether a start came so far with it and was cut short.
+    fn was_begun(&self, stamp: &Stamp) -> bool {
+        self.begun.iter().any(|begun| Some(begun.epoch) == stamp.epoch && begun.sequence == stamp.sequence)
+    }
+
     /// Whether a volume that is not named may be one that was given up, or never finished.
     fn is_past(&self, stamp: &Stamp) -> bool {
-        stamp.sequence <= self.last && stamp.epoch.is_none_or(|epoch| self.epochs.contains(&epoch))
+        let of_known_run = stamp.epoch.is_none_or(|epoch| self.epochs.contains(&epoch));
+        stamp.sequence <= self.last && of_known_run || self.was_begun(stamp)
     }
 }
 

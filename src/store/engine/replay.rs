@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::store::base::error::Error;
 use crate::store::engine::journal::{Journal, Mark};
+use crate::store::engine::lineage::Moment;
 use crate::store::engine::redo::{BOUNDARY, HEAD, Head, Row};
 use crate::store::engine::segment::read_patiently;
 
@@ -68,6 +69,16 @@ pub(in crate::store) struct Replayed {
     pub(in crate::store) end: End,
     /// A run that the index knows nothing of wrote later records: the index is an older one.
     pub(in crate::store) overtaken: bool,
+    /// The marks of starts that were cut short: a volume may have come as far, the index has not.
+    pub(in crate::store) begun: Vec<Moment>,
+}
+
+/// The marks above `last` of runs that wrote nothing else.
+fn cut_short(others: &[Place], last: u64) -> Vec<Moment> {
+    let went_on = |epoch| others.iter().any(|place| place.head.epoch == epoch && !place.head.mark);
+    let marks = others.iter().map(|place| place.head).filter(|head| head.mark && head.sequence > last);
+    let marks = marks.filter(|head| !went_on(head.epoch));
+    marks.map(|head| Moment { epoch: head.epoch, sequence: head.sequence }).collect()
 }
 
 /// The records that belong together, walked from the mark on.
@@ -102,7 +113,8 @@ impl Journal {
         // A mark alone is of a start that was cut short.
         let later = |place: &Place| place.head.sequence > last && !place.head.mark;
         let overtaken = reached.mark.is_some() && others.iter().any(later);
-        Ok(Replayed { last, highest: highest.max(last), end, overtaken })
+        let begun = cut_short(&others, last);
+        Ok(Replayed { last, highest: highest.max(last), end, overtaken, begun })
     }
 
     /// The number of the last whole chain, where the walk ended, and whether it ended within a chain.

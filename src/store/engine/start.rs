@@ -75,7 +75,7 @@ fn open(options: Options, only_reads: Option<&Error>) -> Result<(Arc<Shared>, En
         make_index(&disk, &paths, &options)?;
     }
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
-    let facts = read_facts(&index, &options)?;
+    let facts = read_facts(&index, &options, only_reads.is_none())?;
     let epoch = random_number(&options)?;
     let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let random = Arc::clone(&options.random);
@@ -317,10 +317,10 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
     disk.sync_dir(&paths.data).map_err(naming)
 }
 
-fn read_facts(index: &Arc<File>, options: &Options) -> Result<Facts, Error> {
+fn read_facts(index: &Arc<File>, options: &Options, writing: bool) -> Result<Facts, Error> {
     let view = index.view()?;
     let damaged = || Error::Damaged("index.redb".to_owned());
-    let format = format::check(&view, &options.format, true)?;
+    let format = format::check(&view, &options.format, writing)?;
     let id: [u8; 16] = view.get(META, META_ID)?.and_then(|id| id.try_into().ok()).ok_or_else(damaged)?;
     if options.expect.is_some_and(|expected| expected != id) {
         return Err(Error::NotExpected("this is another store than the one expected here".to_owned()));

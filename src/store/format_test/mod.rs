@@ -13,8 +13,11 @@ mod telling;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::Store;
+use super::env::Disk;
+use super::sim::SimDisk;
+use super::{Options, Store};
 
 /// The formats that were released.
 const FORMATS: [u32; 1] = [1];
@@ -100,6 +103,38 @@ fn every_released_format_opens_and_says_what_it_said() {
             assert_same(&telling::told(&open(folder.path(), 4)), &told, &file);
         }
     }
+}
+
+/// The old store, its journal not yet replayed, on a disk whose power is cut while it becomes one of this format.
+#[test]
+fn a_released_format_may_be_cut_on_its_way_to_this_one() {
+    let folder = unpack("format-1-unclean.tar.gz");
+    let told = text("format-1-told.txt");
+    let disk = SimDisk::default();
+    for place in ["", "journal", "mail"] {
+        for entry in fs::read_dir(folder.path().join(place)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                let file = disk.open(&Path::new("/data").join(place).join(entry.file_name()), true).unwrap();
+                file.write_at(0, &fs::read(entry.path()).unwrap()).unwrap();
+            }
+        }
+    }
+    let disk = disk.copy();
+    let open = |disk: &SimDisk| {
+        let options = maker::options(Path::new("/data"), &maker::clock(), disk.position() as u64 + 9);
+        Store::open(Options { disk: Arc::new(disk.clone()), ..options }).unwrap()
+    };
+    drop(open(&disk));
+    let (last, mut cuts) = (disk.position(), 0);
+    // A number that has nothing to do with how many calls anything makes.
+    for position in (0..last).step_by(11) {
+        let cut = disk.cut(position, position as u64);
+        let store = open(&cut);
+        let what = format!("cut at {position} of {last}: {:?}", store.condition());
+        assert_same(&telling::told(&store), &told, &what);
+        cuts += 1;
+    }
+    assert!(cuts > 10, "{cuts}");
 }
 
 #[test]
