@@ -21,6 +21,7 @@ pub struct Memory(AtomicU64);
 
 impl Memory {
     /// Bytes in use.
+    #[cfg(test)]
     #[must_use]
     pub fn used(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -24,6 +24,7 @@ mod repair_test;
 mod report;
 mod rows;
 mod salvage;
+mod source;
 #[cfg(test)]
 mod tests;
 mod tolerant;
@@ -42,9 +43,10 @@ use crate::store::engine::store::Store;
 use crate::store::mailbox::mailboxes;
 use household::Known;
 pub use rebuild::Rebuilt;
-pub use repair::{ContentSource, Repaired, repair};
+pub use repair::{Repaired, repair};
 use report::Findings;
 pub use report::{Finding, Kind, Looked, Message, Report, Severity};
+pub use source::ContentSource;
 use tolerant::Tolerant;
 
 /// Rows looked at in one snapshot.

@@ -3,7 +3,6 @@
 //! Run on a store that nobody serves. Records are believed before counts, contents before rows, and nothing that
 //! may be somebody's mail is dropped: what no row lists is filed into a mailbox "Recovered".
 
-use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::rebuild::{self, Rebuilt, Renamed};
 use super::report::{Findings, Report};
 use super::salvage::Salvage;
+use super::source::ContentSource;
 use super::{CheckOptions, Depth, Watch, adopt, mend};
 use crate::model::{CivilDate, ContentHash};
 use crate::store::base::env::{Held, Paths};
@@ -19,15 +19,6 @@ use crate::store::base::error::Error;
 use crate::store::engine::database::{File, Kind as FileKind};
 use crate::store::engine::options::Options;
 use crate::store::engine::store::Store;
-
-/// Where contents come from that the store has lost: a backup.
-pub trait ContentSource {
-    /// Writes the content of a hash and length, as it is stored; false if it is not there.
-    ///
-    /// # Errors
-    /// Of reading and writing. What was written then is not used.
-    fn content(&mut self, hash: &ContentHash, size: u64, out: &mut dyn Write) -> Result<bool, Error>;
-}
 
 /// What was done, and what is left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
