@@ -13,7 +13,7 @@ use super::report::{Findings, Report};
 use super::salvage::Salvage;
 use super::source::ContentSource;
 use super::{CheckOptions, Depth, Watch, adopt, mend};
-use crate::model::{CivilDate, ContentHash};
+use crate::model::CivilDate;
 use crate::store::base::env::{Held, Paths};
 use crate::store::base::error::Error;
 use crate::store::engine::database::{File, Kind as FileKind};

@@ -9,7 +9,6 @@ use crate::store::base::fault::Fault;
 use crate::store::base::lock::locked;
 use crate::store::engine::preallocated::STEP;
 use crate::store::engine::shared::Shared;
-use crate::store::engine::store::Store;
 use crate::store::engine::volumes::{self, VolumeRow};
 
 /// Rows of a job that brings no content count as growth beyond this: a COPY of thousands of messages.
@@ -24,7 +23,7 @@ const AHEAD: u64 = 512 << 10;
 const SPARE: u64 = 1 << 20;
 
 /// Few messages are larger.
-const USUAL: u64 = 64 << 10;
+pub(in crate::store) const USUAL: u64 = 64 << 10;
 
 /// How things are when a batch begins. All in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -109,44 +108,27 @@ pub(in crate::store) fn is_holey(shared: &Shared, volume: u32, row: &VolumeRow) 
     spare(shared, volume, row) > (2 * STEP).max(length / 4)
 }
 
-impl Store {
-    /// Whether a message of so many bytes would have room, as far as can be told before it comes: asked before a
-    /// client is told to send it.
-    ///
-    /// # Errors
-    /// `NoSpace`; of reading; `ReadOnly`.
-    pub fn room_for(&self, bytes: u64) -> Result<(), Error> {
-        let shared = &self.inner.shared;
-        shared.check_writable()?;
-        let dirty = shared.counters.dirty.load(Ordering::Relaxed);
-        let standing = Standing::new(shared, (0, dirty));
+impl Shared {
+    /// Whether a message of so many bytes would have room, as far as can be told before it comes.
+    pub(in crate::store) fn room_for(&self, bytes: u64) -> Result<(), Error> {
+        self.check_writable()?;
+        let dirty = self.counters.dirty.load(Ordering::Relaxed);
+        let standing = Standing::new(self, (0, dirty));
         if !standing.is_tight()
             || standing.allowance() >= GROWTH.saturating_add(dirty).saturating_add(2 * bytes)
         {
             return Ok(());
         }
-        let full = locked(&shared.full).clone();
+        let full = locked(&self.full).clone();
         let has_room = |(volume, row): &(u32, VolumeRow)| {
-            !row.damaged && !full.contains_key(volume) && spare(shared, *volume, row) > bytes
+            !row.damaged && !full.contains_key(volume) && spare(self, *volume, row) > bytes
         };
-        if standing.ahead >= AHEAD && volumes::list(&shared.index().view()?)?.iter().any(has_room) {
+        if standing.ahead >= AHEAD && volumes::list(&self.index().view()?)?.iter().any(has_room) {
             return Ok(());
         }
-        Err(shared.no_space(bytes))
+        Err(self.no_space(bytes))
     }
-}
 
-impl Store {
-    /// As [`Store::room_for`], of a message of which nothing is known yet.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn room_for_mail(&self) -> Result<(), Error> {
-        self.room_for(USUAL)
-    }
-}
-
-impl Shared {
     /// New mail of so many bytes has no room.
     pub(in crate::store) fn no_space(&self, bytes: u64) -> Error {
         Error::NoSpace {

@@ -16,7 +16,7 @@ use crate::store::engine::options::{Options, Statistics};
 use crate::store::engine::pins::{Hold, Pin};
 use crate::store::engine::shared::Shared;
 use crate::store::engine::writer::{Engine, Pending, Queue};
-use crate::store::engine::{start, volumes};
+use crate::store::engine::{space, start, volumes};
 
 /// Names a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,6 +202,23 @@ impl Store {
     pub fn condition(&self) -> Condition {
         let shared = &self.inner.shared;
         shared.known.condition(shared.index().damage())
+    }
+
+    /// Whether a message of so many bytes would have room, as far as can be told before it comes: asked before a
+    /// client is told to send it.
+    ///
+    /// # Errors
+    /// `NoSpace`; of reading; `ReadOnly`.
+    pub fn room_for(&self, bytes: u64) -> Result<(), Error> {
+        self.inner.shared.room_for(bytes)
+    }
+
+    /// As [`Store::room_for`], of a message of which nothing is known yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn room_for_mail(&self) -> Result<(), Error> {
+        self.room_for(space::USUAL)
     }
 
     /// Figures for `status` and benchmarks.
