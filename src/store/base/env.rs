@@ -335,6 +335,14 @@ impl Metered {
         self.meter.reading.load(Ordering::Acquire)
     }
 
+    /// The same disk, only looked at: what whoever opens a file writes to it is forgotten.
+    #[must_use]
+    pub fn glance(&self) -> Metered {
+        let looking = Metered::new(Arc::clone(&self.disk));
+        looking.read_only();
+        looking
+    }
+
     fn open_over(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
         let under = match self.disk.open_read(path) {
             Err(error) if create && fault(&error) == Fault::Gone => None,
