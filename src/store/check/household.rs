@@ -388,3 +388,22 @@ pub(in crate::store) fn describe(rows: &dyn Rows, table: Table, key: &[u8]) -> S
         Table::ByHash => "a content's hash".to_owned(),
     }
 }
+
+/// Names with the mailboxes that they lead to.
+pub(in crate::store) fn name_rows(
+    rows: &dyn Rows,
+) -> Result<Vec<(AccountId, MailboxName, MailboxId)>, Error> {
+    let mut names = Vec::new();
+    rows.scan(Table::Names, &[], &[0xff; 5], &mut |key, value| {
+        let account = key.get(..4).and_then(|id| id.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let name = key
+            .get(4..)
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .and_then(|name| MailboxName::new(name).ok());
+        if let (Some(name), Ok(id)) = (name, decode("a mailbox's name", value, Reader::u32)) {
+            names.push((AccountId(account), name, MailboxId(id)));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(names)
+}

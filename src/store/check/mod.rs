@@ -10,6 +10,7 @@ mod adopt;
 pub mod anew;
 pub mod catalogue;
 mod contents;
+mod counters;
 mod frames;
 mod household;
 pub mod keep;
