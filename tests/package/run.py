@@ -306,7 +306,7 @@ def an_older_package_over_a_newer_store_is_refused(journey):
     # redb marks its file as open and closed; what it holds shows when the newer package reads it.
     changed = [str(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     assert changed in ([], ["index.redb"]), f"the store was changed: {changed}"
-    subprocess.run([journey.set_format, index, "1"], check=True)
+    subprocess.run([journey.set_format, index, "2"], check=True)
     told = journey.install(journey.inside)
     assert "did not start" not in told, told
     assert journey.subjects() == journey.kept
