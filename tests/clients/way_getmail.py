@@ -30,7 +30,7 @@ def test_way_getmail(account):
         mail.same(inbox, home.holds(len(inbox))["INBOX"], TEXT)
         yield f"{len(inbox)} messages through the Maildir, none from a server of another certificate"
 
-        ways.wait(lambda: not any((home.folder / "srv/anna/new").iterdir()), "the Maildir to be emptied")
+        # What was not renamed in under the watch stays for ten minutes: it is imported, and its file may not be whole.
         command, user = home.unit(page, "getmail-anna.service")
         home.unit(page, "getmail-anna.timer")
         home.verify_units()
