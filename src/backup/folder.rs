@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::age::{self, Identity, Recipient};
 use super::{Error, from_hex, hex, random};
-use crate::store::env::{Disk, DiskFile, Held};
+use crate::store::env::{Disk, FileWriter, Held};
 
 const MARKER: &str = "postern-backup";
 const IDENTITY: &str = "identity.age";
@@ -280,26 +280,9 @@ pub(super) struct NewFile {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     new: PathBuf,
-    out: BufWriter<Appender>,
+    out: BufWriter<FileWriter>,
     hasher: blake3::Hasher,
     finished: bool,
-}
-
-struct Appender {
-    file: Arc<dyn DiskFile>,
-    at: u64,
-}
-
-impl Write for Appender {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(self.at, bytes)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl NewFile {
@@ -311,7 +294,7 @@ impl NewFile {
             disk: Arc::clone(disk),
             folder: folder.to_owned(),
             new,
-            out: BufWriter::with_capacity(BUFFER, Appender { file, at: 0 }),
+            out: BufWriter::with_capacity(BUFFER, FileWriter::new(file)),
             hasher: blake3::Hasher::new(),
             finished: false,
         })
@@ -329,7 +312,7 @@ impl NewFile {
     /// Makes it durable and gives it its name.
     pub(super) fn finish(mut self, name: &str) -> Result<(), Error> {
         let path = self.folder.join(name);
-        let durable = self.out.flush().and_then(|()| self.out.get_ref().file.sync());
+        let durable = self.out.flush().and_then(|()| self.out.get_ref().sync());
         durable.map_err(Error::folder(&path))?;
         self.disk.rename(&self.new, &path).map_err(Error::folder(&path))?;
         self.finished = true;

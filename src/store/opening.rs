@@ -4,7 +4,7 @@ use super::base::error::Error;
 use super::engine::loss;
 use super::engine::options::Options;
 use super::engine::store::Store;
-use super::mailbox::leap;
+use super::mailbox::{leap, mailbox_row};
 use super::settings;
 use crate::model::AccountId;
 
@@ -38,7 +38,7 @@ impl Store {
 
     /// In jobs that hold up nobody for long; cut short, it begins anew at the next start.
     fn leap(&self) -> Result<(), Error> {
-        let mailboxes = leap::mailboxes(&self.snapshot()?)?;
+        let mailboxes = mailbox_row::keys(&self.snapshot()?)?;
         let count = mailboxes.len();
         for (account, mailbox) in mailboxes {
             let mut next = Some(0);

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::sync::Arc;
 
 /// A file that is open for reading and writing.
 pub trait DiskFile: Send + Sync + Debug {
@@ -51,5 +52,39 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Of the system.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+}
+
+/// A file of a disk that is written from front to back.
+pub struct FileWriter {
+    file: Arc<dyn DiskFile>,
+    at: u64,
+}
+
+impl FileWriter {
+    /// Begins at its start.
+    #[must_use]
+    pub fn new(file: Arc<dyn DiskFile>) -> Self {
+        FileWriter { file, at: 0 }
+    }
+
+    /// Makes what was written durable.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+}
+
+impl io::Write for FileWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

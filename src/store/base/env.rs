@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-pub use crate::store::base::disk_file::DiskFile;
+pub use crate::store::base::disk_file::{DiskFile, FileWriter};
 
 use crate::store::base::copy_on_write::{CopyOnWrite, Memory};
 use crate::store::base::fault::{Fault, fault};

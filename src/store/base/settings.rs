@@ -189,8 +189,9 @@ fn blind(last: u64, chance: [u8; 16]) -> u64 {
 /// How far the next UIDVALIDITY lies above the last that this history knows of, in a new generation: another history
 /// may have given some more (STORE.md, "Generations and versions"). As seconds, half a year.
 const UID_VALIDITY_LEAP: u64 = 1 << 24;
-/// And how far the next modseq does.
-const MODSEQ_LEAP: u64 = 1 << 32;
+/// How far the next modseq lies above the last that is known, in a new generation and after a loss: no client has seen
+/// one so far above it.
+pub(in crate::store) const MODSEQ_LEAP: u64 = 1 << 32;
 
 /// In a new generation the counters begin above all that another history may have given.
 ///

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::household::{mailbox_keys, mailboxes_with_records, name_rows};
+use super::household::{mailboxes_with_records, name_rows};
 use super::report::{Findings, Kind};
 use super::tolerant::Tolerant;
 use crate::store::base::error::Error;
@@ -13,11 +13,11 @@ use crate::store::content::emails::EmailRow;
 use crate::store::engine::store::Store;
 use crate::store::engine::volumes;
 use crate::store::household::accounts;
+use crate::store::mailbox::mailbox_row;
 use crate::store::mailbox::{bin, mailboxes, messages, record};
 
 /// After a loss the counters begin so far above what is known, that what was given and is not known is not given
 /// again.
-const MODSEQ_LEAP: u64 = 1 << 32;
 const ID_LEAP: u64 = 1 << 10;
 
 /// Raises a counter that is below what is used.
@@ -30,7 +30,7 @@ pub(in crate::store) fn raise(tx: &mut dyn Transaction, name: &str, used: u64) -
 }
 
 pub(in crate::store) fn last_mailbox(rows: &dyn Rows) -> Result<u32, Error> {
-    let listed = mailbox_keys(rows)?.into_iter().map(|(_, id)| id.0);
+    let listed = mailbox_row::keys(rows)?.into_iter().map(|(_, id)| id.0);
     let with_records = mailboxes_with_records(rows)?.into_iter().map(|id| id.0);
     let named = name_rows(rows)?.into_iter().map(|(.., id)| id.0);
     Ok(listed.chain(with_records).chain(named).max().unwrap_or(0))
@@ -41,7 +41,7 @@ fn used(rows: &dyn Rows) -> Result<Vec<(&'static str, u64)>, Error> {
     let mut account = accounts::list(rows)?.into_iter().map(|account| account.id.0).max().unwrap_or(0);
     account = account.max(bin::accounts(rows)?.into_iter().map(|id| id.0).max().unwrap_or(0));
     let mut validity = 0;
-    for (account, id) in mailbox_keys(rows)? {
+    for (account, id) in mailbox_row::keys(rows)? {
         validity =
             validity.max(mailboxes::get(rows, account, id)?.map_or(0, |mailbox| mailbox.uid_validity.get()));
     }
@@ -83,7 +83,7 @@ pub(in crate::store) fn mend(store: &Store, lossy: bool, done: &mut Findings) ->
     })?;
     raised.into_iter().for_each(|name| done.add(Kind::Counter, format!("the counter {name} was raised")));
     let highest = last_modseq_used(store)?;
-    let least = if lossy { highest.saturating_add(MODSEQ_LEAP) } else { highest };
+    let least = if lossy { highest.saturating_add(settings::MODSEQ_LEAP) } else { highest };
     let raised = store.command(move |engine| {
         let raised = engine.last_modseq < least;
         engine.last_modseq = engine.last_modseq.max(least);
@@ -105,7 +105,7 @@ fn last_modseq_used(store: &Store) -> Result<u64, Error> {
         highest = highest.max(record::head(value).map_or(0, |head| head.modseq.0));
         Ok(ControlFlow::Continue(()))
     })?;
-    for (account, id) in mailbox_keys(&rows)? {
+    for (account, id) in mailbox_row::keys(&rows)? {
         highest =
             highest.max(mailboxes::get(&rows, account, id)?.map_or(0, |mailbox| mailbox.highest_modseq.0));
     }

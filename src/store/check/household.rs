@@ -16,6 +16,7 @@ use crate::store::household::accounts::{self, Account};
 use crate::store::household::devices;
 use crate::store::mailbox::bin::{self, Kept};
 use crate::store::mailbox::events;
+use crate::store::mailbox::mailbox_row;
 use crate::store::mailbox::mailboxes::{self, Mailbox};
 
 /// A mailbox that is listed, or that was deleted and waits in the bin.
@@ -48,7 +49,7 @@ fn owner(accounts: &[Account], id: AccountId) -> String {
 pub(in crate::store) fn known(rows: &dyn Rows) -> Result<Vec<Known>, Error> {
     let accounts = accounts::list(rows)?;
     let mut known = Vec::new();
-    for (account, id) in mailbox_keys(rows)? {
+    for (account, id) in mailbox_row::keys(rows)? {
         let Some(mailbox) = mailboxes::get(rows, account, id)? else { continue };
         let (owner, name) = (owner(&accounts, account), mailbox.name.as_str().to_owned());
         known.push(Known { account, mailbox: id, owner, name, deleted: None });
@@ -67,22 +68,11 @@ pub(in crate::store) fn known(rows: &dyn Rows) -> Result<Vec<Known>, Error> {
     Ok(known)
 }
 
-/// The accounts and ids of all mailboxes that are listed.
-pub(in crate::store) fn mailbox_keys(rows: &dyn Rows) -> Result<Vec<(AccountId, MailboxId)>, Error> {
-    let mut keys = Vec::new();
-    rows.scan(Table::Mailboxes, &[], &[0xff; 9], &mut |key, _| {
-        let pair = decode_key("a mailbox's key", key, |key| Some((key.u32()?, key.u32()?)))?;
-        keys.push((AccountId(pair.0), MailboxId(pair.1)));
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(keys)
-}
-
 /// All of it.
 pub(in crate::store) fn check(rows: &dyn Rows, found: &mut Findings) -> Result<(), Error> {
     let accounts = accounts::list(rows)?;
     check_accounts(&accounts, found);
-    let keys = mailbox_keys(rows)?;
+    let keys = mailbox_row::keys(rows)?;
     let mut all = Vec::with_capacity(keys.len());
     for (account, id) in &keys {
         all.extend(mailboxes::get(rows, *account, *id)?);

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::store::base::disk_file::FileWriter;
 use crate::store::base::env::{Disk, DiskFile};
 use crate::store::base::error::Error;
 use crate::store::check::catalogue::{self, Summary};
@@ -123,7 +124,7 @@ fn write(store: &Store, newest: Option<&Summary>) -> Result<Summary, Error> {
     let making = |error| Error::io(format!("writing {}", path.display()), error);
     let file = disk.open(&new, true).map_err(making)?;
     file.set_len(0).map_err(making)?;
-    let mut out = BufWriter::with_capacity(BUFFER, FileWriter { file: Arc::clone(&file), at: 0 });
+    let mut out = BufWriter::with_capacity(BUFFER, FileWriter::new(Arc::clone(&file)));
     let written = catalogue::write(&store.snapshot()?, number, store.now(), &mut out);
     let written = written.and_then(|summary| out.flush().map(|()| summary).map_err(making));
     let summary = match written {
@@ -154,24 +155,6 @@ impl Read for FileReader {
         self.file.read_at(self.at, part)?;
         self.at += count as u64;
         Ok(count)
-    }
-}
-
-/// A file of a [`Disk`] that is written from front to back.
-struct FileWriter {
-    file: Arc<dyn DiskFile>,
-    at: u64,
-}
-
-impl Write for FileWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(self.at, bytes)?;
-        self.at += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use super::Evidence;
 use super::counters;
-use super::household::{known, mailbox_keys, mailboxes_with_records, name_rows};
+use super::household::{known, mailboxes_with_records, name_rows};
 use super::mailbox;
 use super::report::{Findings, Kind};
 use super::tolerant::Tolerant;
-use crate::model::{AccountId, EmailId, MailboxId, MailboxName, ModSeq, ObjectId};
+use crate::model::{AccountId, EmailId, MailboxId, MailboxName, ModSeq};
 use crate::store::base::codec::{Writer, pair};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
@@ -22,7 +22,7 @@ use crate::store::engine::volumes::{self, VolumeRow};
 use crate::store::household::accounts::{self, Account};
 use crate::store::household::{devices, sources};
 use crate::store::mailbox::bin::drop_range;
-use crate::store::mailbox::mailbox_row::{Log, Mailbox, put_name};
+use crate::store::mailbox::mailbox_row::{self, Log, Mailbox, put_name};
 use crate::store::mailbox::mailboxes;
 use crate::store::mailbox::record::{self, BLOCK_MAX, Record};
 use crate::store::mailbox::{blocks, events, keywords, messages};
@@ -77,7 +77,8 @@ pub(in crate::store) fn household(store: &Store, lossy: bool, done: &mut Finding
 
 fn mend_accounts(tx: &mut dyn Transaction, told: &mut Vec<String>) -> Result<(), Error> {
     let there: BTreeSet<AccountId> = accounts::list(tx)?.into_iter().map(|account| account.id).collect();
-    let mut wanted: BTreeSet<AccountId> = mailbox_keys(tx)?.into_iter().map(|(account, _)| account).collect();
+    let mut wanted: BTreeSet<AccountId> =
+        mailbox_row::keys(tx)?.into_iter().map(|(account, _)| account).collect();
     wanted.extend(sources::list(tx)?.into_iter().map(|source| source.account));
     for id in wanted.difference(&there) {
         let name = format!("recovered-{id}");
@@ -131,7 +132,7 @@ fn mend_names(tx: &mut dyn Transaction, told: &mut Vec<String>) -> Result<(), Er
         .map(|(account, name, id)| ((account, name.as_str().as_bytes().to_vec()), id))
         .collect();
     let mut roles = BTreeSet::new();
-    for (account, id) in mailbox_keys(tx)? {
+    for (account, id) in mailbox_row::keys(tx)? {
         let Some(mut mailbox) = mailboxes::get(tx, account, id)? else { continue };
         if mailbox.special_use.is_some_and(|role| !roles.insert((account, role as u8))) {
             told.push(format!(
@@ -260,24 +261,7 @@ fn revive(
 ) -> Result<(), Error> {
     let taken = mailboxes::by_name(tx, account, &name).ok().flatten().is_some_and(|other| other.id != id);
     let name = if taken { free_name(tx, account, &name)? } else { name };
-    let mailbox = Mailbox {
-        id,
-        account,
-        name,
-        uid_validity: settings::next_uid_validity(tx)?,
-        uid_next: 1,
-        highest_modseq: tx.modseq()?,
-        object_id: ObjectId(tx.random()),
-        special_use: None,
-        first_unseen: None,
-        floor: ModSeq::ZERO,
-        messages: 0,
-        unseen: 0,
-        deleted: 0,
-        size: 0,
-        created: tx.now(),
-        log: Log::default(),
-    };
+    let mailbox = mailboxes::empty(tx, account, id, name)?;
     mailbox.save(tx);
     put_name(tx, &mailbox);
     Ok(())
@@ -285,7 +269,7 @@ fn revive(
 
 /// Each mailbox's row, blocks, keywords and log. After a loss each gets a new UIDVALIDITY.
 pub(in crate::store) fn mailboxes(store: &Store, lossy: bool, done: &mut Findings) -> Result<(), Error> {
-    let all = mailbox_keys(&Tolerant(&store.snapshot()?))?;
+    let all = mailbox_row::keys(&Tolerant(&store.snapshot()?))?;
     for (account, id) in all {
         let told = store.write(move |tx| mend_mailbox(tx, account, id, lossy))?;
         if let Some((mailbox, told)) = told {

@@ -15,7 +15,7 @@ impl Engine {
     /// # Errors
     /// Of writing.
     pub(in crate::store) fn begin_generation(&mut self) -> Result<(), Error> {
-        let generation = self.shared.random_number()?;
+        let generation = self.shared.options.random_number()?;
         let mut lineage = self.journal.lineage().clone();
         lineage.ancestors.push(std::mem::replace(&mut lineage.generation, generation));
         let (mut rows, modseq) = leap_rows(self.last_modseq);

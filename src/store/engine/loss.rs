@@ -24,8 +24,6 @@ pub(in crate::store) const HOLD_WHY: &str = "hold.why";
 /// How long nothing unnamed is dropped after files of two moments were found, in seconds: 14 days.
 pub(in crate::store) const HELD_FOR: u64 = 14 * 86_400;
 
-/// No client has seen a modseq this far above the last that is known.
-const MODSEQ_LEAP: u64 = 1 << 32;
 /// Ids of contents begin this far above the highest found: a run may have reserved some that it never used.
 const EMAIL_LEAP: u64 = 1 << 16;
 
@@ -51,7 +49,7 @@ pub(in crate::store) fn held_for(rows: &dyn Rows) -> Result<Option<String>, Erro
 
 /// The rows that make a run's clients start above all that they may have seen, and the modseq that is reached.
 pub(in crate::store) fn leap_rows(modseq: u64) -> (Vec<Fact>, u64) {
-    let modseq = modseq.saturating_add(MODSEQ_LEAP);
+    let modseq = modseq.saturating_add(settings::MODSEQ_LEAP);
     let row = |name: &str, to| (Table::Settings as u8, name.as_bytes().to_vec(), settings::number_value(to));
     (vec![row(settings::MODSEQ, modseq), row(PENDING, 1)], modseq)
 }
@@ -142,7 +140,10 @@ impl Loss {
         }
         if self.is_known {
             raise(settings::EMAIL_ID, findings.content.saturating_add(EMAIL_LEAP))?;
-            raise(settings::MODSEQ, settings::number(&view, settings::MODSEQ)?.saturating_add(MODSEQ_LEAP))?;
+            raise(
+                settings::MODSEQ,
+                settings::number(&view, settings::MODSEQ)?.saturating_add(settings::MODSEQ_LEAP),
+            )?;
             raise(PENDING, 1)?;
         }
         if self.holds {

@@ -62,6 +62,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// A random number.
+    pub(in crate::store) fn random_number(&self) -> Result<u64, Error> {
+        let bytes = self.random.bytes().map_err(|error| Error::io("asking for random bytes", error))?;
+        Ok(u128::from_le_bytes(bytes) as u64)
+    }
+
     /// As a server runs it, in the folder `data`.
     #[must_use]
     pub fn new(data: impl Into<PathBuf>) -> Self {

@@ -161,12 +161,6 @@ impl Shared {
         Ok(())
     }
 
-    pub(in crate::store) fn random_number(&self) -> Result<u64, Error> {
-        let bytes = self.options.random.bytes();
-        let bytes = bytes.map_err(|error| Error::io("asking for random bytes", error))?;
-        Ok(u128::from_le_bytes(bytes) as u64)
-    }
-
     pub(in crate::store) fn random_bytes(&self) -> [u8; 16] {
         self.options.random.bytes().unwrap_or_else(|error| {
             // Without the system's chance: unique still, from what never comes twice.

@@ -76,7 +76,7 @@ fn open(options: Options, only_reads: Option<&Error>) -> Result<(Arc<Shared>, En
     }
     let index = Arc::new(File::open(&disk, &paths.index(), Kind::Index, options.index_cache, false)?);
     let facts = read_facts(&index, &options, only_reads.is_none())?;
-    let epoch = random_number(&options)?;
+    let epoch = options.random_number()?;
     let shared_disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let random = Arc::clone(&options.random);
     let (journal, missing) =
@@ -299,7 +299,7 @@ fn make_index(disk: &Metered, paths: &Paths, options: &Options) -> Result<(), Er
         None => options.random.bytes().map_err(random)?,
     };
     let key = options.random.bytes().map_err(random)?;
-    let generation = random_number(options)?.to_le_bytes();
+    let generation = options.random_number()?.to_le_bytes();
     let schema = options.format.number.to_le_bytes();
     let rows: [Change<'_>; 5] = [
         (META, META_ID, Some(&id)),
@@ -415,10 +415,4 @@ fn set_aside(shared: &Arc<Shared>, epoch: u64) -> Result<(), Error> {
         shared.disk.sync_dir(&folder).map_err(listing)?;
     }
     Ok(())
-}
-
-fn random_number(options: &Options) -> Result<u64, Error> {
-    let bytes = options.random.bytes().map_err(|error| Error::io("asking for random bytes", error))?;
-    let (first, _) = bytes.split_at(8);
-    Ok(first.try_into().map_or(0, u64::from_le_bytes))
 }

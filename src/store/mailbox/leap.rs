@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, ModSeq};
-use crate::store::base::codec::{decode_key, pair};
+use crate::store::base::codec::pair;
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
@@ -22,21 +22,6 @@ use crate::store::mailbox::record;
 const UID_LEAP: u32 = 1 << 16;
 /// Blocks that one job writes, and rows of `changes` that it drops.
 const SLICE: usize = 256;
-
-/// All mailboxes of all accounts.
-///
-/// # Errors
-/// Of reading.
-pub(in crate::store) fn mailboxes(rows: &dyn Rows) -> Result<Vec<(AccountId, MailboxId)>, Error> {
-    let mut found = Vec::new();
-    rows.scan(Table::Mailboxes, &[], &[0xff; 9], &mut |key, _| {
-        found.push(decode_key("a mailbox's key", key, |key| {
-            Some((AccountId(key.u32()?), MailboxId(key.u32()?)))
-        })?);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(found)
-}
 
 /// Gives the messages of a slice of a mailbox, from a UID on, a new modseq; with the last one the mailbox goes
 /// on above what clients may have seen. Returns where to go on.

@@ -184,6 +184,20 @@ pub(in crate::store) fn put_name(tx: &mut dyn Transaction, mailbox: &Mailbox) {
     tx.put(Table::Names, &name_key(mailbox.account, &mailbox.name), &Named(mailbox.id).to_bytes());
 }
 
+/// The accounts and ids of all mailboxes that are listed.
+///
+/// # Errors
+/// Of reading.
+pub(in crate::store) fn keys(rows: &dyn Rows) -> Result<Vec<(AccountId, MailboxId)>, Error> {
+    let mut keys = Vec::new();
+    rows.scan(Table::Mailboxes, &[], &[0xff; 9], &mut |key, _| {
+        let pair = decode_key("a mailbox's key", key, |key| Some((key.u32()?, key.u32()?)))?;
+        keys.push((AccountId(pair.0), MailboxId(pair.1)));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
+}
+
 /// An account's mailboxes, by name.
 ///
 /// # Errors

@@ -95,7 +95,7 @@ fn make(
 }
 
 /// A mailbox that nobody has seen yet.
-fn empty(
+pub(in crate::store) fn empty(
     tx: &mut dyn Transaction,
     account: AccountId,
     id: MailboxId,
