@@ -1,6 +1,6 @@
 //! `postern backup`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -151,13 +151,11 @@ pub(super) fn wait(global: &Global) -> Result<Ended, Failure> {
 }
 
 fn draw(state: &State) {
-    let mut err = std::io::stderr().lock();
     let line = match state.ended {
         Some(_) => String::new(),
         None => format!("{} of {}  {}", state.done, state.all, output::bytes(state.bytes)),
     };
-    let _ = write!(err, "\r\x1b[2K{line}");
-    let _ = err.flush();
+    output::draw(&line);
 }
 
 fn describe(info: &Info) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::perform::{self, PATIENCE, PAUSE};
-use super::{Failure, Global, restore};
+use super::{Failure, Global, output, restore};
 use crate::actions::check::{Going, Last, Scope, State};
 use crate::backup;
 use crate::backup::folder::Folder;
@@ -176,17 +176,15 @@ impl Bar {
             return;
         }
         self.drawn = Some(Instant::now());
-        let mut out = std::io::stderr().lock();
-        let _ = match going.total {
-            0 => write!(out, "\r\x1b[2K{} …", going.step),
-            total => write!(out, "\r\x1b[2K{}: {} of {total}", going.step, going.done),
-        };
-        let _ = out.flush();
+        output::draw(&match going.total {
+            0 => format!("{} …", going.step),
+            total => format!("{}: {} of {total}", going.step, going.done),
+        });
     }
 
     fn clear(&self) {
         if self.drawn.is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+            output::draw("");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `postern export`: mail as files that other programs read.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -147,7 +147,7 @@ struct Shown {
 impl Shown {
     fn clear(&self) {
         if self.terminal {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+            output::draw("");
         }
     }
 }
@@ -173,9 +173,7 @@ impl Outlet for Shown {
         self.messages += 1;
         if self.terminal && self.shown.elapsed() >= INTERVAL {
             self.shown = Instant::now();
-            let mut err = std::io::stderr().lock();
-            let _ = write!(err, "\r\x1b[2K{} messages  {}", self.messages, output::bytes(self.bytes));
-            let _ = err.flush();
+            output::draw(&format!("{} messages  {}", self.messages, output::bytes(self.bytes)));
         }
         self.inner.end()
     }

@@ -118,14 +118,16 @@ impl Bar {
         }
         self.shown = Some(Instant::now());
         let line = line(progress, self.started.elapsed());
-        let mut err = std::io::stderr().lock();
-        let _ = if self.terminal { write!(err, "\r\x1b[2K{line}") } else { writeln!(err, "{line}") };
-        let _ = err.flush();
+        if self.terminal {
+            output::draw(&line);
+        } else {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
     }
 
     fn clear(&self) {
         if self.terminal && self.shown.is_some() {
-            let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+            output::draw("");
         }
     }
 }

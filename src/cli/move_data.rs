@@ -1,6 +1,6 @@
 //! `postern move-data`
 
-use std::io::Write;
+use std::io::IsTerminal;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -82,10 +82,9 @@ fn copy(config: &Config, to: &Path) -> Result<Moved, Failure> {
 
 /// On a terminal only, on a line that is written over.
 fn show(done: u64, all: u64) {
-    let mut stderr = std::io::stderr().lock();
-    if std::io::IsTerminal::is_terminal(&stderr) {
+    if std::io::stderr().is_terminal() {
         let end = if done == all { "\n" } else { "" };
-        let _ = write!(stderr, "\r{} of {}  {end}", output::bytes(done), output::bytes(all));
+        output::draw(&format!("{} of {}{end}", output::bytes(done), output::bytes(all)));
     }
 }
 

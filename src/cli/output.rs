@@ -43,6 +43,14 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// How far something is, on a line of the terminal that is written over each time; nothing clears it. What cannot be
+/// shown is no failure.
+pub(super) fn draw(line: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = write!(err, "\r\x1b[2K{line}");
+    let _ = err.flush();
+}
+
 /// One line with the reason on stderr, and what helps below it.
 pub(super) fn complain(failure: &Failure) {
     let mut err = std::io::stderr().lock();

@@ -1,6 +1,6 @@
 //! `postern restore`
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -232,13 +232,10 @@ fn show(
         while !done.load(Ordering::Relaxed) {
             let load = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
             let (at, all, bytes) = (load(&progress.done), load(&progress.all), load(&progress.bytes));
-            let mut err = std::io::stderr().lock();
-            let _ = write!(err, "\r\x1b[2K{at} of {all}  {}", output::bytes(bytes));
-            let _ = err.flush();
-            drop(err);
+            output::draw(&format!("{at} of {all}  {}", output::bytes(bytes)));
             std::thread::sleep(INTERVAL);
         }
-        let _ = write!(std::io::stderr().lock(), "\r\x1b[2K");
+        output::draw("");
     };
     std::thread::Builder::new().name("progress".to_owned()).spawn(draw).ok()
 }

@@ -477,6 +477,11 @@ impl Paths {
     pub fn volume(&self, number: u32) -> PathBuf {
         self.mail().join(format!("{number:06}.redb"))
     }
+    /// The number that a file of the volumes' folder bears: a volume's, or that of one which was set aside.
+    #[must_use]
+    pub fn number_in(name: &str) -> Option<u32> {
+        name.split('.').next()?.parse().ok()
+    }
     /// The number in a volume's file name.
     #[must_use]
     pub fn volume_number(name: &str) -> Option<u32> {

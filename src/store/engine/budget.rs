@@ -273,8 +273,7 @@ impl Budget {
         let names = self.disk.list(&self.paths.mail());
         let names = names.map_err(|error| Error::io("listing mail/", error))?;
         let numbers = names.iter().filter(|name| !name.ends_with(".new"));
-        let numbers = numbers.filter_map(|name| name.split('.').next()?.parse().ok());
-        Ok(numbers.max().unwrap_or(0))
+        Ok(numbers.filter_map(|name| Paths::number_in(name)).max().unwrap_or(0))
     }
 
     /// Forgets a volume that is about to be unlinked.

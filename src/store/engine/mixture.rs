@@ -52,11 +52,6 @@ pub(in crate::store) struct Findings {
     pub(in crate::store) unnamed: Vec<u32>,
 }
 
-/// The number in the name of a volume, or of one that was set aside.
-fn number_in(name: &str) -> Option<u32> {
-    name.split_once('.').and_then(|(number, _)| number.parse().ok())
-}
-
 /// Reads what every volume says of itself.
 ///
 /// # Errors
@@ -64,7 +59,7 @@ fn number_in(name: &str) -> Option<u32> {
 pub(in crate::store) fn look(shared: &Shared, lineage: &Lineage) -> Result<Volumes, Error> {
     let index = shared.index().view()?;
     let names = shared.disk.list(&shared.paths.mail()).map_err(|error| Error::io("listing mail/", error))?;
-    let highest = names.iter().filter_map(|name| number_in(name)).max().unwrap_or(0);
+    let highest = names.iter().filter_map(|name| Paths::number_in(name)).max().unwrap_or(0);
     let files: BTreeSet<u32> = names.iter().filter_map(|name| Paths::volume_number(name)).collect();
     let named: BTreeSet<u32> = volumes::list(&index)?.into_iter().map(|(number, _)| number).collect();
     let mut found = BTreeMap::new();
