@@ -143,6 +143,8 @@ impl Connection {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         for piece in self.out.chunks(CHUNK) {
             stream.write_all(piece).or(expire(WRITE_STALL)).await?;
+            // A client that takes all at once is never waited for: others' turn is after each chunk.
+            future::yield_now().await;
         }
         stream.flush().or(expire(WRITE_STALL)).await?;
         self.out.clear();
@@ -227,6 +229,8 @@ impl Connection {
                 }
             }
         }
+        // Nor for one that always has more to say.
+        future::yield_now().await;
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_lite::future;
+
 use crate::imap::connection::{Connection, Input};
 use crate::imap::hub::Bell;
 use crate::imap::listener::Shutdown;
@@ -16,7 +18,8 @@ use crate::imap::{
 };
 use crate::model::{AccountId, DeviceId};
 use crate::protocol::capability;
-use crate::protocol::command::{self, Any, Auth, Command, NonAuth, Selected, Tag, Tagged};
+use crate::protocol::command::{self, Any, Auth, Command, NonAuth, ParseError, Selected, Tag, Tagged};
+use crate::protocol::framed::Framed;
 use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::{self, Dialect, Writer};
@@ -25,6 +28,8 @@ use crate::protocol::response::{self, Dialect, Writer};
 const COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
 /// The longest command after login: UID sets of large mailboxes (CLIENTS.md, Outlook, Apple Mail).
 const COMMAND: usize = 2 * 1024 * 1024;
+/// A longer command is read on a thread that serves nobody else: 2 MiB take some 20 ms.
+const PARSED_HERE: usize = 64 * 1024;
 /// A client that sends so many wrong commands in a row is not a mail client.
 const BAD_IN_A_ROW: u32 = 50;
 
@@ -155,7 +160,12 @@ impl Session {
             match self.io.next_or(self.patience(), interrupt).await {
                 // Whoever goes on talking is never waited for, but has had its time too.
                 Input::Event(_) if self.patience().is_zero() => self.bye(None, "It took too long to log in"),
-                Input::Event(event) => self.on_event(event).await,
+                Input::Event(event) => {
+                    self.on_event(event).await;
+                    // A client that always has more to say would never wait for anything, and two of them would
+                    // hold both threads that serve all.
+                    future::yield_now().await;
+                }
                 Input::Closed => break,
                 Input::TimedOut => {
                     self.bye(None, "Nothing was heard for too long");
@@ -304,18 +314,13 @@ impl Session {
 
     async fn on_event(&mut self, event: Event) {
         match event {
-            Event::Command(framed) => {
-                let parsed = command::parse_framed(&framed, self.command_dialect());
-                // It may be large, and the command may take long.
-                drop(framed);
-                match parsed {
-                    Ok(tagged) => {
-                        self.bad_in_a_row = 0;
-                        self.execute(tagged).await;
-                    }
-                    Err(error) => self.refuse_bad(error.tag.as_ref(), error.code(), &error.text),
+            Event::Command(framed) => match self.parse(framed).await {
+                Ok(tagged) => {
+                    self.bad_in_a_row = 0;
+                    self.execute(tagged).await;
                 }
-            }
+                Err(error) => self.refuse_bad(error.tag.as_ref(), error.code(), &error.text),
+            },
             Event::Literal(head) => self.on_literal(head).await,
             // Only a handler that asked for a line is given one; here it would be an answer to nothing.
             Event::Line(_) => self.refuse_bad(None, None, "This is no command"),
@@ -327,6 +332,17 @@ impl Session {
                 }
             }
         }
+    }
+
+    async fn parse(&self, framed: Framed) -> Result<Tagged, ParseError> {
+        if matches!(self.state, State::NotAuthenticated(_)) {
+            return command::parse_before_login(&framed);
+        }
+        let dialect = self.command_dialect();
+        if framed.held() <= PARSED_HERE {
+            return command::parse_framed(&framed, dialect);
+        }
+        smol::unblock(move || command::parse_framed(&framed, dialect)).await
     }
 
     /// A literal begins: APPEND's is streamed, any other is collected if it is small enough.

@@ -82,23 +82,21 @@ pub fn part<'a>(root: &'a Part, path: &[u32]) -> Option<&'a Part> {
     for (n, number) in path.iter().enumerate() {
         let index = usize::try_from(number.checked_sub(1)?).ok()?;
         // Numbers count within the message that lies in a part.
+        let mut of_message = n == 0;
         if n > 0
             && let PartContent::Message(inner) = &current.content
         {
+            of_message = true;
             current = &inner.1;
         }
         match &current.content {
             PartContent::Multipart(parts) => current = parts.get(index)?,
             // What is no multipart is its own part 1: of a message, or of a message in it.
-            _ if index == 0 && (n == 0 || holds_message(root, &path[..n])) => {}
+            _ if index == 0 && of_message => {}
             _ => return None,
         }
     }
     Some(current)
-}
-
-fn holds_message(root: &Part, path: &[u32]) -> bool {
-    part(root, path).is_some_and(|part| matches!(part.content, PartContent::Message(_)))
 }
 
 #[cfg(test)]
@@ -161,6 +159,24 @@ mod tests {
         }
         assert_eq!(text(&[1], SectionText::Header), None);
         assert_eq!(text(&[2], SectionText::Text), None);
+    }
+
+    /// Each number of a path is one step: messages in messages took two walks for each level (2^40 here).
+    #[test]
+    fn messages_in_messages() {
+        let depth = 40;
+        let mut root = Part { header: 990..995, body: 995..1000, ..Part::default() };
+        for level in (0..depth).rev() {
+            let content = PartContent::Message(Box::new((crate::mail::digest::Envelope::default(), root)));
+            root = Part { header: level..level + 1, body: level + 1..1000, content, ..Part::default() };
+        }
+        let at = |path: &[u32]| part(&root, path).map(|part| part.header.clone());
+        assert_eq!(at(&[1; 40]), Some(39..40));
+        assert_eq!(at(&[1; 41]), Some(990..995));
+        assert_eq!(at(&[1; 42]), None);
+        let mut path = [1; 40];
+        path[20] = 2;
+        assert_eq!(at(&path), None);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! FETCH (RFC 9051 §6.4.5), CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4, §3.2.6), PREVIEW (RFC 8970),
 //! OBJECTID (RFC 8474), SAVEDATE (RFC 8514).
 
+use std::collections::HashSet;
+
 use super::{Messages, list, messages};
 use crate::mail::section::{Section, SectionText};
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
 
 /// Deeper than any part that the store knows.
 const DEEPEST_PATH: usize = 200;
-/// Clients ask for some dozens of header fields.
-const MOST_FIELDS: usize = 1_000;
 
 /// Asks for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Fetch {
 }
 
 /// What is asked of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum Item {
     Uid,
@@ -76,6 +76,7 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Fetch> {
     if fetch.items.is_empty() {
         return Err(Syntax("FETCH needs an item"));
     }
+    each_once(&mut fetch.items);
     if !cursor.at_end() {
         cursor.space()?;
         list(cursor, |cursor| {
@@ -122,7 +123,7 @@ fn item(cursor: &mut Cursor<'_>, items: &mut Vec<Item>) -> Parsed<()> {
         "RFC822.TEXT" => legacy(SectionText::Text, false, "RFC822.TEXT"),
         _ => return add_macro(&name, items),
     };
-    add(items, simple);
+    items.push(simple);
     Ok(())
 }
 
@@ -135,15 +136,15 @@ fn add_macro(name: &str, items: &mut Vec<Item>) -> Parsed<()> {
         "FULL" => &[Item::Envelope, Item::Body],
         _ => return Err(Syntax("FETCH does not know this item")),
     };
-    fast.iter().chain(more).for_each(|item| add(items, item.clone()));
+    items.extend(fast.iter().chain(more).cloned());
     Ok(())
 }
 
 /// An item that is asked for twice is answered once.
-fn add(items: &mut Vec<Item>, item: Item) {
-    if !items.contains(&item) {
-        items.push(item);
-    }
+fn each_once(items: &mut Vec<Item>) {
+    let mut seen = HashSet::new();
+    let mut first = items.iter().map(|item| seen.insert(item)).collect::<Vec<bool>>().into_iter();
+    items.retain(|_| first.next().unwrap_or(true));
 }
 
 fn legacy(what: SectionText, peek: bool, name: &'static str) -> Item {
@@ -204,9 +205,6 @@ fn fields(cursor: &mut Cursor<'_>) -> Parsed<Vec<String>> {
     let mut names = Vec::new();
     list(cursor, |cursor| {
         let name = cursor.astring()?;
-        if names.len() == MOST_FIELDS {
-            return Err(Syntax("too many header fields"));
-        }
         names.push(String::from_utf8_lossy(&name).into_owned());
         Ok(())
     })?;
@@ -273,6 +271,18 @@ mod tests {
         assert_eq!(section.what, SectionText::HeaderFields(vec!["Date".into(), "From".into()]));
         assert_eq!(one("BINARY.SIZE[1.2]"), Item::BinarySize { path: vec![1, 2] });
         assert!(matches!(one("BINARY.PEEK[]<0.5>"), Item::Binary { peek: true, .. }));
+    }
+
+    #[test]
+    fn many_items() {
+        let partials = |count: usize| {
+            let items: Vec<String> = (0..count).map(|n| format!("BODY.PEEK[]<{n}.1>")).collect();
+            format!(" 1 ({} FULL FAST {})", items.join(" "), items.join(" "))
+        };
+        assert_eq!(read(&partials(400)).unwrap().items.len(), 405);
+        assert!(read(&partials(501)).is_err());
+        let fields = vec!["a"; 1_001].join(" ");
+        assert!(read(&format!(" 1 BODY[HEADER.FIELDS ({fields})]")).is_err());
     }
 
     #[test]

@@ -4,8 +4,8 @@ use super::{Dialect, list as in_parentheses, mailbox_text, status};
 use crate::protocol::command::status::StatusItem;
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
 
-/// Clients send a handful of patterns.
-const MOST_PATTERNS: usize = 100;
+/// Bytes of all patterns together: clients send a handful of short ones.
+const LONGEST_PATTERNS: usize = 8 * 1024;
 
 /// Asks for mailboxes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,14 +81,15 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, dialect: Dialect, xlist: bool) -> P
     if cursor.peek() == Some(b'(') {
         found.extended = true;
         in_parentheses(cursor, |cursor| {
-            if found.patterns.len() == MOST_PATTERNS {
-                return Err(Syntax("LIST has too many patterns"));
-            }
             found.patterns.push(mailbox_text(cursor.list_mailbox()?, dialect)?);
             Ok(())
         })?;
     } else {
         found.patterns.push(mailbox_text(cursor.list_mailbox()?, dialect)?);
+    }
+    let length = |pattern: &String| found.reference.len() + pattern.len();
+    if found.patterns.iter().map(length).sum::<usize>() > LONGEST_PATTERNS {
+        return Err(Syntax("LIST has more than 8 KiB of patterns"));
     }
     if !cursor.at_end() {
         cursor.space()?;
@@ -169,5 +170,8 @@ mod tests {
         assert!(read(" (FOO) \"\" *").is_err());
         assert!(read(" \"\" * FOO").is_err());
         assert!(read(" () \"\" ()").unwrap().patterns.is_empty());
+        let many = |count: usize| format!(" \"\" ({})", vec!["abcdefgh%"; count].join(" "));
+        assert_eq!(read(&many(900)).unwrap().patterns.len(), 900);
+        assert!(read(&many(911)).is_err());
     }
 }

@@ -28,6 +28,8 @@ use crate::protocol::utf7;
 
 /// A longer tag is no tag.
 const LONGEST_TAG: usize = 256;
+/// Clients put some dozens of items, flags, fields or patterns into a list; each may be compared with all others.
+const MOST_IN_A_LIST: usize = 1_000;
 
 /// How a client writes strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,7 +186,7 @@ pub fn tag_of(bytes: &[u8]) -> Option<Tag> {
 /// # Errors
 /// With what is wrong, and the tag if that was right.
 pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Tagged, ParseError> {
-    read(Cursor::new(bytes), dialect)
+    read(Cursor::new(bytes), |cursor| command(cursor, dialect))
 }
 
 /// Reads a command whose sets may have been read as they arrived.
@@ -192,15 +194,27 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Tagged, ParseError> {
 /// # Errors
 /// With what is wrong, and the tag if that was right.
 pub fn parse_framed(framed: &Framed, dialect: Dialect) -> Result<Tagged, ParseError> {
-    read(Cursor::over(framed), dialect)
+    read(Cursor::over(framed), |cursor| command(cursor, dialect))
 }
 
-fn read(mut cursor: Cursor<'_>, dialect: Dialect) -> Result<Tagged, ParseError> {
+/// Reads a command of someone who has not logged in. Of others than those that may come then no more than the name
+/// is read: a stranger's long commands cost nothing.
+///
+/// # Errors
+/// With what is wrong, and the tag if that was right.
+pub fn parse_before_login(framed: &Framed) -> Result<Tagged, ParseError> {
+    read(Cursor::over(framed), before_login)
+}
+
+fn read<'a>(
+    mut cursor: Cursor<'a>,
+    command: impl FnOnce(&mut Cursor<'a>) -> Parsed<Command>,
+) -> Result<Tagged, ParseError> {
     let tag = match cursor.tag() {
         Ok(tag) if tag.len() <= LONGEST_TAG => Tag(tag.to_owned()),
         _ => return Err(ParseError { tag: None, text: "A command begins with a tag".to_owned() }),
     };
-    match command(&mut cursor, dialect).and_then(|command| cursor.end().map(|()| command)) {
+    match command(&mut cursor).and_then(|command| cursor.end().map(|()| command)) {
         Ok(command) => Ok(Tagged { tag, command }),
         Err(Syntax(text)) => {
             let text = format!(
@@ -227,7 +241,27 @@ fn command(cursor: &mut Cursor<'_>, dialect: Dialect) -> Parsed<Command> {
     if uid {
         return Err(Syntax("there is no such UID command"));
     }
+    if let Some(command) = of_strangers(cursor, &name)? {
+        return Ok(command);
+    }
     Ok(match name.as_str() {
+        "CHECK" => Command::Select(Selected::Check),
+        "CLOSE" => Command::Select(Selected::Close),
+        "UNSELECT" => Command::Select(Selected::Unselect),
+        "EXPUNGE" => Command::Select(Selected::Expunge(expunge::Expunge { uids: None })),
+        _ => Command::Auth(auth(cursor, dialect, &name)?),
+    })
+}
+
+fn before_login(cursor: &mut Cursor<'_>) -> Parsed<Command> {
+    cursor.space().map_err(|_| Syntax("a command is missing"))?;
+    let name = cursor.atom().map_err(|_| Syntax("a command is missing"))?.to_ascii_uppercase();
+    of_strangers(cursor, &name)?.ok_or(Syntax("log in first"))
+}
+
+/// The commands that may come before login.
+fn of_strangers(cursor: &mut Cursor<'_>, name: &str) -> Parsed<Option<Command>> {
+    Ok(Some(match name {
         "CAPABILITY" => Command::Any(Any::Capability),
         "NOOP" => Command::Any(Any::Noop),
         "LOGOUT" => Command::Any(Any::Logout),
@@ -235,12 +269,8 @@ fn command(cursor: &mut Cursor<'_>, dialect: Dialect) -> Parsed<Command> {
         "STARTTLS" => Command::NonAuth(NonAuth::StartTls),
         "AUTHENTICATE" => Command::NonAuth(NonAuth::Authenticate(authenticate::parse(cursor)?)),
         "LOGIN" => Command::NonAuth(NonAuth::Login(login::parse(cursor)?)),
-        "CHECK" => Command::Select(Selected::Check),
-        "CLOSE" => Command::Select(Selected::Close),
-        "UNSELECT" => Command::Select(Selected::Unselect),
-        "EXPUNGE" => Command::Select(Selected::Expunge(expunge::Expunge { uids: None })),
-        _ => Command::Auth(auth(cursor, dialect, &name)?),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 fn with_messages(
@@ -313,13 +343,18 @@ fn messages(cursor: &mut Cursor<'_>) -> Parsed<Messages> {
     if cursor.take(b'$') { Ok(Messages::Saved) } else { cursor.sequence_set().map(Messages::Set) }
 }
 
-/// Reads items in parentheses with spaces between them, until the closing one.
+/// Reads items in parentheses with spaces between them, until the closing one: at most [`MOST_IN_A_LIST`].
 fn list<'a>(cursor: &mut Cursor<'a>, mut item: impl FnMut(&mut Cursor<'a>) -> Parsed<()>) -> Parsed<()> {
     cursor.expect(b'(', "a list in parentheses is missing")?;
+    let mut count = 0;
     loop {
         while cursor.take(b' ') {}
         if cursor.take(b')') {
             return Ok(());
+        }
+        count += 1;
+        if count > MOST_IN_A_LIST {
+            return Err(Syntax("a list has more than 1000 items"));
         }
         item(cursor)?;
         if !matches!(cursor.peek(), Some(b' ' | b')')) {
@@ -347,6 +382,18 @@ mod tests {
         assert!(read("a UID NOOP").is_err());
         assert_eq!(parse(b"tag FROBNICATE", Dialect::default()).unwrap_err().tag.unwrap().as_str(), "tag");
         assert_eq!(parse(b"(x", Dialect::default()).unwrap_err().tag, None);
+    }
+
+    #[test]
+    fn before_login_only_what_may_come_then_is_read() {
+        let read = |text: &str| parse_before_login(&Framed::from(text.as_bytes().to_vec()));
+        assert_eq!(read("a NOOP").map(|tagged| tagged.command), Ok(Command::Any(Any::Noop)));
+        assert!(matches!(read("a login x y").unwrap().command, Command::NonAuth(NonAuth::Login(_))));
+        assert!(read("a NOOP x").is_err());
+        for other in ["a FETCH 1 (", "a SELECT INBOX", "a UID FETCH 1 FLAGS", "a FROBNICATE"] {
+            let refused = read(other).unwrap_err();
+            assert_eq!((refused.tag.unwrap().as_str(), refused.text.as_str()), ("a", "Log in first"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! STORE (RFC 9051 §6.4.6), with UNCHANGEDSINCE (RFC 7162 §3.1.3).
 
-use super::{Messages, list, messages};
+use super::{MOST_IN_A_LIST, Messages, list, messages};
 use crate::model::FlagSet;
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
 
@@ -73,13 +73,14 @@ fn flags(cursor: &mut Cursor<'_>) -> Parsed<FlagSet> {
         })?;
         return Ok(flags);
     }
-    loop {
+    for _ in 0..MOST_IN_A_LIST {
         flags.extend_with(flag(cursor)?);
         if cursor.at_end() {
             return Ok(flags);
         }
         cursor.space()?;
     }
+    Err(Syntax("STORE names more than 1000 flags"))
 }
 
 /// A flag that a client may name: `\Recent` is none (RFC 3501 §2.3.2). System flags that nobody defined are
@@ -128,5 +129,9 @@ mod tests {
         assert_eq!(store.unchanged_since, Some(320_162_338));
         assert!(read(" 1 +FLAGS").is_err());
         assert!(read(" 1 LABELS (x)").is_err());
+        let many = |count: usize| (0..count).map(|n| format!("k{n}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(read(&format!(" 1 +FLAGS {}", many(1_000))).unwrap().flags.keywords.len(), 1_000);
+        assert!(read(&format!(" 1 +FLAGS {}", many(1_001))).is_err());
+        assert!(read(&format!(" 1 +FLAGS ({})", many(1_001))).is_err());
     }
 }
