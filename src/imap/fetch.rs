@@ -2,8 +2,11 @@
 //! on the blocking pool, each chunk over a snapshot of its own.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::imap::connection::CHUNK;
 use crate::imap::expunge::slices;
+use crate::imap::fair_queue::Step;
 use crate::imap::fetch_item::{Plan, Run, Scope};
 use crate::imap::fetch_literal::UNKNOWN_CTE;
 use crate::imap::flags;
@@ -208,18 +211,26 @@ async fn stream(
 }
 
 async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
+    let mut step = Step::First;
     loop {
         let out = std::mem::take(session.io.out());
-        let step = move |store: &Store| {
+        let work = move |store: &Store, until: Instant| {
             let (mut run, mut out) = (run, out);
-            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, &mut out));
+            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, until, &mut out));
             (run, out, more)
         };
-        let (back, out, result) = session.shared.pool.look(step).await;
-        run = back;
+        let (back, out, result) = session.shared.pool.step(step, work).await;
+        (run, step) = (back, Step::Further);
         *session.io.out() = out;
         match result {
-            Ok(true) => session.io.flush_if_large().await?,
+            Ok(true) => {
+                // Where much is read and little written, no write tells that the client has gone.
+                let little = session.io.out().len() < CHUNK;
+                session.io.flush_if_large().await?;
+                if little && session.io.has_hung_up().await {
+                    return Err(Refusal::hangup("gone during a FETCH"));
+                }
+            }
             Ok(false) => {
                 return run.take_failure().map_or(Ok(run), |(count, first)| Err(unread(count, first)));
             }

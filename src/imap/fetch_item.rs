@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::imap::connection::CHUNK;
 use crate::imap::expunge::slices;
@@ -178,16 +179,17 @@ impl Run {
         self.failure.take().map(|error| (self.failed, error))
     }
 
-    /// Writes about a chunk, which may be sent before the next step. Whether there is more.
+    /// Writes about a chunk, or what can be written until a moment, which may be sent before the next step. Whether
+    /// there is more.
     ///
     /// # Errors
     /// Where it cannot be gone on; then [`Run::close`].
-    pub fn step(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<bool, Error> {
+    pub fn step(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
         self.mark = self.current.is_none().then_some(out.len());
         if let Some(current) = &mut self.current {
             current.keep();
         }
-        let filled = contained("a message could not be shown", || self.fill(snapshot, out));
+        let filled = contained("a message could not be shown", || self.fill(snapshot, until, out));
         let (Err(error @ Error::Internal(_)), Some(mark), true) =
             (&filled, self.mark, self.current.is_some())
         else {
@@ -214,12 +216,16 @@ impl Run {
         true
     }
 
-    fn fill(&mut self, snapshot: &Snapshot, out: &mut Vec<u8>) -> Result<bool, Error> {
+    fn fill(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
         if self.plan.needs_ids() && self.ids.is_none() {
             self.ids = Some(ObjectIds::load(snapshot, self.scope.account)?);
         }
-        let mut prepared = 0;
+        let (mut prepared, mut begun) = (0, false);
         while out.len() < CHUNK {
+            // At least one item, so that it goes on however busy the machine is.
+            if std::mem::replace(&mut begun, true) && Instant::now() >= until {
+                break;
+            }
             let Some(current) = &self.current else {
                 if self.begin(snapshot, out)? {
                     continue;

@@ -1,12 +1,17 @@
 //! Store calls on the blocking pool, in bounded numbers: the pool itself would grow to hundreds of threads.
 
+use std::time::{Duration, Instant};
+
 use async_lock::Semaphore;
 
+use crate::imap::fair_queue::{FairQueue, Step};
 use crate::imap::refusal::Refusal;
 use crate::store::{Error, Snapshot, Store, Transaction, contained};
 
-/// Reads at a time: each fills one chunk of output and ends, so few threads serve many sessions.
+/// Reads at a time: each is a step that ends soon, so few threads serve many sessions.
 const READS: usize = 4;
+/// So long a step of a long read takes, and then others have their turn.
+pub const STEP: Duration = Duration::from_millis(5);
 /// Writes that wait at a time. They only wait, and all that wait share one sync (STORE.md, one writer).
 const WRITES: usize = 32;
 /// Password hashes at a time: one takes 19 MiB (FACTS.md, argon2).
@@ -16,7 +21,7 @@ const HASHES: usize = 1;
 #[derive(Debug)]
 pub struct Pool {
     store: Store,
-    reads: Semaphore,
+    reads: FairQueue,
     writes: Semaphore,
     hashes: Semaphore,
 }
@@ -27,7 +32,7 @@ impl Pool {
     pub fn new(store: Store) -> Self {
         Pool {
             store,
-            reads: Semaphore::new(READS),
+            reads: FairQueue::new(READS),
             writes: Semaphore::new(WRITES),
             hashes: Semaphore::new(HASHES),
         }
@@ -51,7 +56,7 @@ impl Pool {
         T: Send + 'static,
         E: Into<Refusal> + Send + 'static,
     {
-        let _permit = self.reads.acquire().await;
+        let _place = self.reads.enter(Step::First).await;
         let store = self.store.clone();
         smol::unblock(move || {
             contained("this could not be read", || {
@@ -62,11 +67,16 @@ impl Pool {
         .await
     }
 
-    /// Runs `look`, which takes its snapshots itself and gives everything back that it was given, whatever happens.
-    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> T + Send + 'static) -> T {
-        let _permit = self.reads.acquire().await;
+    /// Runs one step of something long, which takes its snapshot itself, gives everything back that it was given,
+    /// whatever happens, and ends soon after the moment that it is told.
+    pub async fn step<T: Send + 'static>(
+        &self,
+        step: Step,
+        work: impl FnOnce(&Store, Instant) -> T + Send + 'static,
+    ) -> T {
+        let _place = self.reads.enter(step).await;
         let store = self.store.clone();
-        smol::unblock(move || look(&store)).await
+        smol::unblock(move || work(&store, Instant::now() + STEP)).await
     }
 
     /// Runs `job` on the writer; back when it is durable.

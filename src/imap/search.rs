@@ -2,49 +2,73 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use crate::imap::expunge::slices;
+use crate::imap::fair_queue::Step;
 use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::search_key::{Filter, Message};
+use crate::imap::search_filter::{Filter, Seen};
+use crate::imap::search_trial::Trial;
 use crate::imap::session::{Done, Session};
-use crate::model::{AccountId, MailboxId, UidSet};
+use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidSet};
 use crate::protocol::command::Tag;
 use crate::protocol::command::search::{ReturnOptions, Search};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::search::{self, Esearch};
+use crate::store::emails::ObjectIds;
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
-use crate::store::{Error, Snapshot, contained, messages};
+use crate::store::{Error, Snapshot, Store, contained, messages};
 
-/// A search gives the reader up so often, for others and to see whether its client is still there.
-const STEP: Duration = Duration::from_millis(50);
 /// Of so many messages that cannot be searched the log tells each.
 const TOLD: u64 = 100;
 /// Records that are read at a time.
 const BATCH: usize = 512;
+/// Numbers that are written before what waits is sent.
+const NUMBERS_A_CHUNK: usize = 8 * 1024;
 
-/// Messages that fit, with their modseqs where those were asked for.
+/// Messages that fit.
 #[derive(Default)]
 struct Found {
     uids: UidSet,
-    modseqs: Vec<(u32, u64)>,
+    /// The modseqs of the first and the last of them, and the highest of all.
+    modseqs: Option<Modseqs>,
     /// Messages that could not be read, and why the first could not.
     unread: u64,
     why: Option<Error>,
 }
 
+#[derive(Clone, Copy)]
+struct Modseqs {
+    first: ModSeq,
+    last: ModSeq,
+    highest: ModSeq,
+}
+
+impl Found {
+    /// Messages come in the order of their UIDs.
+    fn insert(&mut self, record: &Record) {
+        self.uids.insert(record.uid);
+        let modseq = record.modseq;
+        let known = self.modseqs.unwrap_or(Modseqs { first: modseq, last: modseq, highest: modseq });
+        self.modseqs = Some(Modseqs { last: modseq, highest: known.highest.max(modseq), ..known });
+    }
+}
+
 /// A search that can be left and gone on with.
 struct Run {
-    account: AccountId,
     mailbox: MailboxId,
     filter: Filter,
     /// With which the filter was compiled.
     keywords: KeywordTable,
+    seen: Seen,
+    /// Makes the object ids, if those are asked for.
+    ids: Option<ObjectIds>,
     todo: Box<dyn Iterator<Item = UidSet> + Send>,
-    batch: VecDeque<Record>,
+    batch: VecDeque<(SeqNum, Record)>,
+    trial: Option<Trial>,
     found: Found,
-    with_modseq: bool,
 }
 
 /// SEARCH and UID SEARCH.
@@ -67,45 +91,40 @@ pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Do
             return Err(refusal);
         }
     };
-    answer(session, tag, &command, &found)?;
+    answer(session, tag, &command, &found).await?;
     warn(session, &found);
     Ok(Done::ok("SEARCH completed"))
 }
 
 async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal> {
-    let mailbox = session.view()?.mailbox;
-    let keywords = session.shared.pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?;
     let view = session.view()?;
-    let filter = Filter::compile(command, view, &keywords)?;
-    let with_modseq = filter.names_modseq();
-    let scope = filter.scope(view);
-    let run = Run {
-        account: view.account,
-        mailbox,
-        filter,
-        keywords,
-        todo: Box::new(slices(&scope, BATCH)),
-        batch: VecDeque::new(),
-        found: Found::default(),
-        with_modseq,
+    let (account, mailbox) = (view.account, view.mailbox);
+    let seen = Seen {
+        numbers: view.uids().clone(),
+        pending: view.pending().clone(),
+        saved: Arc::new(view.saved.clone()),
+        recent: Arc::new(view.recent().clone()),
     };
-    session.enabled.condstore |= with_modseq;
+    let (command, names_modseq) = (command.clone(), command.key.names_modseq());
+    let run = session
+        .shared
+        .pool
+        .read(move |snapshot| Run::new(&command, snapshot, account, mailbox, seen))
+        .await?;
+    session.enabled.condstore |= names_modseq;
     search(session, run).await
 }
 
 async fn search(session: &mut Session, mut run: Run) -> Result<Found, Refusal> {
     loop {
-        let (back, more) = session
-            .shared
-            .pool
-            .read(move |snapshot| {
-                let mut run = run;
-                let more = run.step(snapshot);
-                more.map(|more| (run, more))
-            })
-            .await?;
+        let work = move |store: &Store, until: Instant| {
+            let mut run = run;
+            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, until));
+            (run, more)
+        };
+        let (back, more) = session.shared.pool.step(Step::Further, work).await;
         run = back;
-        if !more {
+        if !more? {
             return Ok(run.found);
         }
         if session.io.has_hung_up().await {
@@ -115,45 +134,78 @@ async fn search(session: &mut Session, mut run: Run) -> Result<Found, Refusal> {
 }
 
 impl Run {
-    /// Searches for a while. Whether there is more.
-    fn step(&mut self, snapshot: &Snapshot) -> Result<bool, Error> {
-        let until = Instant::now() + STEP;
-        while Instant::now() < until {
-            let Some(record) = self.batch.pop_front() else {
-                let Some(wanted) = self.todo.next() else { return Ok(false) };
-                let batch = &mut self.batch;
-                let known = messages::keywords_agreeing(snapshot, self.mailbox, &self.keywords)?;
-                messages::select(snapshot, self.mailbox, &wanted, &mut |record| {
-                    batch.push_back(Record { keywords: record.keywords & known, ..*record });
-                    Ok(ControlFlow::Continue(()))
-                })?;
+    fn new(
+        command: &Search,
+        snapshot: &Snapshot,
+        account: AccountId,
+        mailbox: MailboxId,
+        seen: Seen,
+    ) -> Result<Self, Refusal> {
+        let keywords = messages::keywords(snapshot, mailbox)?;
+        let filter = Filter::compile(command, &seen, &keywords)?;
+        let ids = filter.asks_ids.then(|| ObjectIds::load(snapshot, account)).transpose()?;
+        let todo = Box::new(slices(&filter.scope(&seen), BATCH));
+        let (batch, trial, found) = Default::default();
+        Ok(Run { mailbox, filter, keywords, seen, ids, todo, batch, trial, found })
+    }
+
+    /// Searches until a moment. Whether there is more.
+    fn step(&mut self, snapshot: &Snapshot, until: Instant) -> Result<bool, Error> {
+        loop {
+            let Some(mut trial) = self.trial.take() else {
+                if !self.begin(snapshot)? {
+                    return Ok(false);
+                }
                 continue;
             };
-            let mut message = Message::new(snapshot, self.account, record);
-            match contained("a message could not be searched", || self.filter.fits(&mut message)) {
-                Ok(true) => {
-                    self.found.uids.insert(record.uid);
-                    if self.with_modseq {
-                        self.found.modseqs.push((record.uid.get(), record.modseq.0));
-                    }
+            let tried = contained("a message could not be searched", || {
+                trial.step(&self.filter, self.ids.as_ref(), snapshot, until)
+            });
+            match tried {
+                Ok(None) => {
+                    self.trial = Some(trial);
+                    return Ok(true);
                 }
-                Ok(false) => {}
+                Ok(Some(true)) => self.found.insert(trial.record()),
+                Ok(Some(false)) => {}
                 Err(Error::Closed) => return Err(Error::Closed),
-                // One that cannot be read is not found; the others are, and the client hears of it.
-                Err(error) => {
-                    self.found.unread += 1;
-                    if self.found.unread <= TOLD {
-                        tracing::error!(uid = record.uid.get(), %error, "a message cannot be searched");
-                    }
-                    self.found.why.get_or_insert(error);
-                }
+                Err(error) => self.passed_over(trial.record(), error),
+            }
+            if Instant::now() >= until {
+                return Ok(true);
             }
         }
+    }
+
+    /// Takes up the next message; false if there is none.
+    fn begin(&mut self, snapshot: &Snapshot) -> Result<bool, Error> {
+        while self.batch.is_empty() {
+            let Some(wanted) = self.todo.next() else { return Ok(false) };
+            let (batch, mut numbers) = (&mut self.batch, self.seen.numbers.select_uids(&wanted).peekable());
+            let known = messages::keywords_agreeing(snapshot, self.mailbox, &self.keywords)?;
+            messages::select(snapshot, self.mailbox, &wanted, &mut |record| {
+                while numbers.next_if(|(_, uid)| *uid < record.uid).is_some() {}
+                if let Some((number, _)) = numbers.next_if(|(_, uid)| *uid == record.uid) {
+                    batch.push_back((number, Record { keywords: record.keywords & known, ..*record }));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        self.trial = self.batch.pop_front().map(|(number, record)| Trial::new(number, record));
         Ok(true)
+    }
+
+    /// One that cannot be read is not found; the others are, and the client hears of it.
+    fn passed_over(&mut self, record: &Record, error: Error) {
+        self.found.unread += 1;
+        if self.found.unread <= TOLD {
+            tracing::error!(uid = record.uid.get(), %error, "a message cannot be searched");
+        }
+        self.found.why.get_or_insert(error);
     }
 }
 
-fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> Result<(), Refusal> {
+async fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> Result<(), Refusal> {
     let rev2 = session.enabled.rev2;
     let options = command.options;
     if let Some(options) = options.filter(|options| options.save) {
@@ -165,17 +217,21 @@ fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> 
     } else {
         view.uids().select_uids(&found.uids).map(|(number, _)| number.get()).collect()
     };
-    let highest = |uids: &UidSet| {
-        found.modseqs.iter().filter(|(uid, _)| uids.contains(*uid)).map(|(_, modseq)| *modseq).max()
-    };
-    let shown = options.map_or_else(|| found.uids.clone(), |options| named(options, &found.uids));
-    // With SAVE alone nothing is shown.
-    let modseq = highest(&shown);
+    let names_modseq = command.key.names_modseq();
+    let modseq = found.modseqs.filter(|_| names_modseq).and_then(|modseqs| shown_modseq(options, modseqs));
     if let Some(modseq) = modseq {
-        session.view_mut()?.note_sent(crate::model::ModSeq(modseq));
+        session.view_mut()?.note_sent(modseq);
     }
+    let modseq = modseq.map(|modseq| modseq.0);
     match options {
-        None if !rev2 => search::search(&mut session.writer(), &told, modseq),
+        None if !rev2 => {
+            search::begin(&mut session.writer());
+            for chunk in slices(&told, NUMBERS_A_CHUNK) {
+                search::numbers(&mut session.writer(), &chunk);
+                session.io.flush_if_large().await?;
+            }
+            search::end(&mut session.writer(), modseq);
+        }
         // RFC 5182 §2.1: SAVE alone is not answered.
         Some(ReturnOptions { min: false, max: false, all: false, count: false, save: true }) => {}
         options => {
@@ -183,14 +239,30 @@ fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> 
             let response = Esearch {
                 min: told.first().filter(|_| options.min),
                 max: told.last().filter(|_| options.max),
-                all: options.all.then_some(&told),
                 count: options.count.then(|| told.len()),
-                modseq,
             };
-            search::esearch(&mut session.writer(), tag.as_str(), command.uid, &response);
+            search::begin_esearch(&mut session.writer(), tag.as_str(), command.uid, &response);
+            if options.all {
+                let mut first = true;
+                for ranges in told.ranges().chunks(NUMBERS_A_CHUNK) {
+                    search::ranges(&mut session.writer(), ranges, std::mem::take(&mut first));
+                    session.io.flush_if_large().await?;
+                }
+            }
+            search::end_esearch(&mut session.writer(), modseq);
         }
     }
     Ok(())
+}
+
+/// The modseq of what is shown (RFC 4731 §3.2): with SAVE alone nothing is.
+fn shown_modseq(options: Option<ReturnOptions>, modseqs: Modseqs) -> Option<ModSeq> {
+    let Some(options) = options else { return Some(modseqs.highest) };
+    if options.all || options.count {
+        return Some(modseqs.highest);
+    }
+    let ends = [(options.min, modseqs.first), (options.max, modseqs.last)];
+    ends.into_iter().filter_map(|(shown, modseq)| shown.then_some(modseq)).max()
 }
 
 /// An untagged NO is a warning beside what was found (RFC 9051 §7.1.2): a tagged one would take the result away

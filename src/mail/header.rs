@@ -1,6 +1,8 @@
 //! Header fields (RFC 5322 §2.2), as they really are: folded anyhow, with bare line feeds, with lines that are
 //! no fields at all.
 
+use std::collections::HashSet;
+
 /// What some editors put before the first field.
 pub(super) const BOM: &[u8] = "\u{feff}".as_bytes();
 
@@ -28,21 +30,34 @@ pub fn fields(header: &[u8]) -> impl Iterator<Item = Field<'_>> {
     raw_fields(header).filter_map(parse)
 }
 
+/// The fields of a header, for a reader who leaves and comes back: from a place to the next. `None` at the end; a
+/// line that is no field is `None` with the place after it.
+#[must_use]
+pub fn field_at(header: &[u8], at: usize) -> Option<(Option<Field<'_>>, usize)> {
+    let from = if at == 0 && header.starts_with(BOM) { BOM.len() } else { at };
+    let raw = raw_field(header.get(from..).unwrap_or_default())?;
+    Some((parse(raw), from + raw.len()))
+}
+
 /// Lines with their continuations, up to the empty line.
 fn raw_fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = header.strip_prefix(BOM).unwrap_or(header);
     std::iter::from_fn(move || {
-        if rest.is_empty() || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
-            return None;
-        }
-        let mut end = line_end(rest, 0);
-        while matches!(rest.get(end), Some(b' ' | b'\t')) {
-            end = line_end(rest, end);
-        }
-        let (raw, after) = rest.split_at(end);
-        rest = after;
+        let raw = raw_field(rest)?;
+        rest = rest.get(raw.len()..).unwrap_or_default();
         Some(raw)
     })
+}
+
+fn raw_field(rest: &[u8]) -> Option<&[u8]> {
+    if rest.is_empty() || matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+        return None;
+    }
+    let mut end = line_end(rest, 0);
+    while matches!(rest.get(end), Some(b' ' | b'\t')) {
+        end = line_end(rest, end);
+    }
+    rest.get(..end)
 }
 
 fn line_end(bytes: &[u8], from: usize) -> usize {
@@ -85,10 +100,10 @@ pub fn unfold(value: &[u8]) -> Vec<u8> {
 #[must_use]
 pub fn filter_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
     let mut out = Vec::new();
+    let wanted: HashSet<Vec<u8>> = names.iter().map(|name| name.as_bytes().to_ascii_lowercase()).collect();
     for raw in raw_fields(header) {
         let name = raw.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii_end();
-        let named = names.iter().any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()));
-        if named != not {
+        if wanted.contains(&name.to_ascii_lowercase()) != not {
             out.extend_from_slice(raw);
             if !raw.ends_with(b"\n") {
                 out.extend_from_slice(b"\r\n");

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod header;
 mod html;
 pub mod mime_params;
+pub mod needles;
 pub mod preview;
 pub mod section;
 pub mod structure;

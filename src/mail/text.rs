@@ -145,6 +145,12 @@ impl PartText {
         Self::with(part, Words::lines)
     }
 
+    /// The body of `part` to be searched: what a line end stands for is a space.
+    #[must_use]
+    pub fn to_search(part: &Part) -> Self {
+        Self::with(part, Words::default)
+    }
+
     fn with(part: &Part, html: fn() -> Words) -> Self {
         let name = mime_params::find(&part.params, "charset").unwrap_or_default();
         let name = String::from_utf8_lossy(&name);
@@ -208,62 +214,10 @@ impl PartText {
     }
 }
 
-/// Searches a part's body as it is read.
-pub struct TextMatcher {
-    needle: Needle,
-    text: PartText,
-    /// The mapped end of what was searched, as long as the needle.
-    tail: String,
-    found: bool,
-}
-
-impl TextMatcher {
-    /// Searches the body of `part`.
-    #[must_use]
-    pub fn new(part: &Part, needle: &Needle) -> Self {
-        let text = PartText::with(part, Words::default);
-        TextMatcher { needle: needle.clone(), text, tail: String::new(), found: needle.is_empty() }
-    }
-
-    /// Reads on; whether it was found by now.
-    pub fn push(&mut self, raw: &[u8]) -> bool {
-        let TextMatcher { needle, text, tail, found } = self;
-        for piece in raw.chunks(PIECE) {
-            if *found {
-                break;
-            }
-            text.push(piece, &mut |piece| search(needle, piece, tail, found));
-        }
-        self.found
-    }
-
-    /// At the body's end; whether it was found.
-    #[must_use]
-    pub fn finish(self) -> bool {
-        let TextMatcher { needle, text, mut tail, mut found } = self;
-        if !found {
-            text.finish(&mut |piece| search(&needle, piece, &mut tail, &mut found));
-        }
-        found
-    }
-}
-
-fn search(needle: &Needle, text: &str, tail: &mut String, found: &mut bool) {
-    if *found {
-        return;
-    }
-    tail.push_str(&casemap(text));
-    *found = tail.contains(&needle.mapped);
-    let mut keep = tail.len().saturating_sub(needle.mapped.len());
-    while !tail.is_char_boundary(keep) {
-        keep -= 1;
-    }
-    tail.drain(..keep);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::needles::{Collector, Seeker};
 
     #[test]
     fn charsets() {
@@ -354,8 +308,14 @@ mod tests {
         let results: Vec<bool> = [1, 2, 7, body.len().max(1)]
             .iter()
             .map(|chunk| {
-                let mut matcher = TextMatcher::new(part, &Needle::new(needle));
-                body.chunks(*chunk).any(|piece| matcher.push(piece)) || matcher.finish()
+                let mut collector = Collector::default();
+                let id = collector.add(needle);
+                let needles = collector.finish();
+                let (mut seeker, mut text) = (Seeker::new(&needles), PartText::to_search(part));
+                body.chunks(*chunk)
+                    .for_each(|piece| text.push(piece, &mut |text| seeker.push(&needles, text)));
+                text.finish(&mut |text| seeker.push(&needles, text));
+                seeker.has(id)
             })
             .collect();
         assert!(results.iter().all(|one| *one == results[0]), "{results:?}");

@@ -78,6 +78,20 @@ impl Key {
     }
 }
 
+impl Key {
+    /// Whether MODSEQ is in it.
+    #[must_use]
+    pub fn names_modseq(&self) -> bool {
+        match self {
+            Key::ModSeq(_) => true,
+            Key::And(keys) => keys.iter().any(Key::names_modseq),
+            Key::Or(a, b) => a.names_modseq() || b.names_modseq(),
+            Key::Not(key) => key.names_modseq(),
+            _ => false,
+        }
+    }
+}
+
 /// How a day compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateTest {

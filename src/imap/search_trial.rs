@@ -1,0 +1,369 @@
+//! A message that is searched, in steps: what the record tells is asked first, then digest and header, then the
+//! text, once for all strings that are looked for. It can be left at any place, and gone on with in another snapshot.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::imap::search_filter::Filter;
+use crate::mail::digest::{Digest, Part, PartContent};
+use crate::mail::needles::{NeedleId, Seeker};
+use crate::mail::text::{PartText, casemap};
+use crate::mail::{date, encoded_word, header, mime_params};
+use crate::model::{CivilDate, SeqNum};
+use crate::store::contents::Reading;
+use crate::store::emails::{self, ObjectIds};
+use crate::store::record::Record;
+use crate::store::{Error, Pin, Snapshot};
+
+/// So much of a part's header is searched: one that is longer was made to fill memory.
+const LONGEST_HEADER: u64 = 256 * 1024;
+/// Content is read in pieces of this size.
+const PIECE: u64 = 64 * 1024;
+/// So much of a header is searched before it is asked again whether that decides.
+const HEADER_PIECE: usize = 16 * 1024;
+
+/// How much of a message was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Its record.
+    Record,
+    /// Its header.
+    Header,
+    /// All.
+    Content,
+}
+
+/// What is known of a message.
+#[derive(Debug)]
+pub struct Facts {
+    /// What its mailbox says.
+    pub record: Record,
+    /// Its number.
+    pub number: SeqNum,
+    /// How much was looked at.
+    pub level: Level,
+    /// The day of its Date field in the sender's zone; without one the day on which it came.
+    pub sent: Option<CivilDate>,
+    /// EMAILID and THREADID.
+    pub ids: Option<(String, String)>,
+    fields: Vec<bool>,
+    headers: Option<Seeker>,
+    bodies: Option<Seeker>,
+}
+
+impl Facts {
+    /// Whether a key's header field was found.
+    #[must_use]
+    pub fn has_field(&self, key: usize) -> bool {
+        self.fields.get(key).copied().unwrap_or(false)
+    }
+
+    /// Whether a header has it.
+    #[must_use]
+    pub fn header_has(&self, needle: NeedleId) -> bool {
+        self.headers.as_ref().is_some_and(|headers| headers.has(needle))
+    }
+
+    /// Whether a text part has it.
+    #[must_use]
+    pub fn body_has(&self, needle: NeedleId) -> bool {
+        self.bodies.as_ref().is_some_and(|bodies| bodies.has(needle))
+    }
+}
+
+/// A message on trial.
+pub struct Trial {
+    facts: Facts,
+    stage: Stage,
+    digest: Option<Arc<Digest>>,
+    /// What was inflated last: the parts of a small message lie in one frame.
+    reading: Reading,
+    /// Keeps the content while it is read in several snapshots.
+    pin: Option<Pin>,
+}
+
+/// Where it is.
+enum Stage {
+    /// Only the record was looked at.
+    Record,
+    /// And what costs no reading of the content.
+    Derived,
+    /// In its header.
+    Header { bytes: Vec<u8>, at: usize },
+    /// In its parts: at the one to which these numbers lead, from 0, if it is begun.
+    Parts { path: Vec<usize>, part: Option<InPart> },
+}
+
+/// Within a part.
+enum InPart {
+    /// In its header.
+    Header { bytes: Vec<u8>, at: usize },
+    /// In its text, at this byte of the message.
+    Text { text: Box<PartText>, at: u64 },
+}
+
+impl Trial {
+    /// Of which nothing was looked at but its record.
+    #[must_use]
+    pub fn new(number: SeqNum, record: Record) -> Self {
+        let (sent, ids, fields, headers, bodies) = Default::default();
+        let facts = Facts { record, number, level: Level::Record, sent, ids, fields, headers, bodies };
+        Trial { facts, stage: Stage::Record, digest: None, reading: Reading::default(), pin: None }
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.facts.record
+    }
+
+    /// Looks on until it is decided whether the message fits, or until a moment: then `None`, but not before
+    /// something was looked at.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn step(
+        &mut self,
+        filter: &Filter,
+        ids: Option<&ObjectIds>,
+        snapshot: &Snapshot,
+        until: Instant,
+    ) -> Result<Option<bool>, Error> {
+        loop {
+            if let Some(decided) = filter.decide(&self.facts) {
+                return Ok(Some(decided));
+            }
+            if self.facts.level == Level::Content {
+                // All is known: a filter that cannot decide now never can.
+                return Ok(Some(false));
+            }
+            self.advance(filter, ids, snapshot)?;
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn advance(
+        &mut self,
+        filter: &Filter,
+        ids: Option<&ObjectIds>,
+        snapshot: &Snapshot,
+    ) -> Result<(), Error> {
+        match std::mem::replace(&mut self.stage, Stage::Record) {
+            Stage::Record if filter.asks_sent || ids.is_some() => {
+                self.derive(filter, ids, snapshot)?;
+                self.stage = Stage::Derived;
+            }
+            Stage::Record | Stage::Derived => {
+                self.pin = Some(snapshot.pin(self.facts.record.email));
+                self.stage = if filter.field_keys > 0 || !filter.headers.is_empty() {
+                    self.facts.fields = vec![false; filter.field_keys];
+                    self.facts.headers = Some(Seeker::new(&filter.headers));
+                    let bytes = snapshot.header_on(self.facts.record.email, &mut self.reading)?;
+                    Stage::Header { bytes, at: 0 }
+                } else {
+                    self.after_header(filter)
+                };
+            }
+            Stage::Header { bytes, at } => {
+                self.stage = match search_header(&mut self.facts, filter, &bytes, at, true) {
+                    Some(at) => Stage::Header { bytes, at },
+                    None => self.after_header(filter),
+                };
+            }
+            Stage::Parts { path, part } => self.parts(filter, snapshot, path, part)?,
+        }
+        Ok(())
+    }
+
+    /// What costs no reading of the content.
+    fn derive(&mut self, filter: &Filter, ids: Option<&ObjectIds>, snapshot: &Snapshot) -> Result<(), Error> {
+        if filter.asks_sent {
+            let received = self.facts.record.internal_date;
+            let digest = self.digest(snapshot)?;
+            let date = digest.envelope.date.as_deref().and_then(date::parse_date);
+            self.facts.sent = Some(date.unwrap_or(received).local_date());
+        }
+        if let Some(ids) = ids {
+            let row =
+                emails::get(snapshot, self.facts.record.email)?.ok_or(Error::NotFound("message content"))?;
+            self.facts.ids = Some((ids.email(&row).to_string(), ids.thread(&row).to_string()));
+        }
+        Ok(())
+    }
+
+    fn after_header(&mut self, filter: &Filter) -> Stage {
+        self.facts.level = Level::Header;
+        if filter.bodies.is_empty() {
+            self.facts.level = Level::Content;
+        } else {
+            self.facts.bodies = Some(Seeker::new(&filter.bodies));
+        }
+        Stage::Parts { path: Vec::new(), part: None }
+    }
+
+    fn digest(&mut self, snapshot: &Snapshot) -> Result<Arc<Digest>, Error> {
+        if let Some(digest) = &self.digest {
+            return Ok(Arc::clone(digest));
+        }
+        let digest = Arc::new(snapshot.digest(self.facts.record.email)?);
+        Ok(Arc::clone(self.digest.insert(digest)))
+    }
+
+    /// A piece of a part, or the next part.
+    fn parts(
+        &mut self,
+        filter: &Filter,
+        snapshot: &Snapshot,
+        mut path: Vec<usize>,
+        part: Option<InPart>,
+    ) -> Result<(), Error> {
+        let digest = self.digest(snapshot)?;
+        let Some(current) = descend(&digest.root, &path) else {
+            self.facts.level = Level::Content;
+            return Ok(());
+        };
+        let part = match part {
+            None => self.begin(filter, snapshot, &digest.root, current)?,
+            Some(InPart::Header { bytes, at }) => {
+                match search_header(&mut self.facts, filter, &bytes, at, false) {
+                    Some(at) => Some(InPart::Header { bytes, at }),
+                    None => begin_text(current),
+                }
+            }
+            Some(InPart::Text { text, at }) => self.text(filter, snapshot, current, text, at)?,
+        };
+        if part.is_none() && !next(&digest.root, &mut path) {
+            self.facts.level = Level::Content;
+        }
+        self.stage = Stage::Parts { path, part };
+        Ok(())
+    }
+
+    /// The MIME header fields of a part and the header of a message in it (RFC 9051 §6.4.4, TEXT), and the name of
+    /// an attachment, which MIME encodes in ways of its own; then its text.
+    fn begin(
+        &mut self,
+        filter: &Filter,
+        snapshot: &Snapshot,
+        root: &Part,
+        part: &Part,
+    ) -> Result<Option<InPart>, Error> {
+        let Some(headers) = self.facts.headers.as_mut().filter(|_| !filter.headers.is_empty()) else {
+            return Ok(begin_text(part));
+        };
+        if let Some(name) = file_name(part) {
+            headers.push(&filter.headers, &value_text(&name));
+            headers.cut();
+        }
+        if part.header == root.header || part.header.is_empty() {
+            return Ok(begin_text(part));
+        }
+        let mut bytes = Vec::new();
+        let end = part.header.end.min(part.header.start + LONGEST_HEADER);
+        snapshot.read_on(self.facts.record.email, &mut self.reading, part.header.start..end, &mut bytes)?;
+        Ok(Some(InPart::Header { bytes, at: 0 }))
+    }
+
+    /// Text parts, those of messages in it too, and no header field (RFC 9051 §6.4.4, BODY).
+    fn text(
+        &mut self,
+        filter: &Filter,
+        snapshot: &Snapshot,
+        part: &Part,
+        mut text: Box<PartText>,
+        at: u64,
+    ) -> Result<Option<InPart>, Error> {
+        let (mut raw, end) = (Vec::new(), part.body.end.min(at + PIECE));
+        snapshot.read_on(self.facts.record.email, &mut self.reading, at..end, &mut raw)?;
+        let Some(bodies) = &mut self.facts.bodies else { return Ok(None) };
+        text.push(&raw, &mut |text| bodies.push(&filter.bodies, text));
+        if end < part.body.end && bodies.left() > 0 {
+            return Ok(Some(InPart::Text { text, at: end }));
+        }
+        text.finish(&mut |text| bodies.push(&filter.bodies, text));
+        bodies.cut();
+        Ok(None)
+    }
+}
+
+/// Delivery reports are text, and so is a message that came encoded.
+fn begin_text(part: &Part) -> Option<InPart> {
+    let is_text = part.content == PartContent::Leaf && (part.is_type("text") || part.is_type("message"));
+    let text = || Box::new(PartText::to_search(part));
+    is_text.then(|| InPart::Text { text: text(), at: part.body.start })
+}
+
+/// Searches some fields; where to go on, if there are more. Keys that name a field ask about the message's own.
+fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, own: bool) -> Option<usize> {
+    let mut next = at;
+    while next - at < HEADER_PIECE {
+        let (field, after) = header::field_at(bytes, next)?;
+        next = after;
+        let Some(field) = field else { continue };
+        let keys = filter.fields.get(&field.name.to_ascii_lowercase()).filter(|_| own);
+        if keys.is_none() && filter.headers.is_empty() {
+            continue;
+        }
+        let value = casemap(&value_text(field.value));
+        for (key, needle) in keys.into_iter().flatten() {
+            if let Some(found) = facts.fields.get_mut(*key) {
+                *found = *found || needle.is_in_mapped(&value);
+            }
+        }
+        if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
+            let name = casemap(&String::from_utf8_lossy(field.name));
+            headers.push_mapped(&filter.headers, &format!("{name}: {value}"));
+            // What ends a field can be in no string that is searched for (RFC 9051 §9, `CHAR`).
+            headers.cut();
+        }
+    }
+    Some(next)
+}
+
+/// The part to which the numbers lead, from 0: those of a multipart, and of a part that holds a message the one.
+fn descend<'a>(root: &'a Part, path: &[usize]) -> Option<&'a Part> {
+    path.iter().try_fold(root, |part, number| match &part.content {
+        PartContent::Multipart(parts) => parts.get(*number),
+        PartContent::Message(inner) if *number == 0 => Some(&inner.1),
+        _ => None,
+    })
+}
+
+/// Goes to the next part, those within a part after it. Whether there is one.
+fn next(root: &Part, path: &mut Vec<usize>) -> bool {
+    path.push(0);
+    loop {
+        if descend(root, path).is_some() {
+            return true;
+        }
+        path.pop();
+        let Some(last) = path.last_mut() else { return false };
+        *last += 1;
+    }
+}
+
+fn value_text(value: &[u8]) -> String {
+    one_space(&encoded_word::decode(&header::unfold(value)))
+}
+
+/// White space in header fields is one space, in what is searched as in what is searched for: where a line was
+/// folded, with a tab for one, is nothing that anybody knows.
+#[must_use]
+pub fn one_space(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            ' ' | '\t' if out.ends_with(' ') => {}
+            ' ' | '\t' => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn file_name(part: &Part) -> Option<Vec<u8>> {
+    let disposition = part.disposition.as_ref().and_then(|(_, params)| mime_params::find(params, "filename"));
+    disposition.or_else(|| mime_params::find(&part.params, "name"))
+}
