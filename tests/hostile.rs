@@ -25,19 +25,23 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// Memory that the server may take.
 const RESIDENT_MIB: f64 = 64.0;
 
+/// How busy it may be when the attackers have gone, in percent of a core.
+const BUSY: f64 = 10.0;
+
 /// Runs `attack` beside a bystander and prints what it cost.
 fn attacked(name: &str, server: &Server, attack: impl FnOnce(&Server)) {
     let bystander = Bystander::start(server);
     attack(server);
     let seen = bystander.stop();
     let worst = seen.worst.iter().map(|(_, time)| *time).max().unwrap_or_default();
-    let missed = worst > PATIENCE || seen.peak > RESIDENT_MIB;
+    let missed = worst > PATIENCE || seen.peak > RESIDENT_MIB || seen.busy > BUSY;
     let times = seen.worst.iter().map(|(what, time)| format!("{what} {:.0} ms", time.as_secs_f64() * 1e3));
     println!(
-        "figure hostile, {name}: slowest {}; resident at most {:.0} MiB, then {:.0}; {} rounds{}",
+        "figure hostile, {name}: slowest {}; resident at most {:.0} MiB, then {:.0}; busy then {:.0} %; {} rounds{}",
         times.collect::<Vec<_>>().join(", "),
         seen.peak,
         seen.left,
+        seen.busy,
         seen.rounds,
         if missed { " MISSED" } else { "" }
     );

@@ -10,6 +10,9 @@ use crate::harness::Server;
 /// Between two rounds: a client, not a load.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// So long after an attack the server is looked at.
+const GONE: Duration = Duration::from_millis(400);
+
 /// What he saw.
 pub struct Seen {
     /// The longest that each command took.
@@ -19,12 +22,15 @@ pub struct Seen {
     /// The server's memory in MiB, at its most and in the end.
     pub peak: f64,
     pub left: f64,
+    /// How busy the server was when the attackers had gone, in percent of a core.
+    pub busy: f64,
 }
 
 /// A session that works in a thread of its own.
 pub struct Bystander {
     stop: Arc<AtomicBool>,
     worker: JoinHandle<Seen>,
+    pid: u32,
 }
 
 impl Bystander {
@@ -39,6 +45,7 @@ impl Bystander {
                 rounds: 0,
                 peak: 0.0,
                 left: 0.0,
+                busy: 0.0,
             };
             while !stopped.load(Ordering::Relaxed) {
                 for (what, worst) in &mut seen.worst {
@@ -54,15 +61,21 @@ impl Bystander {
                 seen.peak = seen.peak.max(resident(pid));
                 std::thread::sleep(PAUSE);
             }
-            seen.left = resident(pid);
             seen
         });
-        Bystander { stop, worker }
+        Bystander { stop, worker, pid }
     }
 
     pub fn stop(self) -> Seen {
         self.stop.store(true, Ordering::Relaxed);
-        self.worker.join().expect("the bystander was turned away")
+        let mut seen = self.worker.join().expect("the bystander was turned away");
+        // Whoever has gone is noticed after a step; then nothing goes on for him.
+        std::thread::sleep(GONE);
+        let before = processor_time(self.pid);
+        std::thread::sleep(GONE);
+        seen.busy = (processor_time(self.pid) - before) / GONE.as_secs_f64() * 100.0;
+        seen.left = resident(self.pid);
+        seen
     }
 }
 
@@ -71,4 +84,12 @@ fn resident(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Seconds that it has computed.
+fn processor_time(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // What follows the name, which may have spaces: the twelfth and thirteenth are user's and system's, in 1/100 s.
+    let fields: Vec<&str> = stat[stat.rfind(')').unwrap() + 2..].split(' ').collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
 }
