@@ -92,7 +92,6 @@ const CIRCLES: &[&[&str]] = &[
         "imap/mailbox",
         "imap/news",
         "imap/search",
-        "imap/search_key",
         "imap/select",
         "imap/session",
         "imap/status",

@@ -32,6 +32,7 @@ pub mod pattern;
 pub mod pool;
 pub mod refusal;
 pub mod search;
+mod search_facts;
 mod search_filter;
 mod search_trial;
 pub mod seats;

@@ -14,7 +14,6 @@ use crate::imap::session::{Done, Session};
 use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidSet};
 use crate::protocol::command::Tag;
 use crate::protocol::command::search::{ReturnOptions, Search};
-use crate::protocol::response::code::Code;
 use crate::protocol::response::search::{self, Esearch};
 use crate::store::emails::ObjectIds;
 use crate::store::keywords::KeywordTable;
@@ -290,26 +289,6 @@ fn named(options: ReturnOptions, found: &UidSet) -> UidSet {
     }
     let ends = [found.first().filter(|_| options.min), found.last().filter(|_| options.max)];
     ends.into_iter().flatten().collect()
-}
-
-/// The refusal of a charset that is not known.
-#[must_use]
-pub fn bad_charset() -> Refusal {
-    let known = vec![
-        "UTF-8",
-        "US-ASCII",
-        "ISO-8859-1",
-        "ISO-8859-15",
-        "WINDOWS-1252",
-        "ISO-2022-JP",
-        "SHIFT_JIS",
-        "EUC-JP",
-        "GB18030",
-        "BIG5",
-        "EUC-KR",
-        "KOI8-R",
-    ];
-    Refusal::no(Code::BadCharset(known), "This charset is not known")
 }
 
 #[cfg(test)]

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::imap::refusal::Refusal;
-use crate::imap::search::bad_charset;
-use crate::imap::search_trial::{Facts, Level, one_space};
+use crate::imap::search_facts::{Facts, Level, one_space};
 use crate::mail::needles::{Collector, NeedleId, Needles};
 use crate::mail::text::{Needle, casemap, charset_known, decode_charset};
 use crate::model::{CivilDate, DateTime, ModSeq, SequenceSet, SystemFlags, UidList, UidSet};
@@ -244,6 +243,25 @@ impl Compiler<'_> {
     fn too_long(&self) -> bool {
         self.strings.max(self.headers.bytes()).max(self.bodies.bytes()) > LONGEST_STRINGS
     }
+}
+
+/// The refusal of a charset that is not known.
+fn bad_charset() -> Refusal {
+    let known = vec![
+        "UTF-8",
+        "US-ASCII",
+        "ISO-8859-1",
+        "ISO-8859-15",
+        "WINDOWS-1252",
+        "ISO-2022-JP",
+        "SHIFT_JIS",
+        "EUC-JP",
+        "GB18030",
+        "BIG5",
+        "EUC-KR",
+        "KOI8-R",
+    ];
+    Refusal::no(Code::BadCharset(known), "This charset is not known")
 }
 
 fn too_long() -> Refusal {

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::imap::search_facts::{Facts, Level, one_space};
 use crate::imap::search_filter::Filter;
 use crate::mail::digest::{Digest, Part, PartContent};
-use crate::mail::needles::{NeedleId, Seeker};
+use crate::mail::needles::Seeker;
 use crate::mail::text::{PartText, casemap};
 use crate::mail::{date, encoded_word, header, mime_params};
-use crate::model::{CivilDate, SeqNum};
+use crate::model::SeqNum;
 use crate::store::contents::Reading;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::record::Record;
@@ -21,55 +22,6 @@ const LONGEST_HEADER: u64 = 256 * 1024;
 const PIECE: u64 = 64 * 1024;
 /// So much of a header is searched before it is asked again whether that decides.
 const HEADER_PIECE: usize = 16 * 1024;
-
-/// How much of a message was looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Its record.
-    Record,
-    /// Its header.
-    Header,
-    /// All.
-    Content,
-}
-
-/// What is known of a message.
-#[derive(Debug)]
-pub struct Facts {
-    /// What its mailbox says.
-    pub record: Record,
-    /// Its number.
-    pub number: SeqNum,
-    /// How much was looked at.
-    pub level: Level,
-    /// The day of its Date field in the sender's zone; without one the day on which it came.
-    pub sent: Option<CivilDate>,
-    /// EMAILID and THREADID.
-    pub ids: Option<(String, String)>,
-    fields: Vec<bool>,
-    headers: Option<Seeker>,
-    bodies: Option<Seeker>,
-}
-
-impl Facts {
-    /// Whether a key's header field was found.
-    #[must_use]
-    pub fn has_field(&self, key: usize) -> bool {
-        self.fields.get(key).copied().unwrap_or(false)
-    }
-
-    /// Whether a header has it.
-    #[must_use]
-    pub fn header_has(&self, needle: NeedleId) -> bool {
-        self.headers.as_ref().is_some_and(|headers| headers.has(needle))
-    }
-
-    /// Whether a text part has it.
-    #[must_use]
-    pub fn body_has(&self, needle: NeedleId) -> bool {
-        self.bodies.as_ref().is_some_and(|bodies| bodies.has(needle))
-    }
-}
 
 /// A message on trial.
 pub struct Trial {
@@ -106,9 +58,13 @@ impl Trial {
     /// Of which nothing was looked at but its record.
     #[must_use]
     pub fn new(number: SeqNum, record: Record) -> Self {
-        let (sent, ids, fields, headers, bodies) = Default::default();
-        let facts = Facts { record, number, level: Level::Record, sent, ids, fields, headers, bodies };
-        Trial { facts, stage: Stage::Record, digest: None, reading: Reading::default(), pin: None }
+        Trial {
+            facts: Facts::new(number, record),
+            stage: Stage::Record,
+            digest: None,
+            reading: Reading::default(),
+            pin: None,
+        }
     }
 
     /// The record.
@@ -346,21 +302,6 @@ fn next(root: &Part, path: &mut Vec<usize>) -> bool {
 
 fn value_text(value: &[u8]) -> String {
     one_space(&encoded_word::decode(&header::unfold(value)))
-}
-
-/// White space in header fields is one space, in what is searched as in what is searched for: where a line was
-/// folded, with a tab for one, is nothing that anybody knows.
-#[must_use]
-pub fn one_space(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            ' ' | '\t' if out.ends_with(' ') => {}
-            ' ' | '\t' => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 fn file_name(part: &Part) -> Option<Vec<u8>> {
