@@ -4,6 +4,8 @@
 //! goals, for they hang on the machine's speed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "hostile/appends.rs"]
+mod appends;
 #[path = "hostile/bystander.rs"]
 mod bystander;
 #[allow(dead_code)]
@@ -57,5 +59,6 @@ fn bystanders_are_served() {
     let server = Server::start(&["anna", "mallory"]);
     strangers::all(&server);
     sessions::all(&server);
+    appends::all(&server);
     println!("figure hostile goals missed on this machine: {}", MISSED.load(Ordering::Relaxed));
 }

@@ -20,11 +20,16 @@ pub use crate::protocol::command::append::is_append;
 /// A client that is sending a message pauses no longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes that are handed to the store at a time.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 64 * 1024;
+/// A larger message takes its turn with other large ones: to compress forty at a time would leave nothing to others.
+const SMALL: u64 = 256 * 1024;
 /// What a message may hold of memory while it waits for the others of its APPEND.
 const HELD: u64 = 1024 * 1024;
 /// What all of them may.
 const MOST_HELD: u64 = 16 * HELD;
+/// What each holds besides, however small it is, and what each byte that stands before it becomes: a flag is short.
+const OVERHEAD: u64 = 4 * 1024;
+const OVERHEAD_A_BYTE: u64 = 16;
 
 /// Where the messages go.
 struct Target {
@@ -82,7 +87,7 @@ async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead)
     loop {
         check_size(session, &head)?;
         check_room(session, head.len).await?;
-        held += head.len.min(HELD);
+        held += head.len.min(HELD) + OVERHEAD + OVERHEAD_A_BYTE * head.so_far.len() as u64;
         if held > MOST_HELD {
             return Err(Refusal::no(Code::Limit, "Too many messages in one APPEND; send them one by one"));
         }
@@ -175,7 +180,12 @@ async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared,
         if unwraps && last {
             piece.pop_if(|byte| *byte == b')');
         }
-        let step = session.shared.pool.blocking(move || write(incoming, &piece, last)).await?;
+        let pool = &session.shared.pool;
+        let step = if head.len > SMALL {
+            pool.bulk(move || write(incoming, &piece, last)).await?
+        } else {
+            pool.blocking(move || write(incoming, &piece, last)).await?
+        };
         match step {
             Step::More(back) => incoming = *back,
             Step::Whole(prepared) => return Ok(*prepared),

@@ -14,6 +14,8 @@ const READS: usize = 4;
 pub const STEP: Duration = Duration::from_millis(5);
 /// Writes that wait at a time. They only wait, and all that wait share one sync (STORE.md, one writer).
 const WRITES: usize = 32;
+/// Pieces of large messages at a time: each is compressed and waits for the writer.
+const BULK: usize = 2;
 /// Password hashes at a time: one takes 19 MiB (FACTS.md, argon2).
 const HASHES: usize = 1;
 
@@ -23,6 +25,7 @@ pub struct Pool {
     store: Store,
     reads: FairQueue,
     writes: Semaphore,
+    bulk: Semaphore,
     hashes: Semaphore,
 }
 
@@ -34,6 +37,7 @@ impl Pool {
             store,
             reads: FairQueue::new(READS),
             writes: Semaphore::new(WRITES),
+            bulk: Semaphore::new(BULK),
             hashes: Semaphore::new(HASHES),
         }
     }
@@ -105,6 +109,18 @@ impl Pool {
     ) -> Result<T, Refusal> {
         let _permit = self.writes.acquire().await;
         smol::unblock(move || contained("this could not be done", work)).await.map_err(Refusal::from)
+    }
+
+    /// As [`Pool::blocking`], for a piece of something large.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub async fn bulk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _permit = self.bulk.acquire().await;
+        self.blocking(work).await
     }
 
     /// Runs a password hash.

@@ -252,6 +252,12 @@ impl Client {
         Client { reader: BufReader::new(stream), next: 0 }
     }
 
+    /// Waits three minutes for an answer, for what takes long by itself.
+    #[allow(dead_code)]
+    pub fn wait_longer(&mut self) {
+        self.reader.get_ref().set_read_timeout(Some(Duration::from_secs(180))).unwrap();
+    }
+
     pub fn send(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).unwrap();
     }

@@ -6,16 +6,18 @@ use super::{Framer, Problem, State, announcement};
 pub(super) const MOST_DISCARDED: u64 = 64 * 1024 * 1024;
 
 impl Framer {
-    /// The rest of a refused command: a line, which may announce another literal. Outer `None`: more is
-    /// needed.
-    pub(super) fn discard_line(&mut self, budget: u64) -> Option<Option<Problem>> {
+    /// The rest of a refused command: a line, which may announce another literal. `looked` bytes of it have no line
+    /// end. Outer `None`: more is needed.
+    pub(super) fn discard_line(&mut self, budget: u64, looked: usize) -> Option<Option<Problem>> {
         let rest = &self.buffer[self.start..];
-        let Some(at) = rest.iter().position(|byte| *byte == b'\n') else {
+        let fresh = rest.get(looked..).unwrap_or_default();
+        let Some(at) = fresh.iter().position(|byte| *byte == b'\n').map(|at| looked + at) else {
             // The line is kept up to its end for the announcement that may stand there.
             if rest.len() > self.limit + 1 {
                 self.begin_skipping(&[], budget);
                 return Some(None);
             }
+            self.state = State::Discarding { left: 0, budget, looked: rest.len() };
             return None;
         };
         let line = rest[..at].strip_suffix(b"\r").unwrap_or(&rest[..at]);
@@ -37,7 +39,7 @@ impl Framer {
                 fatal: true,
             }));
         }
-        self.state = State::Discarding { left: literal.len, budget: budget - literal.len };
+        self.state = State::Discarding { left: literal.len, budget: budget - literal.len, looked: 0 };
         Some(None)
     }
 

@@ -93,8 +93,8 @@ enum State {
     Streaming { left: u64 },
     /// What follows a streamed literal.
     Tail,
-    /// A refused literal, and then the rest of its command.
-    Discarding { left: u64, budget: u64 },
+    /// A refused literal, and then the rest of its command: of the line that follows so much was looked at.
+    Discarding { left: u64, budget: u64, looked: usize },
     /// A line that is too long; its last bytes are in `tail`.
     Skipping { left: u64 },
 }
@@ -200,14 +200,13 @@ impl Framer {
                     self.command.end_literal();
                     self.state = State::Line;
                 }
-                State::Discarding { left, budget } => {
+                State::Discarding { left, budget, looked } => {
                     let taken = self.consume(left).len() as u64;
                     if taken < left {
-                        self.state = State::Discarding { left: left - taken, budget };
+                        self.state = State::Discarding { left: left - taken, budget, looked };
                         return None;
                     }
-                    self.state = State::Discarding { left: 0, budget };
-                    if let Some(problem) = self.discard_line(budget)? {
+                    if let Some(problem) = self.discard_line(budget, looked)? {
                         return Some(Event::Invalid(problem));
                     }
                 }
@@ -243,7 +242,7 @@ impl Framer {
             self.state = State::Line;
             return true;
         }
-        self.state = State::Discarding { left: len, budget: MOST_DISCARDED.saturating_sub(len) };
+        self.state = State::Discarding { left: len, budget: MOST_DISCARDED.saturating_sub(len), looked: 0 };
         len <= MOST_DISCARDED
     }
 
@@ -279,14 +278,14 @@ impl Framer {
     pub fn discard_rest(&mut self) -> bool {
         match self.state {
             State::Streaming { left } => {
-                self.state = State::Discarding { left, budget: MOST_DISCARDED };
+                self.state = State::Discarding { left, budget: MOST_DISCARDED, looked: 0 };
             }
             State::Tail => {
                 // What has come of the line goes back to be looked at as a part of it.
                 let begun = self.take_command().finish();
                 let rest = self.buffer.split_off(self.start);
                 (self.buffer, self.start) = ([begun.text(), &rest].concat(), 0);
-                self.state = State::Discarding { left: 0, budget: MOST_DISCARDED };
+                self.state = State::Discarding { left: 0, budget: MOST_DISCARDED, looked: 0 };
             }
             State::Deciding { .. } => return self.refuse(),
             _ => {}

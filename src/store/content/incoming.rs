@@ -2,6 +2,10 @@
 //! compressed as it comes, and never whole in memory: what exceeds [`crate::store::Options::incoming_memory`]
 //! after compression goes to the writer in slices, under an id that nothing names yet.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::mail::digest::Digest;
 use crate::mail::structure::Digester;
 use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
@@ -13,6 +17,7 @@ use crate::store::base::settings;
 use crate::store::content::contents::{self, FRAME, HEAD_MAX, PIECE, Squeezed};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::engine::pins::Pin;
+use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
 
 /// Bytes normalised and hashed at a time.
@@ -20,6 +25,11 @@ const CHUNK: usize = 16 << 10;
 /// Pieces of content that one job puts, deletes or copies: about 512 KiB. A slice is in memory several times
 /// on its way: compressed, as rows, as a record, as pages.
 pub(in crate::store) const SLICE: u32 = 32;
+
+/// What messages on their way in may hold together, in bytes: two hundred that are half sent must not fill the
+/// memory. Beyond it each that holds [`LEAST_SPILLED`] goes to the writer with what it has.
+const MOST_INCOMING: usize = 16 << 20;
+const LEAST_SPILLED: usize = 64 << 10;
 
 /// What happens to line ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +57,7 @@ pub struct Incoming {
     head: HeadSplit,
     rest: Vec<u8>,
     packer: Packer,
+    held: Held,
     spilled: Option<Spilled>,
 }
 
@@ -113,10 +124,38 @@ impl Packer {
         let (entry, bytes) = contents::frame(raw);
         self.frames.push(entry);
         self.tail.extend_from_slice(&bytes);
-        while self.tail.len() >= PIECE {
-            let rest = self.tail.split_off(PIECE);
-            self.pieces.push(std::mem::replace(&mut self.tail, rest));
-        }
+        // Copied, each with no more room than it needs: what is split off leaves its room where it was.
+        let mut whole = self.tail.chunks_exact(PIECE);
+        self.pieces.extend(whole.by_ref().map(<[u8]>::to_vec));
+        self.tail = whole.remainder().to_vec();
+    }
+}
+
+/// What a message on its way in holds of memory, counted with all others.
+struct Held {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Held {
+    fn all(&self) -> &AtomicUsize {
+        &self.shared.counters.incoming
+    }
+
+    fn set(&mut self, bytes: usize) {
+        self.all().fetch_add(bytes, Relaxed);
+        self.all().fetch_sub(self.bytes, Relaxed);
+        self.bytes = bytes;
+    }
+
+    fn is_much(&self) -> bool {
+        self.all().load(Relaxed) > MOST_INCOMING && self.bytes >= LEAST_SPILLED
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 
@@ -129,6 +168,7 @@ impl std::fmt::Debug for Incoming {
 impl Incoming {
     pub(in crate::store) fn new(store: Store, limit: u64, line_ends: LineEnds) -> Self {
         Incoming {
+            held: Held { shared: Arc::clone(&store.inner.shared), bytes: 0 },
             store,
             limit,
             line_ends,
@@ -207,7 +247,8 @@ impl Incoming {
     /// Sends slices to the writer once more is in memory than may be.
     fn spill(&mut self) -> Result<(), Error> {
         let most = self.store.inner.shared.options.incoming_memory;
-        if self.packer.pieces.len() * PIECE < most.max(PIECE) {
+        self.held.set(self.packer.pieces.len() * PIECE);
+        if self.held.bytes < most.max(PIECE) && !self.held.is_much() {
             return Ok(());
         }
         let mut pieces = std::mem::take(&mut self.packer.pieces);
@@ -215,6 +256,7 @@ impl Incoming {
             let later = pieces.split_off(pieces.len().min(SLICE as usize));
             self.spill_slice(std::mem::replace(&mut pieces, later))?;
         }
+        self.held.set(0);
         Ok(())
     }
 
@@ -279,6 +321,7 @@ impl Incoming {
             pieces: self.packer.pieces,
             spilled: self.spilled.take(),
             known,
+            _held: self.held,
             _pin: pin,
         })
     }
@@ -351,6 +394,7 @@ pub struct Prepared {
     pieces: Vec<Vec<u8>>,
     spilled: Option<Spilled>,
     known: Option<(EmailId, Pin)>,
+    _held: Held,
     _pin: Pin,
 }
 

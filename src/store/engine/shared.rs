@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub(in crate::store) struct Counters {
     pub(in crate::store) dirty: AtomicU64,
     pub(in crate::store) journal_used: AtomicU64,
     pub(in crate::store) journal_segments: AtomicU64,
+    /// What messages on their way in hold, in bytes.
+    pub(in crate::store) incoming: AtomicUsize,
 }
 
 impl Shared {
