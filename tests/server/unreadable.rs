@@ -231,10 +231,7 @@ fn eio_once_at_each_read_of_a_volume() {
     each_read_fails("/mail/", false);
 }
 
-/// Not run: since a volume whose reads fail is opened again with pauses, a FETCH of a disk that fails for good takes
-/// longer than this client waits, which it cannot tell from a connection that was closed.
 #[test]
-#[ignore = "a FETCH of a volume that fails for good takes longer than the client waits"]
 fn eio_from_each_read_of_a_volume_on() {
     each_read_fails("/mail/", true);
 }

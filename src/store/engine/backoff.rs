@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(10);
 /// The longest pause: a disk that is well again is noticed within this time.
 const LONGEST: Duration = Duration::from_secs(1);
+/// What has failed until its pause is so long does not pass while one waits.
+const LASTING: Duration = Duration::from_millis(80);
 /// Without a failure for so long all is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
@@ -25,6 +27,11 @@ impl Backoff {
         self.failed = Some(now);
     }
 
+    /// Whether it has failed so often that to wait for it is in vain: others are told at once until it is tried again.
+    pub(in crate::store) fn is_lasting(&self) -> bool {
+        self.pause >= LASTING
+    }
+
     /// How long to wait before it is tried again.
     pub(in crate::store) fn wait(&self, now: Instant) -> Duration {
         let since = self.failed.map_or(LONGEST, |failed| now.duration_since(failed));
@@ -41,8 +48,9 @@ mod tests {
         let (mut backoff, mut now) = (Backoff::default(), Instant::now());
         assert_eq!(backoff.wait(now), Duration::ZERO);
         let mut pauses = Vec::new();
-        for _ in 0..12 {
+        for n in 0..12 {
             backoff.failed(now);
+            assert_eq!(backoff.is_lasting(), n >= 4);
             pauses.push(backoff.wait(now).as_millis());
             now += backoff.wait(now);
             assert_eq!(backoff.wait(now), Duration::ZERO);

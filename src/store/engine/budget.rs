@@ -79,7 +79,8 @@ impl Budget {
     /// How long a reader should wait before it has a volume opened again that failed lately.
     ///
     /// # Errors
-    /// Damage is told at once for so long, for it does not pass.
+    /// Damage is told at once for so long, for it does not pass; and so is what kept it from being opened again and
+    /// again.
     pub(in crate::store) fn wait(&self, number: u32) -> Result<Duration, Error> {
         let state = locked(&self.state);
         let sound = state.open.get(&number).is_some_and(|open| !is_lost(&open.file));
@@ -88,7 +89,11 @@ impl Budget {
         };
         let wait = backoff.wait(Instant::now());
         match last {
-            Some(error @ Error::Damaged(_)) if !wait.is_zero() => Err(error.clone()),
+            Some(error)
+                if !wait.is_zero() && (matches!(error, Error::Damaged(_)) || backoff.is_lasting()) =>
+            {
+                Err(error.clone())
+            }
             _ => Ok(wait),
         }
     }
