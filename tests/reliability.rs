@@ -3,6 +3,8 @@
 
 #[path = "reliability/chance.rs"]
 mod chance;
+#[path = "reliability/crowd.rs"]
+mod crowd;
 #[path = "reliability/full_disk.rs"]
 mod full_disk;
 #[path = "server/harness.rs"]

@@ -45,6 +45,8 @@ mod migrate_test;
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod sweep_test;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod undelete_test;

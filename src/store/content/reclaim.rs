@@ -145,12 +145,13 @@ impl Store {
         if retiring.is_empty() {
             return Ok(true);
         }
+        // What a job names from here on in a volume that is being emptied keeps that volume; the command comes after
+        // all that were named before.
+        let _recording = Recording::begin(shared);
         self.command(move |engine| {
             engine.placement.retiring = retiring;
             Ok(())
         })?;
-        // What a job names from here on in a volume that is being emptied keeps that volume.
-        let _recording = Recording::begin(shared);
         let result = emptiest.into_iter().try_for_each(|(_, volume)| self.empty(volume, report));
         self.command(|engine| {
             engine.placement.retiring.clear();

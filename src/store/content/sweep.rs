@@ -95,8 +95,10 @@ impl Store {
             tracing::info!("a backup copies contents: nothing is swept until it is done");
             return Ok(SweepReport::default());
         }
-        // First the record, then the snapshot: what is named in between is seen by one of them.
+        // First the record, then the snapshot: what is named in between is seen by one of them. What was named before
+        // may not be published yet, and then neither knows of it: it is once a job after it is done.
         let _recording = Recording::begin(shared);
+        self.write(|_| Ok(()))?;
         let snapshot = self.snapshot()?;
         let mut live = Marks::new(settings::number(&snapshot, settings::EMAIL_ID)?);
         visit_live(&snapshot, &mut |email| live.set(email))?;
