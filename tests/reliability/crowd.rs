@@ -187,7 +187,7 @@ fn everything_at_once_is_killed_two_hundred_times() {
     let (added, text) = server.command(&[&source[..], &["--after", "delete"]].concat(), "");
     assert!(added, "{text}");
     let (next, data) = (AtomicUsize::new(0), server.data());
-    let (mut past, mut acknowledged, mut arrived) = (BTreeSet::new(), 0, Mutex::default());
+    let (mut past, mut acknowledged, arrived) = (BTreeSet::new(), 0, Mutex::default());
     for kill in 1..=KILLS {
         let round = Round {
             address: server.imap,
