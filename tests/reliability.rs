@@ -5,6 +5,8 @@
 mod chance;
 #[path = "reliability/crowd.rs"]
 mod crowd;
+#[path = "reliability/damage.rs"]
+mod damage;
 #[path = "reliability/full_disk.rs"]
 mod full_disk;
 #[path = "server/harness.rs"]

@@ -2,6 +2,8 @@
 //! What does not hang on the machine's speed is asserted; times are printed beside their goals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "scale/card.rs"]
+mod card;
 #[path = "server/harness.rs"]
 #[allow(dead_code)]
 mod harness;
@@ -86,6 +88,7 @@ fn two_hundred_thousand_messages() {
     assert!(used < 64 << 10, "{used} KiB resident");
     println!("figure measured over the wire in {:.1} s", started.elapsed().as_secs_f64());
     kill(&mut server, &mut first, &mut goal);
+    card::dies(&mut server);
     println!("figure goals missed on this machine: {}", goal.missed);
 }
 

@@ -1,6 +1,6 @@
 //! `postern check`: whether everything in the store agrees and can be read, and the cure where it does not.
 
-use std::io::{IsTerminal, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -147,10 +147,22 @@ impl ContentSource for FromBackup {
             let written = out.write_all(bytes);
             written.map_err(|error| backup::Error::Store(Error::io("putting back a message", error)))
         };
-        self.0.read(&hash.0, size, &mut take).map_err(|error| match error {
-            backup::Error::Store(error) => error,
-            other => Error::io("reading the backup", std::io::Error::other(other.to_string())),
-        })
+        self.0.read(&hash.0, size, &mut take).map_err(reading)
+    }
+
+    fn catalogue(&mut self) -> Result<Option<Box<dyn Read>>, Error> {
+        match self.0.newest() {
+            Ok((_, manifest)) => Ok(Some(Box::new(manifest.catalogue(&self.0.secrets).map_err(reading)?))),
+            Err(backup::Error::NoGeneration(_)) => Ok(None),
+            Err(error) => Err(reading(error)),
+        }
+    }
+}
+
+fn reading(error: backup::Error) -> Error {
+    match error {
+        backup::Error::Store(error) => error,
+        other => Error::io("reading the backup", std::io::Error::other(other.to_string())),
     }
 }
 

@@ -56,6 +56,52 @@ fn a_sound_store_is_well_while_it_serves_and_while_it_does_not() {
     assert!(ok, "{output}");
 }
 
+/// Index and catalogues are gone: what the backup knows of accounts, mailboxes and UIDs comes back, and of later mail
+/// the contents.
+#[test]
+fn an_index_is_made_anew_out_of_a_backup() {
+    let mut server = filled(20);
+    let mut anna = server.login("anna");
+    anna.ok("CREATE Work");
+    anna.append("Work", "\\Flagged $Paid", b"Subject: letter of work\r\n\r\nx\r\n");
+    let stick = server.folder().join("stick");
+    let stick = stick.to_str().unwrap().to_owned();
+    let (ok, output) = server.command(&["backup", &stick, "--same-disk"], "");
+    assert!(ok, "{output}");
+    anna.append("Work", "", b"Subject: letter of later\r\n\r\nx\r\n");
+    assert_eq!(server.stop(), Some(0));
+    for entry in std::fs::read_dir(server.data()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name == "index.redb" || name.contains("catalogue") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let (ok, output) = server.command(&["check", "--repair", &stick, "--json"], "");
+    let told = json(&output);
+    assert!(ok && told["rebuilt"]["of_backup"] == true, "{output}");
+    server.restart();
+    let mut anna = server.login("anna");
+    anna.ok("SELECT INBOX");
+    assert_eq!(letters(&mut anna), 20);
+    anna.ok("SELECT Work");
+    let work = anna.ok("UID FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])");
+    assert!(work[0].contains("\\Flagged $Paid") && work[0].contains("letter of work"), "{work:?}");
+    let mut found = Vec::new();
+    let listed = anna.ok("LIST \"\" *");
+    for mailbox in ["Work", "Recovered"] {
+        if !anna.command(&format!("SELECT {mailbox}")).1.starts_with("OK") {
+            continue;
+        }
+        found.extend(anna.ok("UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])"));
+    }
+    assert_eq!(
+        found.iter().filter(|line| line.contains("letter of later")).count(),
+        1,
+        "{found:?} {listed:?} {output}"
+    );
+}
+
 /// Issue 11, fault 2: the advice that is given is a command that works.
 #[test]
 fn an_index_that_cannot_be_opened_is_made_anew() {

@@ -6,14 +6,15 @@
 //! one is kept aside. Cut short at any moment, it is begun again or gone on with.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{self, Head};
+use super::catalogue::{self, Head, Summary};
 use super::salvage::Salvage;
+use super::source::ContentSource;
 use super::{keep, rows};
 use crate::store::base::env::{Disk, DiskFile, Held, Paths};
 use crate::store::base::error::Error;
@@ -42,6 +43,9 @@ pub struct Rebuilt {
     pub from_catalogue: u64,
     /// When that was written, in seconds since 1970.
     pub catalogue_of: Option<i64>,
+    /// It was a backup's, which reached further than those of the data folder.
+    #[serde(default)]
+    pub of_backup: bool,
     /// Nothing was missing: clients notice nothing.
     pub lossless: bool,
     /// Tables of which something was missing.
@@ -55,11 +59,58 @@ fn new_path(paths: &Paths) -> PathBuf {
     paths.index().with_extension("rebuild")
 }
 
+/// A catalogue that an index can be made of, to be read again from its beginning.
+enum Kept {
+    /// In the data folder.
+    Here(PathBuf, Summary),
+    /// In a backup.
+    Backup(Summary),
+}
+
+impl Kept {
+    fn summary(&self) -> &Summary {
+        match self {
+            Kept::Here(_, summary) | Kept::Backup(summary) => summary,
+        }
+    }
+}
+
+/// The newest catalogue: one of the data folder, or a backup's where that reaches further.
+fn newest(options: &Options, paths: &Paths, source: &mut MaybeSource<'_>) -> Result<Option<Kept>, Error> {
+    let here = keep::newest(options.disk.as_ref(), &paths.data)?;
+    let here = here.map(|(path, summary)| Kept::Here(path, summary));
+    let Some(mut input) = source.as_mut().map(|source| source.catalogue()).transpose()?.flatten() else {
+        return Ok(here);
+    };
+    let backup = match catalogue::verify(&mut input) {
+        Ok(summary) => summary,
+        Err(error) => {
+            tracing::warn!(%error, "the backup's catalogue cannot be used");
+            return Ok(here);
+        }
+    };
+    // Rows of another store, or of another generation of it, name other contents by the same ids.
+    let stamps = stamps(options);
+    let known = stamps.iter().any(|stamp| stamp.id.is_some());
+    let is_ours = |stamp: &Stamp| {
+        stamp.id == Some(backup.head.store) && stamp.generation == Some(backup.head.generation)
+    };
+    if known && !stamps.iter().any(is_ours) {
+        tracing::warn!("the backup is of another store, or of an earlier generation of this one");
+        return Ok(here);
+    }
+    let later = here.as_ref().is_none_or(|here| here.summary().head.sequence < backup.head.sequence);
+    Ok(if later { Some(Kept::Backup(backup)) } else { here })
+}
+
+/// A backup, if one was given.
+type MaybeSource<'s> = Option<&'s mut dyn ContentSource>;
+
 /// Makes `index.rebuild`. The lock is the caller's.
 ///
 /// # Errors
 /// [`Error::NoSpace`]; [`Error::NotFound`] if there is nothing to make an index of; of reading and writing.
-pub(in crate::store) fn make(options: &Options) -> Result<Rebuilt, Error> {
+pub(in crate::store) fn make(options: &Options, source: &mut MaybeSource<'_>) -> Result<Rebuilt, Error> {
     let disk = options.disk.as_ref();
     let paths = Paths { data: options.data.clone() };
     if let Some(copied) = copied(options, &paths) {
@@ -67,7 +118,7 @@ pub(in crate::store) fn make(options: &Options) -> Result<Rebuilt, Error> {
     }
     let salvage = survey(disk, &paths)?;
     let whole = salvage.as_ref().is_some_and(Salvage::is_whole);
-    let kept = if whole { None } else { keep::newest(disk, &paths.data)? };
+    let kept = if whole { None } else { newest(options, &paths, source)? };
     check_room(options, &paths)?;
     let _ = disk.unlink(&new_path(&paths));
     let file = File::open(disk, &new_path(&paths), Kind::Index, options.index_cache, true)?;
@@ -81,13 +132,18 @@ pub(in crate::store) fn make(options: &Options) -> Result<Rebuilt, Error> {
         bytes: 0,
     };
     making.copy()?;
-    if let Some((path, summary)) = kept {
-        making.fill(disk, &path)?;
-        making.done.catalogue_of = Some(summary.head.time);
-        making.facts(options, Some(&summary.head))?;
-    } else {
-        making.facts(options, None)?;
+    if let Some(kept) = &kept {
+        let input: Option<Box<dyn Read>> = match kept {
+            Kept::Here(path, _) => keep::open(disk, path)?.map(|input| Box::new(input) as Box<dyn Read>),
+            Kept::Backup(_) => source.as_mut().map(|source| source.catalogue()).transpose()?.flatten(),
+        };
+        if let Some(mut input) = input {
+            making.fill(&mut input)?;
+        }
+        making.done.catalogue_of = Some(kept.summary().head.time);
+        making.done.of_backup = matches!(kept, Kept::Backup(_));
     }
+    making.facts(options, kept.as_ref().map(|kept| &kept.summary().head))?;
     making.volumes(disk, &paths)?;
     let done = making.finish()?;
     disk.sync_dir(&paths.data).map_err(|error| Error::io("making index.rebuild", error))?;
@@ -226,11 +282,10 @@ impl Making {
     }
 
     /// What could not be read, out of a catalogue.
-    fn fill(&mut self, disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-        let Some(mut input) = keep::open(disk, path)? else { return Ok(()) };
+    fn fill(&mut self, input: &mut dyn Read) -> Result<(), Error> {
         let view = self.file.view()?;
         let mut filled = 0;
-        catalogue::read(&mut input, &mut |table, key, value| {
+        catalogue::read(input, &mut |table, key, value| {
             let table = table as u8;
             let lost = self.is_lost(table, key);
             if lost && view.get(table, key)?.is_none() {

@@ -59,7 +59,7 @@ pub fn repair(
         drop(held);
     }
     let held = lock(&options, &paths)?;
-    let rebuilt = rebuild::make(&options)?;
+    let rebuilt = rebuild::make(&options, &mut source)?;
     let renamed = Options { disk: Arc::new(Renamed::new(&options)), ..options.clone() };
     let store = Store::open(renamed)?;
     mend_all(&store, !rebuilt.lossless, &mut source, watch, &mut done)?;
@@ -147,7 +147,8 @@ impl std::fmt::Display for Repaired {
             if let Some(time) = rebuilt.catalogue_of {
                 let (year, month, day) = CivilDate::from_days_since_epoch(time.div_euclid(86_400)).parts();
                 let rows = rebuilt.from_catalogue;
-                writeln!(f, "{rows} rows came from the catalogue of {year}-{month:02}-{day:02}")?;
+                let whose = if rebuilt.of_backup { "the backup's" } else { "the" };
+                writeln!(f, "{rows} rows came from {whose} catalogue of {year}-{month:02}-{day:02}")?;
             }
             if !rebuilt.lossless {
                 writeln!(f, "clients will load their mailboxes anew")?;
