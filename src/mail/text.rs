@@ -8,8 +8,7 @@ use super::html::Words;
 use super::mime_params;
 use super::transfer::{self, Decoder};
 
-/// Text that is kept between two pieces besides the needle's length: casemapping works on whole characters,
-/// and a piece is small.
+/// Bytes that are decoded at a time.
 const PIECE: usize = 16 * 1024;
 
 /// The charset of this name; `None` if nobody knows it.

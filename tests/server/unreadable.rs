@@ -5,13 +5,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use postern::actions::Context;
 use postern::actions::export::{self, Meta, Outlet};
 use postern::credential::Hasher;
 use postern::imap::Patience;
 use postern::store::env::{Disk, DiskFile, Held, RealDisk};
-use postern::store::{Options, Store, accounts};
+use postern::store::{Error, Options, Store, accounts};
 use postern::tls::Certificates;
 
 use crate::damage::message;
@@ -133,8 +134,20 @@ fn served(folder: &Path, what: &'static str) -> (InProcess, Arc<Plan>) {
     let mut options = Options::new(folder);
     options.disk = Arc::new(Failing { what, plan: Arc::clone(&plan) });
     (options.index_cache, options.active_cache, options.volume_cache) = (0, 0, 0);
-    let store = Store::open(options).unwrap();
+    let store = open_again(&options);
     (InProcess::over(store, Arc::new(Hasher::new()), Patience::default()), plan)
+}
+
+/// Opens a store that was closed just now. A program that another test starts at this moment has our lock's file open
+/// too, from its fork to its exec.
+fn open_again(options: &Options) -> Store {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Store::open(options.clone()) {
+            Err(Error::Locked(_)) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// How a command ended.

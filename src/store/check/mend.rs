@@ -17,6 +17,7 @@ use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
 use crate::store::content::contents;
 use crate::store::content::emails::{self, EmailRow};
+use crate::store::content::reclaim::ReclaimReport;
 use crate::store::engine::store::Store;
 use crate::store::engine::volumes::{self, VolumeRow};
 use crate::store::household::accounts::{self, Account};
@@ -430,7 +431,20 @@ fn put_hashes(tx: &mut dyn Transaction, slice: &[(EmailId, EmailRow)]) -> Result
     Ok(count)
 }
 
-/// Live bytes are what is named; a volume that cannot be read takes no more mail.
+/// What can be read of volumes that are damaged or missing, and of what of theirs lies elsewhere, is copied into others.
+pub(in crate::store) fn move_out(store: &Store, evidence: &Evidence) -> Result<(), Error> {
+    for volume in evidence.volumes.union(&evidence.missing_volumes) {
+        match store.move_out(*volume, &mut ReclaimReport::default()) {
+            // They stay where they can be read, and are told as before.
+            Err(Error::NoSpace { .. }) => return Ok(()),
+            other => other?,
+        };
+    }
+    Ok(())
+}
+
+/// Live bytes are what is named; a volume that cannot be read takes no more mail, and one of which nothing is named any
+/// more is forgotten.
 pub(in crate::store) fn volumes(
     store: &Store,
     evidence: &Evidence,
@@ -445,7 +459,7 @@ pub(in crate::store) fn volumes(
             stored.entry(row.digest_volume).or_default();
         }
     }
-    let damaged = evidence.volumes.clone();
+    let (damaged, missing) = (evidence.volumes.clone(), evidence.missing_volumes.clone());
     let generation = store.inner.shared.generation;
     let told = store.write(move |tx| {
         let known: BTreeMap<u32, VolumeRow> = volumes::list(tx)?.into_iter().collect();
@@ -457,11 +471,15 @@ pub(in crate::store) fn volumes(
             row.live = stored.get(&number).copied().unwrap_or(0);
             row.dead = 0;
             row.damaged |= damaged.contains(&number);
-            if row.damaged && !stored.contains_key(&number) {
-                told.push(format!(
-                    "volume {number} is damaged and holds nothing that is known: its file is set aside"
-                ));
+            if (row.damaged || missing.contains(&number)) && !stored.contains_key(&number) {
+                told.push(match missing.contains(&number) {
+                    true => format!("volume {number} is missing, and nothing is looked for in it any more"),
+                    false => format!(
+                        "volume {number} is damaged and holds nothing that is known: its file is set aside"
+                    ),
+                });
                 tx.delete(Table::Volumes, &number.to_be_bytes());
+                settings::delete(tx, &volumes::rest_name(number));
                 continue;
             }
             if before.is_none_or(|before| before.damaged != row.damaged) {

@@ -158,6 +158,8 @@ pub(in crate::store) struct Evidence {
     pub(in crate::store) unnamed: Vec<(u32, EmailId)>,
     /// Volumes that cannot be read, or hold contents that cannot be.
     pub(in crate::store) volumes: BTreeSet<u32>,
+    /// Volumes that are not there.
+    pub(in crate::store) missing_volumes: BTreeSet<u32>,
 }
 
 /// A check that is going on.

@@ -129,6 +129,7 @@ fn mend_all(
         if lost_records {
             adopt::unlisted(store, &mut mended)?;
         }
+        mend::move_out(store, &evidence)?;
         mend::volumes(store, &evidence, &mut mended)?;
     }
     done.mended = mended.finish(true);

@@ -49,6 +49,7 @@ impl Check<'_, '_> {
             match self.some_digests(number, from) {
                 Ok(more) => next = more,
                 Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                    self.evidence.missing_volumes.insert(number);
                     self.found.add(
                         Kind::MissingVolume,
                         format!("volume {number} is missing, and with it these messages"),

@@ -167,6 +167,24 @@ impl Store {
     }
 
     fn empty(&self, volume: u32, report: &mut ReclaimReport) -> Result<(), Error> {
+        if !self.move_out(volume, report)? {
+            return Ok(());
+        }
+        match self.unlink_volume(volume) {
+            Ok(done) => report.volumes += u64::from(done),
+            Err(error) if is_of_one_volume(&error) => {
+                tracing::error!(volume, %error, "a volume cannot be given up");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Copies what is named in a volume into others, as far as it can be read. Whether nothing is named there any more.
+    ///
+    /// # Errors
+    /// `NoSpace`; of reading the index, and of writing.
+    pub(in crate::store) fn move_out(&self, volume: u32, report: &mut ReclaimReport) -> Result<bool, Error> {
         let (mut is_stuck, mut next, mut copied) = (false, 0, 0);
         loop {
             let (rows, last) = self.walk(next)?;
@@ -191,20 +209,9 @@ impl Store {
             }
             match last {
                 Some(last) => next = last.0 + 1,
-                None => break,
+                None => return Ok(!is_stuck),
             }
         }
-        if is_stuck {
-            return Ok(());
-        }
-        match self.unlink_volume(volume) {
-            Ok(done) => report.volumes += u64::from(done),
-            Err(error) if is_of_one_volume(&error) => {
-                tracing::error!(volume, %error, "a volume cannot be given up");
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 
     /// Copies one content, in slices, and lets its row name the copy in the last.
