@@ -24,6 +24,9 @@ use crate::store::{Error, Snapshot, contained};
 const BATCH: usize = 512;
 /// Pieces of parts that are read before they are written until the snapshot is let go of: about a mebibyte.
 const PREPARED_A_STEP: usize = 16;
+/// The clock is looked at after so many items that only the record is asked for, and after each other one: to look
+/// costs as much as to write one of those.
+const CLOCKED: u32 = 32;
 /// Of so many messages of a FETCH that cannot be read the log tells each: a volume that is lost held thousands.
 const TOLD: u64 = 100;
 /// What helps where a content is damaged: the same bytes take its place, in every mailbox where it lies.
@@ -220,12 +223,16 @@ impl Run {
         if self.plan.needs_ids() && self.ids.is_none() {
             self.ids = Some(ObjectIds::load(snapshot, self.scope.account)?);
         }
-        let (mut prepared, mut begun) = (0, false);
+        let (mut prepared, mut unclocked) = (0, 0);
         while out.len() < CHUNK {
-            // At least one item, so that it goes on however busy the machine is.
-            if std::mem::replace(&mut begun, true) && Instant::now() >= until {
-                break;
+            // Something is written first, so that it goes on however busy the machine is.
+            if unclocked >= CLOCKED {
+                unclocked = 0;
+                if Instant::now() >= until {
+                    break;
+                }
             }
+            unclocked += self.cost();
             let Some(current) = &self.current else {
                 if self.begin(snapshot, out)? {
                     continue;
@@ -247,6 +254,17 @@ impl Run {
             }
         }
         Ok(true)
+    }
+
+    /// What comes next costs, against [`CLOCKED`].
+    fn cost(&self) -> u32 {
+        let Some(current) = &self.current else { return 1 };
+        match self.plan.items.get(current.next) {
+            _ if current.is_busy() => CLOCKED,
+            None => 1,
+            Some(Item::Uid | Item::Flags | Item::InternalDate | Item::Rfc822Size | Item::ModSeq) => 1,
+            Some(_) => CLOCKED,
+        }
     }
 
     /// Begins the next message; false if there is none.

@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::imap::expunge::slices;
 use crate::imap::fair_queue::Step;
 use crate::imap::refusal::{Condition, Refusal};
+use crate::imap::search_facts::Facts;
 use crate::imap::search_filter::{Filter, Seen};
 use crate::imap::search_trial::Trial;
 use crate::imap::session::{Done, Session};
@@ -155,6 +156,9 @@ impl Run {
                 if !self.begin(snapshot)? {
                     return Ok(false);
                 }
+                if Instant::now() >= until {
+                    return Ok(true);
+                }
                 continue;
             };
             let tried = contained("a message could not be searched", || {
@@ -176,7 +180,8 @@ impl Run {
         }
     }
 
-    /// Takes up the next message; false if there is none.
+    /// Decides what its record alone decides, a batch at most, and takes up the next message of which more must be
+    /// known; false if there is none.
     fn begin(&mut self, snapshot: &Snapshot) -> Result<bool, Error> {
         while self.batch.is_empty() {
             let Some(wanted) = self.todo.next() else { return Ok(false) };
@@ -190,7 +195,17 @@ impl Run {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        self.trial = self.batch.pop_front().map(|(number, record)| Trial::new(number, record));
+        while let Some((number, record)) = self.batch.pop_front() {
+            let facts = Facts::new(number, record);
+            match self.filter.decide(&facts) {
+                Some(true) => self.found.insert(&record),
+                Some(false) => {}
+                None => {
+                    self.trial = Some(Trial::new(facts));
+                    break;
+                }
+            }
+        }
         Ok(true)
     }
 

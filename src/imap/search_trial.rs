@@ -10,7 +10,6 @@ use crate::mail::digest::{Digest, Part, PartContent};
 use crate::mail::needles::Seeker;
 use crate::mail::text::{PartText, casemap};
 use crate::mail::{date, encoded_word, header, mime_params};
-use crate::model::SeqNum;
 use crate::store::contents::Reading;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::record::Record;
@@ -57,14 +56,8 @@ enum InPart {
 impl Trial {
     /// Of which nothing was looked at but its record.
     #[must_use]
-    pub fn new(number: SeqNum, record: Record) -> Self {
-        Trial {
-            facts: Facts::new(number, record),
-            stage: Stage::Record,
-            digest: None,
-            reading: Reading::default(),
-            pin: None,
-        }
+    pub fn new(facts: Facts) -> Self {
+        Trial { facts, stage: Stage::Record, digest: None, reading: Reading::default(), pin: None }
     }
 
     /// The record.
