@@ -5,6 +5,8 @@
 mod anyone;
 #[path = "server/backup.rs"]
 mod backup;
+#[path = "server/backup_damage.rs"]
+mod backup_damage;
 #[path = "server/check.rs"]
 mod check;
 #[path = "server/command_line.rs"]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure};
+use super::{Context, Failure, words};
 use crate::backup::folder::{Folder, Keys};
 use crate::backup::merge::{self, Merged, Wish};
 use crate::backup::retention::Keep;
@@ -14,8 +14,9 @@ use crate::backup::run;
 use crate::backup::source::Source;
 use crate::backup::{Error, manifest};
 use crate::model::MailboxName;
+use crate::store::check::{Rebuilt, open_damaged};
 use crate::store::env::RealDisk;
-use crate::store::{Rows, Store, settings};
+use crate::store::{Options, Rows, Store, settings};
 
 pub use crate::backup::retention::Keep as Kept;
 pub use crate::backup::run::{Progress, Report};
@@ -163,7 +164,8 @@ pub struct Ready {
     store: Store,
     folder: Folder,
     keys: Keys,
-    keep: Keep,
+    /// None: nothing that is there is dropped.
+    keep: Option<Keep>,
 }
 
 /// Opens the folder that is asked for, or begins a backup in it, and remembers what is to be remembered. What was
@@ -172,7 +174,11 @@ pub struct Ready {
 /// # Errors
 /// If nothing may be written there.
 pub fn prepare(context: &Context, order: &Order) -> Result<Ready, Failure> {
-    let mut plan = plan(&context.store.snapshot()?)?;
+    prepare_for(&context.store, order)
+}
+
+fn prepare_for(store: &Store, order: &Order) -> Result<Ready, Failure> {
+    let mut plan = plan(&store.snapshot()?)?;
     let folder = match (&order.folder, &plan.daily) {
         (Some(folder), _) => folder.clone(),
         (None, Some(daily)) => daily.folder.clone(),
@@ -181,11 +187,11 @@ pub fn prepare(context: &Context, order: &Order) -> Result<Ready, Failure> {
     if order.hour.is_some_and(|hour| hour > 23) {
         return Err(Failure::Invalid("the hour must be one of 0 to 23".to_owned()));
     }
-    let prepared = open(context, order, &plan, &folder);
+    let prepared = open(store, order, &plan, &folder);
     let (opened, keys, same_disk) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => {
-            note_failure(&context.store, &folder, &failure)?;
+            note_failure(store, &folder, &failure)?;
             return Err(failure);
         }
     };
@@ -196,17 +202,49 @@ pub fn prepare(context: &Context, order: &Order) -> Result<Ready, Failure> {
     if let Some(hour) = order.hour {
         plan.daily = Some(Daily { folder, hour });
     }
-    save(&context.store, PLAN, &plan)?;
-    Ok(Ready { store: context.store.clone(), folder: opened, keys, keep: plan.keep })
+    note(store, PLAN, &plan)?;
+    Ok(Ready { store: store.clone(), folder: opened, keys, keep: Some(plan.keep) })
 }
 
-fn open(context: &Context, order: &Order, plan: &Plan, path: &Path) -> Result<(Folder, Keys, bool), Failure> {
+/// Makes a backup of a store that nobody has open and whose index is damaged, with what can still be read of it. It
+/// may hold less than those before: none of them is dropped. Nothing is written to the store.
+///
+/// # Errors
+/// As [`prepare`] and [`Ready::run`]; if nothing of the store can be read.
+pub fn past_damage(options: &Options, order: &Order, progress: &Progress) -> Result<Report, Failure> {
+    let (store, rebuilt) = open_damaged(options)?;
+    let made = prepare_for(&store, order).and_then(|ready| Ready { keep: None, ..ready }.run(progress));
+    if let Err(error) = store.close() {
+        tracing::debug!(%error, "what was only in memory is let go of");
+    }
+    let mut report = made?;
+    report.damaged_index = lost(&rebuilt);
+    Ok(report)
+}
+
+/// What a backup of a damaged index was made of.
+fn lost(rebuilt: &Rebuilt) -> Vec<String> {
+    let mut lines =
+        vec![format!("the index: {} could be read", words::count(rebuilt.salvaged, "row", "rows"))];
+    if rebuilt.lossless {
+        lines.push("nothing that it says of mail is lost".to_owned());
+        return lines;
+    }
+    if let Some(time) = rebuilt.catalogue_of {
+        let rows = words::count(rebuilt.from_catalogue, "row comes", "rows come");
+        lines.push(format!("{rows} from the catalogue of {}", words::day(time)));
+    }
+    lines.push(format!("what came after that may be missing of: {}", rebuilt.missing.join(", ")));
+    lines
+}
+
+fn open(store: &Store, order: &Order, plan: &Plan, path: &Path) -> Result<(Folder, Keys, bool), Failure> {
     if !path.is_absolute() {
         return Err(Failure::Invalid("name the folder by its whole path".to_owned()));
     }
     let known = plan.folders.iter().find(|known| known.folder == path);
     let same_disk = order.same_disk || known.is_some_and(|known| known.same_disk);
-    let (_, data) = context.store.place();
+    let (_, data) = store.place();
     if !same_disk && is_same_disk(path, &data) {
         return Err(Failure::Invalid(format!(
             "{} lies on the disk that the mail lies on, and would be lost with it: is the other disk mounted? \
@@ -218,8 +256,8 @@ fn open(context: &Context, order: &Order, plan: &Plan, path: &Path) -> Result<(F
     let folder = match Folder::open(disk.clone(), path) {
         Ok(folder) => folder,
         Err(Error::NoMarker(_)) if known.is_none() || order.anew => {
-            let (store, now) = (context.store.id(), context.store.now());
-            let (folder, keys) = Folder::create(disk, path, store, now, order.passphrase.as_deref())?;
+            let (folder, keys) =
+                Folder::create(disk, path, store.id(), store.now(), order.passphrase.as_deref())?;
             return Ok((folder, keys, same_disk));
         }
         Err(error) => return Err(error.into()),
@@ -267,7 +305,7 @@ impl Ready {
                     failed: None,
                     report: Some(remembered),
                 };
-                save(&self.store, LAST, &last)?;
+                note(&self.store, LAST, &last)?;
                 Ok(report)
             }
             Err(error) => {
@@ -296,7 +334,18 @@ fn note_failure(store: &Store, folder: &Path, failure: &Failure) -> Result<(), F
         report: None,
         ..before
     };
-    save(store, LAST, &last)
+    note(store, LAST, &last)
+}
+
+/// As [`save`]. A store that takes no changes is backed up all the same, and most of all.
+fn note<T: Serialize>(store: &Store, name: &'static str, value: &T) -> Result<(), Failure> {
+    match save(store, name, value) {
+        Err(Failure::Store(error @ crate::store::Error::ReadOnly(_))) => {
+            tracing::info!(%error, name, "what is known of backups cannot be remembered");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Whether the daily one is due.

@@ -11,6 +11,7 @@ use super::backup::{self, Info, Order, Report, Wanted};
 use super::{Context, Failure};
 use crate::backup::merge::Merged;
 use crate::backup::run::Progress;
+use crate::store::fault::Fault;
 
 /// How often somebody who waits looks.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -88,6 +89,10 @@ impl Backups {
         let folder = ready.folder().to_owned();
         self.spawn(folder, false, move |progress| match ready.run(progress) {
             Ok(report) => Ended::Made(report),
+            Err(Failure::Store(error)) if error.fault() == Some(Fault::File) => Ended::Failed(format!(
+                "{error}. A backup gets past this damage while the server is stopped: stop it and run `postern backup` \
+                 before you repair anything"
+            )),
             Err(failure) => Ended::Failed(failure.to_string()),
         })
     }

@@ -46,6 +46,8 @@ struct Last {
     class: &'static str,
     title: String,
     text: String,
+    /// Files of the backup that cannot be read.
+    damaged: Vec<String>,
     skipped: Vec<String>,
     skipped_more: u64,
 }
@@ -128,6 +130,7 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
             class: if merged.missing_count == 0 { "good" } else { "warning" },
             title: format!("{} brought back", words::count(merged.added, "message", "messages")),
             text: format!("{} were there already.", merged.known),
+            damaged: Vec::new(),
             skipped: merged.missing.iter().take(50).cloned().collect(),
             skipped_more: merged.missing_count.saturating_sub(50),
         });
@@ -140,12 +143,13 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
             class: "error",
             title: format!("The last backup, {when}, did not work"),
             text: last.failed.clone().unwrap_or_default(),
+            damaged: Vec::new(),
             skipped: Vec::new(),
             skipped_more: 0,
         });
     };
     Some(Last {
-        class: if report.skipped_count == 0 { "good" } else { "warning" },
+        class: if report.skipped_count == 0 && report.damaged_packs.is_empty() { "good" } else { "warning" },
         title: format!("The last backup: {when}, to {folder}"),
         text: format!(
             "{} in it, {} of them new ({}). {} there now.",
@@ -154,6 +158,7 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
             words::bytes(report.bytes),
             words::count(report.generations, "generation is", "generations are"),
         ),
+        damaged: report.damaged_packs.clone(),
         skipped: report.skipped.clone(),
         skipped_more: report.skipped_count.saturating_sub(report.skipped.len() as u64),
     })

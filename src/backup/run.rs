@@ -69,8 +69,12 @@ pub struct Report {
     pub skipped: Vec<String>,
     /// How many those are.
     pub skipped_count: u64,
-    /// Packs that cannot be read, in words; what they held was copied anew where it is still in the store.
+    /// Packs and older generations of the backup that cannot be read, in words; what packs held was copied anew where it is
+    /// still in the store.
     pub damaged_packs: Vec<String>,
+    /// The store's index is damaged: what was made of what is left of it, in words.
+    #[serde(default)]
+    pub damaged_index: Vec<String>,
     /// Generations there are now.
     pub generations: u64,
     /// Packs dropped or written anew.
@@ -85,7 +89,8 @@ struct Content {
     volume: u32,
 }
 
-/// Makes a generation of a running store. Contents that cannot be read are skipped, and listed.
+/// Makes a generation of a running store. Contents that cannot be read are skipped, and listed. Without `keep` no older
+/// generation is dropped.
 ///
 /// # Errors
 /// Of the folder; of the store, where the index cannot be read. What was copied before is used by the next run.
@@ -93,7 +98,7 @@ pub fn run(
     store: &Store,
     folder: &Folder,
     keys: &Keys,
-    keep: Keep,
+    keep: Option<Keep>,
     progress: &Progress,
 ) -> Result<Report, Error> {
     if keys.id != folder.marker.id {
@@ -130,9 +135,17 @@ pub fn run(
     report.generation = generation.name;
     report.contents = contents.len() as u64;
     // It counts now. What is left is upkeep, which the next run does as well.
-    match retention::apply(folder, keep) {
-        Ok(dropped) => report.packs_dropped = dropped,
-        Err(error) => tracing::warn!(%error, "old generations of the backup could not be dropped"),
+    match keep.map(|keep| retention::apply(folder, keep)) {
+        None => {}
+        Some(Ok(dropped)) => report.packs_dropped = dropped,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "old generations of the backup could not be dropped");
+            if let Error::Damaged { .. } = error {
+                report
+                    .damaged_packs
+                    .push(format!("{error}; no old generation goes before this file is removed"));
+            }
+        }
     }
     report.generations = manifest::list(folder)?.len() as u64;
     Ok(report)

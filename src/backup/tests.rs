@@ -142,7 +142,7 @@ fn create(disk: &SimDisk, store: &Store, passphrase: Option<&str>) -> (Folder, K
 }
 
 fn back_up(store: &Store, folder: &Folder, keys: &Keys) -> Report {
-    run(store, folder, keys, Keep::default(), &Progress::default()).unwrap()
+    run(store, folder, keys, Some(Keep::default()), &Progress::default()).unwrap()
 }
 
 fn source(disk: &SimDisk, passphrase: Option<&str>) -> Result<Source, Error> {
@@ -273,7 +273,7 @@ fn old_generations_go_and_packs_with_them() {
     let keep = Keep { daily: 2, weekly: 0, monthly: 0 };
     let go = || {
         world.day();
-        run(&store, &folder, &keys, keep, &Progress::default()).unwrap()
+        run(&store, &folder, &keys, Some(keep), &Progress::default()).unwrap()
     };
     go();
     // Nearly everything of the first pack goes.
@@ -402,7 +402,7 @@ fn nothing_is_written_where_there_is_no_marker_or_another_backup() {
     let (folder, mut keys) = create(&stick, &store, None);
     let position = stick.position();
     keys.id = "00".to_owned();
-    let refused = run(&store, &folder, &keys, Keep::default(), &Progress::default());
+    let refused = run(&store, &folder, &keys, Some(Keep::default()), &Progress::default());
     assert!(matches!(refused, Err(Error::Foreign(_))));
     assert_eq!(stick.position(), position);
     let foreign = SimDisk::default();
@@ -520,7 +520,7 @@ fn mail_may_come_and_go_while_a_backup_runs() {
         }
         seed - 1_000
     });
-    let report = run(&store, &folder, &keys, Keep::default(), &progress).unwrap();
+    let report = run(&store, &folder, &keys, Some(Keep::default()), &progress).unwrap();
     thread.join().unwrap();
     assert_eq!(report.skipped_count, 0, "{report:?}");
     let source = source(&stick, None).unwrap();
@@ -539,7 +539,7 @@ fn a_stick_may_fail_or_be_full_at_any_moment() {
     let (_, keys) = create(&stick, &store, None);
     let again = |stick: &SimDisk| {
         let folder = Folder::open(Arc::new(stick.clone()), Path::new(DIR)).unwrap();
-        run(&store, &folder, &keys, Keep::default(), &Progress::default())
+        run(&store, &folder, &keys, Some(Keep::default()), &Progress::default())
     };
     let whole = stick.copy();
     again(&whole).unwrap();

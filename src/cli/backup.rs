@@ -113,7 +113,8 @@ fn told(global: &Global, report: &Report) -> Result<(), Failure> {
     global.output().value(report, |report| {
         let lines = report.skipped.iter().map(|line| format!("skipped: {line}\n"));
         let packs = report.damaged_packs.iter().map(|line| format!("damaged: {line}\n"));
-        let mut text: String = lines.chain(packs).collect();
+        let index = report.damaged_index.iter().map(|line| format!("damaged: {line}\n"));
+        let mut text: String = index.chain(lines).chain(packs).collect();
         text.push_str(&format!(
             "generation {}: {}, {} of them new ({}); {} there now\n",
             report.generation,
@@ -124,9 +125,16 @@ fn told(global: &Global, report: &Report) -> Result<(), Failure> {
         ));
         text
     })?;
+    if !report.damaged_index.is_empty() {
+        let why = "the index is damaged: with this backup made, run `postern check --repair`";
+        return Err(Failure::new(why));
+    }
     match (report.skipped_count, report.damaged_packs.len()) {
         (0, 0) => Ok(()),
-        (0, n) => Err(Failure::new(format!("{n} packs of the backup are damaged"))),
+        (0, n) => Err(Failure::new(format!(
+            "{} of the backup damaged",
+            words::count(n as u64, "file is", "files are")
+        ))),
         (n, _) => Err(Failure::new(format!("{n} messages could not be read; run `postern check`"))),
     }
 }

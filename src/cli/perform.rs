@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Failure, Global, output, owner, serve};
-use crate::actions::Context;
+use crate::actions::backup::Progress;
+use crate::actions::backup_job::Ended;
+use crate::actions::{self, Context};
 use crate::config::remembered::Remembered;
 use crate::config::{Config, LogLevel};
 use crate::control::message::{Answer, Request};
 use crate::control::{self, client};
 use crate::credential::Hasher;
 use crate::server;
+use crate::store::fault::Fault;
 use crate::store::{self, Error, Store};
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 
 /// A server that starts, or another command, holds the store for a moment: so long it is tried again.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,7 +50,7 @@ pub(super) fn perform(global: &Global, request: Request) -> Result<Answer, Failu
             Err(server::Error::Store(Error::Locked(_))) if since.elapsed() < PATIENCE => {
                 std::thread::sleep(PAUSE);
             }
-            opened => return directly(opened?, request),
+            opened => return directly(&config, opened, request),
         }
     }
 }
@@ -80,15 +83,71 @@ pub(super) fn prepare_repair(config: &Config) -> Result<Option<Remembered>, Fail
     Ok(remembered)
 }
 
-fn directly(store: Store, request: Request) -> Result<Answer, Failure> {
-    let answer = {
-        let certificates = Arc::new(Certificates::open(&store).map_err(Failure::new)?);
-        let hasher = Arc::new(Hasher::new());
-        let context = Context { store: store.clone(), hasher, certificates, running: None };
-        control::perform(&context, request)
+fn directly(
+    config: &Config,
+    opened: Result<Store, server::Error>,
+    request: Request,
+) -> Result<Answer, Failure> {
+    let order = match &request {
+        Request::Backup(order) => Some(order.clone()),
+        _ => None,
     };
-    store.close()?;
-    Ok(answer?)
+    let done = opened.map_err(Undone::from).and_then(|store| on(store, request));
+    match (done, order) {
+        (Ok(answer), _) => Ok(answer),
+        (Err(Undone::Damaged(error)), Some(order)) => {
+            tracing::warn!(%error, "the backup is made of what can still be read");
+            let options = server::store_options(&config.data);
+            let report = actions::backup::past_damage(&options, &order, &Progress::default())?;
+            Ok(Answer::BackupEnded(Box::new(Ended::Made(report))))
+        }
+        (Err(Undone::Damaged(error)), None) => Err(error.into()),
+        (Err(Undone::Failed(failure)), _) => Err(failure),
+    }
+}
+
+/// Why it was not done on the store itself.
+enum Undone {
+    /// Of the index, or something in it.
+    Damaged(Error),
+    Failed(Failure),
+}
+
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        match error.fault() {
+            Some(Fault::File) => Undone::Damaged(error),
+            _ => Undone::Failed(error.into()),
+        }
+    }
+}
+
+impl From<server::Error> for Undone {
+    fn from(error: server::Error) -> Self {
+        match error {
+            server::Error::Store(error) => error.into(),
+            other => Undone::Failed(other.into()),
+        }
+    }
+}
+
+fn on(store: Store, request: Request) -> Result<Answer, Undone> {
+    let certificates = Certificates::open(&store).map_err(|error| match error {
+        tls::Error::Store(error) => error.into(),
+        other => Undone::Failed(Failure::new(other)),
+    });
+    let answer = certificates.and_then(|certificates| {
+        let (certificates, hasher) = (Arc::new(certificates), Arc::new(Hasher::new()));
+        let context = Context { store: store.clone(), hasher, certificates, running: None };
+        control::perform(&context, request).map_err(|failure| match failure {
+            actions::Failure::Store(error) => error.into(),
+            other => Undone::Failed(other.into()),
+        })
+    });
+    match (answer, store.close()) {
+        (Ok(_), Err(error)) => Err(error.into()),
+        (answer, _) => answer,
+    }
 }
 
 /// An answer of another kind than was asked for: a server of another version.

@@ -23,7 +23,7 @@ pub fn message(n: usize, size: usize) -> Vec<u8> {
 }
 
 /// Turns bytes over in the middle of the volume, where content lies.
-fn damage(server: &Server) {
+pub fn damage(server: &Server) {
     let path = server.data().join("mail/000001.redb");
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut bytes = Vec::new();

@@ -70,6 +70,16 @@ fn mail_is_read_where_nothing_can_be_written() {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(walk(&server.folder().join("out/cur")).len(), 20);
+    // Nor does a backup need to write there.
+    let output = Command::new(READ_ONLY[0])
+        .args(&READ_ONLY[1..])
+        .arg(super::harness::binary())
+        .args(["backup", "stick", "--same-disk", "--data", "data"])
+        .current_dir(server.folder())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("20 contents"), "{output:?}");
     assert!(files() == as_it_was, "something was written");
     server.restart();
     server.login("anna").append("INBOX", "", b"Subject: on\r\n\r\nit goes\r\n");

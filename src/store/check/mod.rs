@@ -8,6 +8,7 @@
 
 mod adopt;
 pub mod anew;
+mod apart;
 pub mod catalogue;
 mod contents;
 mod counters;
@@ -42,6 +43,7 @@ use crate::store::base::schema::Table;
 use crate::store::content::snapshot::Snapshot;
 use crate::store::engine::store::Store;
 use crate::store::mailbox::mailboxes;
+pub use apart::open_damaged;
 use household::Known;
 pub use rebuild::Rebuilt;
 pub use repair::{Repaired, repair};

@@ -55,7 +55,7 @@ pub struct Rebuilt {
 }
 
 /// Where the index is being made.
-fn new_path(paths: &Paths) -> PathBuf {
+pub(super) fn new_path(paths: &Paths) -> PathBuf {
     paths.index().with_extension("rebuild")
 }
 
