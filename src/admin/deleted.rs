@@ -1,4 +1,4 @@
-//! Deleted mail: what there is of it, one message of it, putting it back.
+//! Deleted mail: what there is of it, one message of it, putting it back, deleting it for good.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use super::sessions::Notice;
-use crate::actions::undelete::{self, Filter, Item, Keeping, Order, Restored, Search, Shown, What};
+use crate::actions::undelete::{self, Discard, Filter, Item, Keeping, Order, Restored, Search, Shown, What};
 use crate::actions::{Context, Failure, account, words};
 
 /// Items of a page.
@@ -297,6 +297,12 @@ impl Ticked {
 
     fn order(&mut self, typed: &Typed) -> Result<Order, Failure> {
         let (to, name) = (self.given("to"), self.given("name"));
+        let (ids, all) = self.chosen(typed, "Tick what is to be put back.")?;
+        Ok(Order { ids, all, to, name })
+    }
+
+    /// What is ticked, or all that fits.
+    fn chosen(&mut self, typed: &Typed, none: &str) -> Result<(Vec<String>, Option<Filter>), Failure> {
         let all = match self.given("all") {
             Some(_) => Some(typed.filter()?),
             None => None,
@@ -306,9 +312,9 @@ impl Ticked {
             None => self.fields.keys().filter_map(|key| key.strip_prefix(TICK)).map(str::to_owned).collect(),
         };
         if all.is_none() && ids.is_empty() {
-            return Err(Failure::Invalid("Tick what is to be put back.".to_owned()));
+            return Err(Failure::Invalid(none.to_owned()));
         }
-        Ok(Order { ids, all, to, name })
+        Ok((ids, all))
     }
 }
 
@@ -342,10 +348,61 @@ pub(super) async fn restore_one(
     }
 }
 
+#[derive(Template)]
+#[template(path = "deleted_discard.html")]
+struct Discarding {
+    frame: Frame,
+    typed: Typed,
+    ids: Vec<String>,
+    all: bool,
+    what: String,
+    back: String,
+}
+
+/// Deletes for good what is ticked, or all that fits: first it says what that is, and asks.
+pub(super) async fn discard(
+    State(shared): State<Arc<Shared>>,
+    Submitted { session, mut form }: Submitted<Ticked>,
+) -> Response {
+    let typed = form.typed();
+    let back = typed.address(&typed.after);
+    let is_sure = form.given("sure").is_some();
+    let order = match form.chosen(&typed, "Tick what is to be deleted for good.") {
+        Ok((ids, all)) => Discard { ids, all },
+        Err(failure) => return page::refused(&shared, &session, &failure, &back),
+    };
+    let wanted = order.clone();
+    let act = move |context: &Context| match is_sure {
+        true => undelete::discard(context, &wanted),
+        false => undelete::weigh(context, &wanted),
+    };
+    match shared.act(act).await {
+        Ok(found) if !is_sure && !found.what().is_empty() => page::show(&Discarding {
+            frame: Frame::new("deleted", &session),
+            typed,
+            ids: order.ids,
+            all: order.all.is_some(),
+            what: found.what(),
+            back,
+        }),
+        Ok(done) => tell(&shared, &session, done.describe(), done.is_whole(), &back),
+        Err(failure) => page::refused(&shared, &session, &failure, &back),
+    }
+}
+
 fn said(shared: &Arc<Shared>, session: &LoggedIn, done: &Restored, next: &str) -> Response {
-    let mut lines = done.describe();
+    tell(shared, session, done.describe(), done.is_whole(), next)
+}
+
+fn tell(
+    shared: &Arc<Shared>,
+    session: &LoggedIn,
+    mut lines: Vec<String>,
+    good: bool,
+    next: &str,
+) -> Response {
     lines.truncate(10);
-    shared.sessions.tell(&session.known, Notice { text: lines.join(" "), good: done.is_whole() });
+    shared.sessions.tell(&session.known, Notice { text: lines.join(" "), good });
     Redirect::to(next).into_response()
 }
 

@@ -121,6 +121,7 @@ impl Admin {
             .route("/sources/{id}/remove", post(source::remove))
             .route("/deleted", get(deleted::list))
             .route("/deleted/restore", post(deleted::restore))
+            .route("/deleted/discard", post(deleted::discard))
             .route("/deleted/keep", post(deleted::keep))
             .route("/deleted/{id}", get(deleted::show))
             .route("/deleted/{id}/restore", post(deleted::restore_one))

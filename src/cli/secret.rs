@@ -39,11 +39,20 @@ pub(super) fn password(prompt: &str, from_stdin: bool) -> Result<String, Failure
 
 /// Asks for the name again before something is gone for good.
 pub(super) fn confirm(what: &str, name: &str) -> Result<(), Failure> {
+    typed(&format!("{what} Type the name {name:?} to go on: "), name, "not the name; nothing was done")
+}
+
+/// Asks whether it is meant so.
+pub(super) fn agree(what: &str) -> Result<(), Failure> {
+    typed(&format!("{what} Type \"yes\" to go on: "), "yes", "nothing was done")
+}
+
+fn typed(question: &str, wanted: &str, otherwise: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage("no terminal to ask on: use --yes".to_owned()));
     }
-    say(&format!("{what} Type the name {name:?} to go on: "))?;
-    if line()? == name { Ok(()) } else { Err(Failure::new("not the name; nothing was done")) }
+    say(question)?;
+    if line()? == wanted { Ok(()) } else { Err(Failure::new(otherwise)) }
 }
 
 fn ask(prompt: &str) -> Result<String, Failure> {

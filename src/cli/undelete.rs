@@ -1,7 +1,9 @@
 //! `postern undelete …`
 
-use super::{Failure, Global, output, perform, transfer};
-use crate::actions::undelete::{Filter, Item, Keeping, Order, Restored, Search, Shown, What};
+use super::{Failure, Global, output, perform, secret, transfer};
+use crate::actions::undelete::{
+    Discard, Discarded, Filter, Item, Keeping, Order, Restored, Search, Shown, What,
+};
 use crate::actions::words;
 use crate::control::message::{Answer, Request};
 use crate::control::transfer::receive_raw;
@@ -62,6 +64,26 @@ pub(super) enum Command {
         #[arg(long = "as", value_name = "NAME", conflicts_with = "all")]
         name: Option<String>,
     },
+    /// Delete for good now what is named, or all that fits, however short a time ago it was deleted
+    ///
+    /// Nothing brings it back but a backup. A removed account goes with all that was ever deleted of it, and only if it
+    /// is named.
+    Purge {
+        /// Ids, from the list
+        #[arg(required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All messages and mailboxes that fit what follows
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// With --all: with each of these words in subject or sender
+        #[arg(long, requires = "all")]
+        words: Option<String>,
+        #[command(flatten)]
+        filter: FilterArguments,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// For how many days deleted mail is kept; or set it
     Keep {
         /// 2 to 3650
@@ -100,6 +122,14 @@ impl FilterArguments {
         }
     }
 
+    /// What goes with --all.
+    fn for_all(self, all: bool, words: Option<String>) -> Result<Option<Filter>, Failure> {
+        if !all && !self.is_empty() {
+            return Err(Failure::Usage("what is looked for goes with --all, ids without it".to_owned()));
+        }
+        Ok(all.then(|| self.with(words)))
+    }
+
     fn is_empty(&self) -> bool {
         let texts = self.account.is_none() && self.mailbox.is_none();
         texts && self.on.is_none() && self.since.is_none() && self.before.is_none()
@@ -116,11 +146,10 @@ pub(super) fn run(global: &Global, command: Command) -> Result<(), Failure> {
             other => Err(perform::unexpected(&other)),
         },
         Command::Restore { ids, all, words, filter, to, name } => {
-            if !all && !filter.is_empty() {
-                return Err(Failure::Usage("what is looked for goes with --all, ids without it".to_owned()));
-            }
-            let all = all.then(|| filter.with(words));
-            restore(global, Order { ids, all, to, name })
+            restore(global, Order { ids, all: filter.for_all(all, words)?, to, name })
+        }
+        Command::Purge { ids, all, words, filter, yes } => {
+            purge(global, Discard { ids, all: filter.for_all(all, words)? }, yes)
         }
         Command::Keep { days } => match perform::perform(global, Request::UndeleteKeep { days })? {
             Answer::Keeping(keeping) => global.output().value(&keeping, keeping_text),
@@ -240,6 +269,28 @@ fn restore(global: &Global, order: Order) -> Result<(), Failure> {
                 false => Err(Failure::new("not all of it could be put back")),
             }
         }
+        other => Err(perform::unexpected(&other)),
+    }
+}
+
+fn purge(global: &Global, order: Discard, yes: bool) -> Result<(), Failure> {
+    if !yes {
+        let what = discarded(perform::perform(global, Request::UndeleteWeigh(order.clone()))?)?.what();
+        if !what.is_empty() {
+            secret::agree(&format!("{what}: nothing brings this back but a backup."))?;
+        }
+    }
+    let done = discarded(perform::perform(global, Request::UndeleteDiscard(order))?)?;
+    global.output().value(&done, |done: &Discarded| done.describe().join("\n") + "\n")?;
+    match done.is_whole() {
+        true => Ok(()),
+        false => Err(Failure::new("not all of it is deleted for good")),
+    }
+}
+
+fn discarded(answer: Answer) -> Result<Discarded, Failure> {
+    match answer {
+        Answer::Discarded(done) => Ok(done),
         other => Err(perform::unexpected(&other)),
     }
 }

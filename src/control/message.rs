@@ -82,6 +82,10 @@ pub enum Request {
     UndeleteRaw { id: String },
     /// Puts deleted mail back.
     UndeleteRestore(undelete::Order),
+    /// What of deleted mail would go for good.
+    UndeleteWeigh(undelete::Discard),
+    /// Drops deleted mail for good.
+    UndeleteDiscard(undelete::Discard),
     /// For how long deleted mail is kept; and sets it.
     UndeleteKeep { days: Option<u64> },
     /// Begins a check.
@@ -115,6 +119,7 @@ pub enum Answer {
     Deleted(undelete::Page),
     DeletedMessage(Box<undelete::Shown>),
     Restored(undelete::Restored),
+    Discarded(undelete::Discarded),
     Keeping(undelete::Keeping),
     /// The server does it: ask how it stands.
     BackupBegun,

@@ -66,6 +66,8 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
         Request::UndeleteList(search) => Answer::Deleted(undelete::list(context, &search)?),
         Request::UndeleteShow { id } => Answer::DeletedMessage(Box::new(undelete::show(context, &id)?)),
         Request::UndeleteRestore(order) => Answer::Restored(undelete::restore(context, &order)?),
+        Request::UndeleteWeigh(order) => Answer::Discarded(undelete::weigh(context, &order)?),
+        Request::UndeleteDiscard(order) => Answer::Discarded(undelete::discard(context, &order)?),
         Request::UndeleteKeep { days } => Answer::Keeping(match days {
             Some(days) => undelete::keep(context, days)?,
             None => undelete::keeping(context)?,

@@ -205,3 +205,42 @@ fn all_that_fits_and_how_long_it_is_kept() {
     assert_eq!(undelete(&server, &["show", "999999.1"]).code, Some(1));
     assert_eq!(undelete(&server, &["list", "--account", "nobody"]).code, Some(1));
 }
+
+/// For good, minutes after it was deleted: with a server and without one, and only if it is meant so.
+#[test]
+fn what_is_purged_is_gone() {
+    let mut server = Server::start(&["anna"]);
+    let mut client = server.login("anna");
+    for n in 0..4 {
+        let message = format!("From: ben@example.org\r\nSubject: n{n}\r\n\r\ntext of {n}\r\n");
+        client.append("INBOX", "\\Deleted", message.as_bytes());
+    }
+    client.append("INBOX", "", b"Subject: stays\r\n\r\nx\r\n");
+    client.ok("SELECT INBOX");
+    client.ok("EXPUNGE");
+    let ids = ids(&listed(&server, &[]));
+    assert_eq!(ids.len(), 4);
+    // Nobody can be asked.
+    let unsure = undelete(&server, &["purge", &ids[0]]);
+    assert!(unsure.code == Some(2) && unsure.err.contains("--yes"), "{unsure:?}");
+    assert_eq!(listed(&server, &[]).len(), 4);
+    let done = undelete(&server, &["purge", &ids[0], "--yes"]);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.out.starts_with("Deleted for good: 1 message ("), "{done:?}");
+    let again = undelete(&server, &["purge", &ids[0], "--yes"]);
+    assert!(again.code == Some(1) && again.out.contains("not any more"), "{again:?}");
+    assert_eq!(undelete(&server, &["show", &ids[0]]).code, Some(1));
+    server.stop();
+    let done = undelete(&server, &["purge", "--all", "--words", "n1", "--yes", "--json"]);
+    let told: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!((done.code, told["messages"].as_u64()), (Some(0), Some(1)), "{done:?}");
+    server.restart();
+    assert_eq!(listed(&server, &[]).len(), 2);
+    let done = undelete(&server, &["restore", "--all"]);
+    assert_eq!(done.out, "2 messages are back in INBOX.\n");
+    let (ok, checked) = server.command(&["check"], "");
+    assert!(ok && checked.contains("3 contents read"), "{checked}");
+    for usage in [&["purge"][..], &["purge", "--all", "5.1"], &["purge", "5.1", "--mailbox", "INBOX"]] {
+        assert_eq!(undelete(&server, usage).code, Some(2), "{usage:?}");
+    }
+}

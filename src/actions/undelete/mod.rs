@@ -1,5 +1,9 @@
-//! Deleted mail: what the bin holds, one message of it, and putting it back.
+//! Deleted mail: what the bin holds, one message of it, putting it back, and dropping it for good.
 
+mod choose;
+mod discard;
+#[cfg(test)]
+mod discard_test;
 mod find;
 mod list;
 mod restore;
@@ -12,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Context, Failure, words};
 use crate::store::bin;
 
+pub use discard::{discard, weigh};
 pub use list::list;
 pub use restore::restore;
 pub use show::{Raw, raw, show};
@@ -166,6 +171,32 @@ pub struct Restored {
     /// Ids that name nothing, or nothing any more.
     pub missing: Vec<String>,
     /// What could not be put back, and why.
+    pub left: Vec<Left>,
+}
+
+/// What is to go for good, before its time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discard {
+    /// These.
+    pub ids: Vec<String>,
+    /// All messages and mailboxes that these fit.
+    pub all: Option<Filter>,
+}
+
+/// What went for good, or would.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Discarded {
+    /// How many messages, those of mailboxes and accounts included.
+    pub messages: u64,
+    /// Their bytes, each counted as if no other were the same.
+    pub size: u64,
+    /// How many deleted mailboxes, those of accounts included.
+    pub mailboxes: u64,
+    /// The names of removed accounts.
+    pub accounts: Vec<String>,
+    /// Ids that name nothing, or nothing any more.
+    pub missing: Vec<String>,
+    /// What stays, and why.
     pub left: Vec<Left>,
 }
 

@@ -1,23 +1,18 @@
 //! Puts deleted mail back: what is named, or all that fits a filter. Accounts come first, then mailboxes, then
 //! messages, so that each finds its place.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::find::{self, ItemId, Owner};
-use super::list::list;
-use super::{AccountBack, Filter, Item, Left, MailboxBack, Order, Place, Restored, Search, What};
+use super::choose::{Chosen, choose, ids_of, pages, portions};
+use super::find::{ItemId, Owner};
+use super::{AccountBack, Filter, Left, MailboxBack, Order, Place, Restored, What};
 use crate::actions::{Context, Failure, words};
-use crate::model::{AccountId, MailboxId, MailboxName, UidSet};
-use crate::store::bin::{Entry, Kept};
+use crate::model::{AccountId, MailboxName};
+use crate::store::bin::Entry;
 use crate::store::mailboxes::Mailbox;
-use crate::store::record::BLOCK_MAX;
 use crate::store::undelete::{self, Pick, Present, SLICE};
-use crate::store::{Error, Rows, mailboxes};
+use crate::store::{Error, mailboxes};
 
 /// Messages of a mailbox that are looked up at a time, whether they are there already.
 const LOOK: usize = 4_096;
-/// Items of a filter that are put back at a time.
-const PAGE: usize = 1_000;
 
 /// Puts back what is asked for. What it cannot put back is left where it is, and named with the reason.
 ///
@@ -35,48 +30,6 @@ pub fn restore(context: &Context, order: &Order) -> Result<Restored, Failure> {
     tracing::info!(messages, mailboxes, accounts, "deleted mail was put back");
     Ok(done)
 }
-
-/// Items by kind, with what is known of each.
-#[derive(Default)]
-struct Chosen {
-    accounts: Vec<(ItemId, Owner)>,
-    mailboxes: Vec<(ItemId, Owner, Entry)>,
-    /// By account and the mailbox that they were in.
-    messages: BTreeMap<(AccountId, MailboxId), (Owner, Vec<Pick>)>,
-}
-
-impl Chosen {
-    /// Takes an item; whether there is such a one.
-    fn take(&mut self, rows: &dyn Rows, owner: &Owner, entry: &Entry, id: ItemId) -> Result<bool, Error> {
-        match (&entry.kept, id.uid) {
-            (Kept::Account { .. }, None) => self.accounts.push((id, owner.clone())),
-            (Kept::Mailbox { .. }, None) => self.mailboxes.push((id, owner.clone(), entry.clone())),
-            (Kept::Account { .. }, Some(_)) => return Ok(false),
-            (Kept::Messages { .. }, None) | (_, Some(_)) => {
-                let uids = id.uid.map_or_else(UidSet::all, |uid| std::iter::once(uid).collect());
-                let mut found = false;
-                undelete::records(rows, entry, &uids, &mut |_| found = true)?;
-                if found {
-                    self.take_messages(owner, entry, uids);
-                }
-                return Ok(found);
-            }
-        }
-        Ok(true)
-    }
-
-    fn take_messages(&mut self, owner: &Owner, entry: &Entry, uids: UidSet) {
-        let of_mailbox = self.messages.entry((owner.id, entry.mailbox));
-        let (_, picks) = of_mailbox.or_insert_with(|| (owner.clone(), Vec::new()));
-        match picks.last_mut().filter(|pick| pick.entry == entry.id) {
-            Some(pick) => pick.uids = pick.uids.union(&uids),
-            None => picks.push(Pick { entry: entry.id, uids }),
-        }
-    }
-}
-
-/// What is done with the items of a page.
-type Each<'a, 'e> = dyn FnMut(&mut Work<'a>, Vec<Item>) -> Result<(), Failure> + 'e;
 
 struct Work<'a> {
     context: &'a Context,
@@ -103,32 +56,20 @@ impl<'a> Work<'a> {
     /// All that fits, page by page: first the mailboxes, those above before those below, then messages.
     fn all(&mut self, filter: &Filter) -> Result<(), Failure> {
         let mut mailboxes = Vec::new();
-        self.pages(filter, &mut |work, items| {
-            let chosen = work.choose(&ids_of(items, |what| !matches!(what, What::Message { .. })))?;
+        pages(self.context, filter, &mut |items| {
+            let chosen = self.choose(&ids_of(items, |what| !matches!(what, What::Message { .. })))?;
             mailboxes.extend(chosen.mailboxes);
             for (id, owner) in chosen.accounts {
                 let why = format!("{} was removed: an account is put back only if it is named", owner.name);
-                work.leave(id, why);
+                self.leave(id, why);
             }
             Ok(())
         })?;
         self.put_back(Chosen { mailboxes, ..Chosen::default() })?;
-        self.pages(filter, &mut |work, items| {
-            let messages = work.choose(&ids_of(items, |what| matches!(what, What::Message { .. })))?.messages;
-            work.put_back(Chosen { messages, ..Chosen::default() })
+        pages(self.context, filter, &mut |items| {
+            let messages = self.choose(&ids_of(items, |what| matches!(what, What::Message { .. })))?.messages;
+            self.put_back(Chosen { messages, ..Chosen::default() })
         })
-    }
-
-    fn pages(&mut self, filter: &Filter, each: &mut Each<'a, '_>) -> Result<(), Failure> {
-        let mut search = Search { filter: filter.clone(), after: None, limit: PAGE };
-        loop {
-            let page = list(self.context, &search)?;
-            each(self, page.items)?;
-            match page.next {
-                Some(next) => search.after = Some(next),
-                None => return Ok(()),
-            }
-        }
     }
 
     fn leave(&mut self, id: ItemId, why: String) {
@@ -136,29 +77,7 @@ impl<'a> Work<'a> {
     }
 
     fn choose(&mut self, ids: &[String]) -> Result<Chosen, Failure> {
-        let mut chosen = Chosen::default();
-        let mut seen = BTreeSet::new();
-        let rows = self.context.store.snapshot()?;
-        let owners = find::owners(&rows, None)?;
-        // Messages of one entry stand together in a list.
-        let mut last: Option<(Owner, Entry)> = None;
-        for text in ids {
-            let id = find::parse(text)?;
-            if !seen.insert(id) {
-                continue;
-            }
-            if last.as_ref().is_none_or(|(_, entry)| entry.id != id.entry) {
-                last = find::entry(&rows, &owners, id.entry)?;
-            }
-            let found = match &last {
-                Some((owner, entry)) => chosen.take(&rows, owner, entry, id)?,
-                None => false,
-            };
-            if !found {
-                self.done.missing.push(text.clone());
-            }
-        }
-        Ok(chosen)
+        choose(self.context, ids, &mut self.done.missing)
     }
 
     fn put_back(&mut self, mut chosen: Chosen) -> Result<(), Failure> {
@@ -275,37 +194,6 @@ impl<'a> Work<'a> {
         }
         Ok(())
     }
-}
-
-fn ids_of(items: Vec<Item>, wanted: impl Fn(&What) -> bool) -> Vec<String> {
-    items.into_iter().filter(|item| wanted(&item.what)).map(|item| item.id).collect()
-}
-
-/// Cuts picks into portions of at most so many messages. All of an entry of expunged messages are 64 at most.
-fn portions(picks: Vec<Pick>, most: usize) -> Vec<Vec<Pick>> {
-    let (mut portions, mut portion, mut held) = (Vec::new(), Vec::new(), 0);
-    for (count, pick) in picks.into_iter().flat_map(|pick| pieces(pick, most)) {
-        if held + count > most && !portion.is_empty() {
-            portions.push(std::mem::take(&mut portion));
-            held = 0;
-        }
-        held += count;
-        portion.push(pick);
-    }
-    if !portion.is_empty() {
-        portions.push(portion);
-    }
-    portions
-}
-
-/// A pick as picks of at most so many messages, and how many these are.
-fn pieces(pick: Pick, most: usize) -> Vec<(usize, Pick)> {
-    if pick.uids == UidSet::all() {
-        return vec![(BLOCK_MAX, pick)];
-    }
-    let uids: Vec<u32> = pick.uids.iter().collect();
-    let cut = uids.chunks(most.max(1));
-    cut.map(|uids| (uids.len(), Pick { entry: pick.entry, uids: uids.iter().copied().collect() })).collect()
 }
 
 impl Restored {

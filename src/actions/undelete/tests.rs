@@ -8,8 +8,8 @@ use crate::store::{Options, Store, accounts, mailboxes};
 use crate::tls::Certificates;
 use std::sync::Arc;
 
-struct World {
-    context: Context,
+pub(super) struct World {
+    pub(super) context: Context,
     _folder: tempfile::TempDir,
 }
 
@@ -18,7 +18,7 @@ fn name(text: &str) -> MailboxName {
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let folder = tempfile::tempdir().unwrap();
         let options = Options { live_emails: Some(live_emails), ..Options::new(folder.path()) };
         let store = Store::open(options).unwrap();
@@ -33,7 +33,7 @@ impl World {
         accounts::by_name(&self.context.store.snapshot().unwrap(), "anna").unwrap().unwrap().id
     }
 
-    fn file(&self, mailbox: &str, message: &str) -> UidSet {
+    pub(super) fn file(&self, mailbox: &str, message: &str) -> UidSet {
         let mut incoming = self.context.store.incoming(1 << 20);
         incoming.write(message.as_bytes()).unwrap();
         let prepared = incoming.finish().unwrap();
@@ -53,7 +53,7 @@ impl World {
         filed.unwrap().uids
     }
 
-    fn expunge(&self, mailbox: &str, uids: UidSet) {
+    pub(super) fn expunge(&self, mailbox: &str, uids: UidSet) {
         let (anna, wanted) = (self.anna(), name(mailbox));
         let done = self.context.store.write(move |tx| {
             let mailbox = mailboxes::by_name(tx, anna, &wanted)?.unwrap();
@@ -62,37 +62,37 @@ impl World {
         done.unwrap();
     }
 
-    fn delete(&self, mailbox: &str) {
+    pub(super) fn delete(&self, mailbox: &str) {
         let (anna, wanted) = (self.anna(), name(mailbox));
         self.context.store.write(move |tx| mailboxes::delete(tx, anna, &wanted)).unwrap();
     }
 
     /// A message that is filed and expunged.
-    fn binned(&self, mailbox: &str, subject: &str, from: &str) {
+    pub(super) fn binned(&self, mailbox: &str, subject: &str, from: &str) {
         let uids =
             self.file(mailbox, &format!("From: {from}\r\nSubject: {subject}\r\n\r\nText of {subject}\r\n"));
         self.expunge(mailbox, uids);
     }
 
-    fn list(&self, filter: Filter) -> Vec<Item> {
+    pub(super) fn list(&self, filter: Filter) -> Vec<Item> {
         list(&self.context, &Search { filter, after: None, limit: 1_000 }).unwrap().items
     }
 
-    fn count(&self, mailbox: &str) -> u32 {
+    pub(super) fn count(&self, mailbox: &str) -> u32 {
         let rows = self.context.store.snapshot().unwrap();
         mailboxes::by_name(&rows, self.anna(), &name(mailbox)).unwrap().map_or(0, |mailbox| mailbox.messages)
     }
 
-    fn restore(&self, order: Order) -> Restored {
+    pub(super) fn restore(&self, order: Order) -> Restored {
         restore(&self.context, &order).unwrap()
     }
 
-    fn restore_one(&self, item: &Item) -> Restored {
+    pub(super) fn restore_one(&self, item: &Item) -> Restored {
         self.restore(Order { ids: vec![item.id.clone()], ..Order::default() })
     }
 }
 
-fn titles(items: &[Item]) -> Vec<String> {
+pub(super) fn titles(items: &[Item]) -> Vec<String> {
     let title = |item: &Item| match &item.what {
         What::Message { subject, .. } => subject.clone(),
         What::Mailbox { messages, .. } => format!("[{} of {messages}]", item.mailbox),
@@ -101,7 +101,7 @@ fn titles(items: &[Item]) -> Vec<String> {
     items.iter().map(title).collect()
 }
 
-fn words(text: &str) -> Filter {
+pub(super) fn words(text: &str) -> Filter {
     Filter { words: Some(text.to_owned()), ..Filter::default() }
 }
 

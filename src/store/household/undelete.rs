@@ -209,6 +209,32 @@ pub fn messages(
     Ok(done)
 }
 
+/// Drops messages of the bin for good, however young they are; no more than [`SLICE`]. What is not in the bin any
+/// more is left out.
+///
+/// # Errors
+/// Of reading.
+pub fn discard(tx: &mut dyn Transaction, account: AccountId, picks: &[Pick]) -> Result<(), Error> {
+    for pick in picks {
+        if let Some(mut entry) = bin::get(tx, account, pick.entry)? {
+            take(tx, account, &mut entry, &pick.uids)?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops a slice of a removed account for good, with all that was deleted of it ever. Says whether there is more:
+/// call again then.
+///
+/// # Errors
+/// [`Error::Refused`] if it was put back meanwhile; of reading.
+pub fn discard_account(tx: &mut dyn Transaction, account: AccountId) -> Result<bool, Error> {
+    if accounts::get(tx, account)?.is_some() {
+        return Err(Error::Refused("the account was put back"));
+    }
+    bin::expire(tx, account, i64::MAX, 0)
+}
+
 /// Takes records out of an entry, with what their keywords mean. An entry that is empty goes; a deleted mailbox
 /// stays, for it can be put back all the same.
 fn take(
