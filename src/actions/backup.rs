@@ -191,7 +191,10 @@ fn prepare_for(store: &Store, order: &Order) -> Result<Ready, Failure> {
     let (opened, keys, same_disk) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => {
-            note_failure(store, &folder, &failure)?;
+            // Whoever named another folder is told, and the next one names it again.
+            if plan.daily.as_ref().is_some_and(|daily| daily.folder == folder) {
+                note_failure(store, &folder, &failure)?;
+            }
             return Err(failure);
         }
     };
@@ -248,7 +251,7 @@ fn open(store: &Store, order: &Order, plan: &Plan, path: &Path) -> Result<(Folde
     if !same_disk && is_same_disk(path, &data) {
         return Err(Failure::Invalid(format!(
             "{} lies on the disk that the mail lies on, and would be lost with it: is the other disk mounted? \
-             (--same-disk allows it)",
+             (`postern backup --same-disk` allows it)",
             path.display()
         )));
     }
@@ -466,6 +469,10 @@ mod tests {
         prepare(&context, &order).unwrap().run(&Progress::default()).unwrap();
         let worked = info(&context).unwrap().last.unwrap();
         assert!(worked.failed.is_none() && worked.worked.is_some());
+        // A folder that was mistyped is nothing that the daily one did.
+        let mistyped = Order { folder: Some("stick".into()), ..Order::default() };
+        assert!(prepare(&context, &mistyped).is_err());
+        assert_eq!(info(&context).unwrap().last.unwrap(), worked);
         std::fs::remove_dir_all(stick.path().join("b")).unwrap();
         let failure = prepare(&context, &Order::default()).err().unwrap().to_string();
         assert!(failure.contains("mounted"), "{failure}");

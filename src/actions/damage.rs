@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words;
 use crate::store::Condition;
 
 /// Volumes that are named; of more the number is told.
@@ -59,7 +60,7 @@ pub fn problems(condition: &Condition) -> Vec<Problem> {
     }
     if let Some(what) = journal {
         found.push(bad(
-            sentence(what),
+            words::sentence(what),
             "What could be read was kept, the rest set aside in the data folder. The disk may be failing: make a \
              backup with `postern backup`, then run `postern check`.",
         ));
@@ -76,11 +77,6 @@ pub fn problems(condition: &Condition) -> Vec<Problem> {
 
 fn bad(what: String, help: &str) -> Problem {
     Problem { what, help: help.to_owned() }
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn is(volumes: &[u32]) -> &'static str {

@@ -57,6 +57,13 @@ pub fn parse_day(text: &str) -> Result<i64, String> {
     date.map(CivilDate::days_since_epoch).ok_or_else(|| "it must be a day as 2024-12-31".to_owned())
 }
 
+/// With a capital letter at its beginning.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// `1 message`, `5 messages`
 #[must_use]
 pub fn count(count: u64, one: &str, more: &str) -> String {

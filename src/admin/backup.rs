@@ -6,7 +6,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::Shared;
@@ -142,7 +142,7 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
         return Some(Last {
             class: "error",
             title: format!("The last backup, {when}, did not work"),
-            text: last.failed.clone().unwrap_or_default(),
+            text: words::sentence(last.failed.as_deref().unwrap_or_default()),
             damaged: Vec::new(),
             skipped: Vec::new(),
             skipped_more: 0,
@@ -203,9 +203,16 @@ pub(super) async fn run(
     State(shared): State<Arc<Shared>>,
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
-    match shared.act(|context| backups(context)?.start(context, &Order::default())).await {
-        Ok(()) => page::done(&shared, &session, "A backup is being made.", HERE),
-        Err(failure) => page::refused(&shared, &session, &failure, HERE),
+    let start = |context: &Context| {
+        let started = backups(context)?.start(context, &Order::default());
+        // The page says of the last one why it did not work, and need not say it twice.
+        let known = backup::info(context)?.last.and_then(|last| last.failed);
+        Ok(started.map_err(|failure| (known == Some(failure.to_string()), failure)))
+    };
+    match shared.act(start).await {
+        Ok(Ok(())) => page::done(&shared, &session, "A backup is being made.", HERE),
+        Ok(Err((true, _))) => Redirect::to(HERE).into_response(),
+        Ok(Err((false, failure))) | Err(failure) => page::refused(&shared, &session, &failure, HERE),
     }
 }
 

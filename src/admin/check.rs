@@ -54,8 +54,8 @@ impl From<Finding> for Row {
                 Severity::Wrong => "warning",
                 Severity::Lost => "error",
             },
-            what: finding.what,
-            advice: finding.advice,
+            what: words::sentence(&finding.what),
+            advice: words::sentence(&finding.advice),
             messages: finding.messages.iter().take(MESSAGES).map(ToString::to_string).collect(),
             more,
         }

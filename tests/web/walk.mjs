@@ -6,7 +6,9 @@ import { createRequire } from "node:module";
 import fs from "node:fs";
 import path from "node:path";
 import assert from "node:assert/strict";
+import { named, opened } from "./browser.mjs";
 import { figures } from "./figures.mjs";
+import { keeping } from "./keeping.mjs";
 import { server } from "./server.mjs";
 
 const [binary, tools, shots] = process.argv.slice(2);
@@ -21,29 +23,10 @@ function maildir(root) {
 }
 
 async function walk(browser, width, scripts) {
-  const name = `${width}-${scripts ? "js" : "nojs"}`;
+  const name = named(width, scripts);
   const host = await server(binary);
-  const context = await browser.newContext({
-    viewport: { width, height: 900 }, javaScriptEnabled: scripts, ignoreHTTPSErrors: true,
-    colorScheme: scripts ? "light" : "dark",
-  });
+  const { context, page, problems, at, text, shot, press } = await opened(browser, host, width, scripts, shots);
   try {
-    const page = await context.newPage();
-    page.setDefaultTimeout(10000);
-    const problems = [];
-    page.on("console", (message) => { if (message.type() === "error" && !/status of 4\d\d/.test(message.text())) problems.push(message.text()); });
-    page.on("pageerror", (error) => problems.push(String(error)));
-    const at = (where) => `https://localhost:${host.port}${where}`;
-    const text = () => page.innerText("body");
-    const shot = async (what) => {
-      await page.screenshot({ path: path.join(shots, `${what}-${name}.png`), fullPage: true });
-      if (scripts) {
-        const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-        assert.ok(wide <= 0, `${what} is ${wide} px wider than the window`);
-      }
-    };
-    const press = (label) => page.getByRole("button", { name: label, exact: true }).click();
-
     // Nobody gets in before the administrator's password is set.
     await page.goto(at("/accounts"));
     assert.match(page.url(), /\/setup$/);
@@ -272,6 +255,23 @@ async function walk(browser, width, scripts) {
     await press("Look for it");
     await press("Put back all that fits");
     assert.match(await text(), /1 message is back in INBOX/);
+    // For good: only after a question that can be left.
+    mailbox("INBOX", "STORE 1 +FLAGS.SILENT (\\Deleted)");
+    mailbox("INBOX", "EXPUNGE");
+    await page.goto(at("/deleted"));
+    await press("Delete it for good …");
+    assert.match(await text(), /Tick what is to be deleted for good/);
+    await page.locator("label.plain").first().click();
+    await press("Delete it for good …");
+    assert.match(await text(), /Delete for good\?[^]*1 message \(/);
+    await shot("deleted-discard");
+    await page.getByRole("link", { name: "Keep it" }).click();
+    assert.equal(await page.locator("input[type=checkbox]").count(), 1);
+    await page.getByRole("link", { name: /^Read / }).click();
+    await press("Delete it for good …");
+    await press("Delete it for good");
+    assert.match(await text(), /Deleted for good: 1 message \(/);
+    assert.match(await text(), /Nothing was deleted lately/);
     await page.getByLabel("Days").fill("1");
     await press("Keep it so long");
     assert.match(await text(), /kept for 2 to 3650 days/);
@@ -383,7 +383,10 @@ const browser = await chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 let good = true;
-for (const width of [390, 1280]) for (const scripts of [true, false]) good = (await walk(browser, width, scripts)) && good;
+for (const width of [390, 1280]) for (const scripts of [true, false]) {
+  good = (await walk(browser, width, scripts)) && good;
+  good = (await keeping(browser, width, scripts, binary, shots)) && good;
+}
 await browser.close();
 good = (await figures(binary)) && good;
 process.exit(good ? 0 : 1);
