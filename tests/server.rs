@@ -7,6 +7,8 @@ mod anyone;
 mod backup;
 #[path = "server/backup_damage.rs"]
 mod backup_damage;
+#[path = "server/backup_room.rs"]
+mod backup_room;
 #[path = "server/check.rs"]
 mod check;
 #[path = "server/command_line.rs"]

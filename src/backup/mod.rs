@@ -81,6 +81,32 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// A restore that was not begun, for it would not end.
+    #[error(
+        "there is not enough room in {} for this backup: it needs some {} MB, and {} MB are free. Make room there, or \
+         name a folder on a larger disk; nothing was changed",
+        path.display(), needed.div_ceil(1_000_000), free / 1_000_000
+    )]
+    NoRoom {
+        /// The data folder.
+        path: PathBuf,
+        /// Bytes that are needed, with what a server leaves free.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A restore that could not go on.
+    #[error(
+        "the disk of {} became full while the backup was restored ({error}). Make room there and run the same command \
+         again: it goes on, and until it has ended no server uses that folder. The backup is as it was",
+        path.display()
+    )]
+    Full {
+        /// The data folder.
+        path: PathBuf,
+        /// What did not fit.
+        error: store::Error,
+    },
     /// It was asked to stop.
     #[error("it was stopped")]
     Stopped,

@@ -16,12 +16,15 @@ use super::source::Source;
 use crate::model::EmailId;
 use crate::store::check::anew::{self, Homes, Missing, Stage};
 use crate::store::env::{Disk, Paths};
+use crate::store::fault::Fault;
 use crate::store::{self, Options, Pending, Prepared, Store, accounts, mailboxes, messages};
 
 /// Contents that are on their way to the disk at a time.
 pub(super) const UNDERWAY: usize = 32;
 /// And their bytes.
 const UNDERWAY_BYTES: u64 = 8 << 20;
+/// What a store takes beside its contents, at least: the journal and what is allocated ahead.
+const BESIDE: u64 = 32 << 20;
 /// Messages that are missing are named up to this number.
 const MAX_NAMED: usize = 1_000;
 
@@ -46,8 +49,25 @@ pub struct Restored {
 /// that is to be.
 ///
 /// # Errors
-/// `Exists` if there are accounts in the folder; of the backup; of the store.
+/// `Exists` if there are accounts in the folder; [`Error::NoRoom`] if it would not fit, and [`Error::Full`] if it did not
+/// after all; of the backup; of the store.
 pub fn restore(
+    options: &Options,
+    source: &mut Source,
+    manifest: &Manifest,
+    progress: &Progress,
+) -> Result<Restored, Error> {
+    make(options, source, manifest, progress).map_err(|error| match error {
+        Error::Store(error) if is_full(&error) => Error::Full { path: options.data.clone(), error },
+        other => other,
+    })
+}
+
+fn is_full(error: &store::Error) -> bool {
+    matches!(error, store::Error::NoSpace { .. }) || error.fault() == Some(Fault::Full)
+}
+
+fn make(
     options: &Options,
     source: &mut Source,
     manifest: &Manifest,
@@ -58,7 +78,7 @@ pub fn restore(
     let mark = format!("{} {}", source.folder.marker.id, manifest.head.number).into_bytes();
     let options = Options { anew: Some(id), expect: None, live_emails: None, ..options.clone() };
     let paths = Paths { data: options.data.clone() };
-    begin(&options, &paths)?;
+    begin(&options, &paths, &|| check_room(&options, source, manifest))?;
     let store = match open_loaded(&options, &mark)? {
         Some(store) => store,
         None => load(&options, &paths, source, manifest, &mark)?,
@@ -75,6 +95,15 @@ pub fn restore(
     Ok(report)
 }
 
+/// Contents take in volumes about what they take in packs. One that was begun has taken part of it already.
+fn check_room(options: &Options, source: &Source, manifest: &Manifest) -> Result<(), Error> {
+    let path = &options.data;
+    let needed = source.size(manifest).saturating_add(options.reserve).saturating_add(BESIDE);
+    // Of the folder that it is going to be made in. A disk that does not say is not full.
+    let free = path.ancestors().find_map(|folder| options.disk.free_space(folder).ok()).unwrap_or(u64::MAX);
+    if free < needed { Err(Error::NoRoom { path: path.clone(), needed, free }) } else { Ok(()) }
+}
+
 /// Whether a restore into this folder was begun and not ended.
 ///
 /// # Errors
@@ -88,8 +117,8 @@ pub fn is_begun(disk: &dyn Disk, data: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Says that it has begun, durably, and only where there is nothing to lose.
-fn begin(options: &Options, paths: &Paths) -> Result<(), Error> {
+/// Says that it has begun, durably, and only where there is nothing to lose, and room.
+fn begin(options: &Options, paths: &Paths, room: &dyn Fn() -> Result<(), Error>) -> Result<(), Error> {
     let making = |error| store::Error::io(format!("making {}", paths.anew().display()), error);
     if is_begun(&*options.disk, &paths.data)? {
         return Ok(());
@@ -103,6 +132,7 @@ fn begin(options: &Options, paths: &Paths) -> Result<(), Error> {
             return Err(store::Error::Exists("a store with mail in this folder").into());
         }
     }
+    room()?;
     options.disk.create_dir(&paths.data).map_err(making)?;
     let file = options.disk.open(&paths.anew(), true).map_err(making)?;
     file.write_at(0, b"a backup is restored here: `postern restore` goes on\n").map_err(making)?;

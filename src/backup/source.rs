@@ -67,6 +67,13 @@ impl Source {
         self.places.all(&name).first().map(|(_, found)| (found.pack, found.offset))
     }
 
+    /// The bytes that the contents of a generation take in the packs.
+    #[must_use]
+    pub fn size(&self, manifest: &Manifest) -> u64 {
+        let found = manifest.names.iter().filter_map(|name| self.places.all(name).first());
+        found.map(|(_, found)| u64::from(found.length)).sum()
+    }
+
     /// Whether an entry of this name is there.
     #[cfg(test)]
     pub(super) fn has(&self, name: &Name) -> bool {

@@ -191,13 +191,19 @@ fn the_memory_of_a_password_hash_is_given_back() {
 }
 
 /// A file system in memory of so many bytes; taken down when this is dropped.
-struct Small<'a>(&'a Path);
+pub struct Small<'a>(&'a Path);
 
 impl<'a> Small<'a> {
-    fn mount(at: &'a Path, megabytes: u32) -> Option<Small<'a>> {
+    pub fn mount(at: &'a Path, megabytes: u32) -> Option<Small<'a>> {
         let options = format!("size={megabytes}m,mode=0755");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
         done.is_ok_and(|output| output.status.success()).then_some(Small(at))
+    }
+
+    pub fn resize(&self, megabytes: u32) {
+        let options = format!("remount,size={megabytes}m");
+        let done = Command::new("mount").args(["-o", &options]).arg(self.0).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
     }
 }
 
