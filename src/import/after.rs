@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use super::disk_error::is_gone;
 use super::maildir;
-use super::read::{Identity, is_gone};
+use super::read::Identity;
 use crate::store::sources::After;
 
 /// Names that are tried where the name is taken by another file.
@@ -64,7 +65,9 @@ pub(super) fn remove(after: &After, place: &Place<'_>, path: &Path) -> io::Resul
         // Another program renames it in this moment; it is found under its new name.
         Err(error) if is_gone(&error) && fs::symlink_metadata(path).is_err() => Ok(false),
         // What is not there is where it should go to: that is no file that was renamed.
-        Err(error) if is_gone(&error) => Err(io::Error::other(format!("moving it: {error}"))),
+        Err(error) if is_gone(&error) => {
+            Err(io::Error::other("the folder that it should go to is not there"))
+        }
         other => other.map(|()| true),
     }
 }

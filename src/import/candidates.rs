@@ -8,9 +8,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::disk_error::is_gone;
 use super::maildir;
 use super::notes::Notes;
-use super::read::{Identity, is_gone};
+use super::read::Identity;
 use super::scan::End;
 use super::settling::Settling;
 use crate::model::SourceId;

@@ -14,6 +14,7 @@ use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind, 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::candidates::{SUBS, Wanted};
+use super::disk_error::{is_denied, is_gone};
 use super::layout::Found;
 
 /// Events that wait to be taken. More than that, and the source is looked at as a whole.
@@ -244,7 +245,7 @@ fn is_absent(error: &notify::Error) -> bool {
         notify::ErrorKind::PathNotFound => true,
         notify::ErrorKind::Io(error) => {
             // One that may not be read is told by the look, which says what to do.
-            matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied)
+            is_gone(error) || is_denied(error)
         }
         _ => false,
     }

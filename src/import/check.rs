@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
 
+use super::disk_error::{is_denied, is_gone, words};
 use super::layout::{self, Layout};
-use super::read::is_gone;
 use super::sandbox;
 use crate::store::sources::After;
 
@@ -65,12 +65,8 @@ pub fn check_access(path: &Path, after: &After) -> Result<Summary, AccessProblem
         return Err(advise("enter", parent));
     }
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(problem(path, "there is no such folder"));
-        }
-        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-            return Err(problem(path, &format!("cannot be looked at: {error}")));
-        }
+        Err(error) if is_gone(&error) => return Err(problem(path, "there is no such folder")),
+        Err(error) if !is_denied(&error) => return Err(problem(path, &words(&error))),
         Ok(metadata) if !metadata.is_dir() => return Err(problem(path, "is not a folder")),
         _ => {}
     }
@@ -81,12 +77,14 @@ pub fn check_access(path: &Path, after: &After) -> Result<Summary, AccessProblem
         After::Move(target) => Some(target.as_path()),
         After::Keep | After::Delete => None,
     };
-    let found = layout::discover(path, except).map_err(|error| match is_gone(&error) {
-        true => problem(path, "is not there any more"),
-        false => advise("read", path),
-    })?;
-    if let Some((blocked, _)) = found.unreadable.first() {
-        return Err(advise("read", &path.join(blocked)));
+    // Rights help against nothing else.
+    let unread = |path: &Path, error: &io::Error| match is_denied(error) {
+        true => advise("read", path),
+        false => problem(path, &words(error)),
+    };
+    let found = layout::discover(path, except).map_err(|error| unread(path, &error))?;
+    if let Some((blocked, error)) = found.unreadable.first() {
+        return Err(unread(&path.join(blocked), error));
     }
     if found.too_many {
         return Err(problem(path, "has too many folders below it to be a Maildir"));
@@ -125,7 +123,8 @@ fn check_messages(
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if is_gone(&error) => return Ok(0),
-        Err(_) => return Err(advise("read", dir)),
+        Err(error) if is_denied(&error) => return Err(advise("read", dir)),
+        Err(error) => return Err(problem(dir, &words(&error))),
     };
     for entry in entries {
         let Ok(entry) = entry else { continue };

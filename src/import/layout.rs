@@ -16,8 +16,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::disk_error::is_gone;
 use super::folder_name;
-use super::read::is_gone;
 use crate::model::MailboxName;
 
 /// Directories that are looked into before a source counts as too large: someone added `/`.

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::after::{MAX_TRIES, Place, numbered, remove, rename};
 use super::candidates::SUBS;
-use super::read::{Identity, is_gone};
+use super::disk_error::is_gone;
+use super::read::Identity;
 use crate::store::sources::After;
 
 /// What names in `tmp/` begin with that are ours; then comes `new.` or `cur.`, and the name.

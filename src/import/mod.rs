@@ -7,6 +7,9 @@ mod books;
 mod candidates;
 pub mod changes;
 pub mod check;
+pub mod disk_error;
+#[cfg(test)]
+mod disk_error_test;
 pub mod filesystem;
 mod filing;
 pub mod folder_name;

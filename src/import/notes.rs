@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::candidates::mark;
+use super::disk_error::words;
 use super::status::LeftAlone;
 
 /// Things that were logged once and are not again, and things that a look has counted.
@@ -36,9 +37,10 @@ impl Notes {
 
     /// Notes what cannot be read or removed.
     pub(super) fn unreadable(&mut self, path: &Path, error: &io::Error) {
+        let error = words(error);
         let text = format!("{}: {error}", path.display());
         if is_news(&mut self.logged, &text) {
-            tracing::warn!(file = %path.display(), %error, "cannot be read or removed; tried again at each look");
+            tracing::warn!(file = %path.display(), error, "cannot be read or removed; tried again at each look");
         }
         if is_news(&mut self.counted, &text) {
             self.unreadable.add(text);

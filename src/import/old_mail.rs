@@ -21,10 +21,10 @@ use std::rc::Rc;
 use rustix::fs::OFlags;
 
 use super::archive::{self, Kind, Survey};
+use super::disk_error::{self, is_gone, words};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
 use super::mbox::{self, LOOK};
-use super::read::is_gone;
 use super::sink::{Outcome, Sink, Stop};
 use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
 use super::unpack::Unpacker;
@@ -105,7 +105,7 @@ pub fn read(
         match reader.path(path) {
             Ok(()) => {}
             Err(Fault::Stop(stop)) => return Err(stop),
-            Err(Fault::Read(error)) => reader.failed(&path.display().to_string(), &error.to_string()),
+            Err(Fault::Read(error)) => reader.unread(path, &error),
         }
     }
     reader.sink.finish()?;
@@ -224,7 +224,7 @@ impl Reader<'_> {
             self.failed(&root.display().to_string(), "more than 20,000 folders: the rest was not looked at");
         }
         for (path, error) in &found.unreadable {
-            self.failed(&root.join(path).display().to_string(), &error.to_string());
+            self.unread(&root.join(path), error);
         }
         for folder in &found.folders {
             self.maildir_folder(root, folder)?;
@@ -242,7 +242,14 @@ impl Reader<'_> {
     /// The messages of one folder, the oldest first.
     fn maildir_folder(&mut self, root: &Path, folder: &Folder) -> Result<(), Fault> {
         let path = root.join(&folder.path);
-        let keywords = read_keywords(&path);
+        let keywords = match disk_error::keywords(&path) {
+            Ok(keywords) => keywords,
+            // Its messages come all the same: somebody is there who is told.
+            Err(error) => {
+                self.unread(&path.join(Keywords::FILE), &error);
+                Keywords::default()
+            }
+        };
         let (mut behind, mut missed) = (None, BTreeSet::new());
         loop {
             let names = self.oldest(&path, behind.as_ref());
@@ -275,8 +282,9 @@ impl Reader<'_> {
                 break;
             }
             for (sub, directory) in SUBS.iter().enumerate() {
-                let Ok(entries) = fs::read_dir(path.join(directory)) else { continue };
-                for entry in entries.flatten() {
+                let directory = path.join(directory);
+                let mut entries = self.entries(&directory);
+                while let Some(entry) = self.next(&directory, &mut entries) {
                     let name = entry.file_name().as_bytes().to_vec();
                     let base = maildir::base(&name);
                     if missed.contains(&base) && self.maildir_file(path, folder, keywords, &name, sub)? {
@@ -316,15 +324,8 @@ impl Reader<'_> {
         let mut names = BTreeSet::new();
         for (n, sub) in SUBS.iter().enumerate() {
             let directory = path.join(sub);
-            let entries = match fs::read_dir(&directory) {
-                Ok(entries) => entries,
-                Err(error) if is_gone(&error) => continue,
-                Err(error) => {
-                    self.failed(&directory.display().to_string(), &error.to_string());
-                    continue;
-                }
-            };
-            for entry in entries.flatten() {
+            let mut entries = self.entries(&directory);
+            while let Some(entry) = self.next(&directory, &mut entries) {
                 let name = entry.file_name().as_bytes().to_vec();
                 // Hidden files are not messages, by the rules of Maildir.
                 if name.starts_with(b".") || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -367,13 +368,14 @@ impl Reader<'_> {
     /// Files that belong to no Maildir.
     fn loose_files(&mut self, root: &Path, below: &Path) -> Result<(), Fault> {
         let folder = root.join(below);
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(()) };
-        let mut names: Vec<_> = entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
-            .map(|entry| entry.file_name())
-            .filter(|name| !name.as_bytes().starts_with(b"."))
-            .collect();
+        let (mut names, mut entries) = (Vec::new(), self.entries(&folder));
+        while let Some(entry) = self.next(&folder, &mut entries) {
+            let name = entry.file_name();
+            let is_mail = !name.as_bytes().starts_with(b".") && name != Keywords::FILE;
+            if is_mail && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                names.push(name);
+            }
+        }
         names.sort();
         for name in names {
             let path = folder.join(&name);
@@ -397,7 +399,7 @@ impl Reader<'_> {
             Ok(value) => Ok(Some(value)),
             Err(Fault::Read(error)) => {
                 self.sink.discard()?;
-                self.failed(&path.display().to_string(), &error.to_string());
+                self.unread(path, &error);
                 Ok(None)
             }
             Err(stop) => Err(stop),
@@ -484,6 +486,33 @@ impl Reader<'_> {
         self.skipped(what, why);
     }
 
+    /// What a folder holds; one that cannot be listed is noted, one that is not there is empty.
+    fn entries(&mut self, folder: &Path) -> Option<fs::ReadDir> {
+        match fs::read_dir(folder) {
+            Ok(entries) => Some(entries),
+            Err(error) if is_gone(&error) => None,
+            Err(error) => {
+                self.unread(folder, &error);
+                None
+            }
+        }
+    }
+
+    fn next(&mut self, folder: &Path, entries: &mut Option<fs::ReadDir>) -> Option<fs::DirEntry> {
+        match entries.as_mut()?.next()? {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                self.unread(folder, &error);
+                None
+            }
+        }
+    }
+
+    /// Notes what cannot be read.
+    fn unread(&mut self, path: &Path, error: &io::Error) {
+        self.failed(&path.display().to_string(), &words(error));
+    }
+
     pub(super) fn collect_refused(&mut self) {
         for refused in self.sink.take_refused() {
             self.failed(&refused.origin, &refused.why);
@@ -513,13 +542,4 @@ fn open(path: &Path) -> Result<File, Fault> {
         return Err(Fault::Read(io::Error::other("no plain file")));
     }
     Ok(file)
-}
-
-fn read_keywords(folder: &Path) -> Keywords {
-    let mut text = Vec::new();
-    if let Ok(file) = File::open(folder.join(Keywords::FILE)) {
-        // What can be read of it counts.
-        let _ = file.take(Keywords::MAX_FILE).read_to_end(&mut text);
-    }
-    Keywords::parse(&text)
 }

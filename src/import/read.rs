@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
+use super::disk_error::is_gone;
 use crate::model::ContentHash;
 use crate::store;
 
@@ -98,14 +99,6 @@ impl From<io::Error> for Trouble {
             _ => Trouble::Unreadable(error),
         }
     }
-}
-
-/// Whether an error says that a file or folder is not where it was: removed, renamed, or its folder was. It may be
-/// back under another name, and is looked for again; nobody has to do anything about it. On NFS it has another name.
-#[must_use]
-pub fn is_gone(error: &io::Error) -> bool {
-    use io::ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
-    matches!(error.kind(), NotFound | NotADirectory | StaleNetworkFileHandle)
 }
 
 /// What was read.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -15,12 +15,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::books;
 use super::candidates::{Candidate, Listed, Listing, MAX_NAMES, SUBS, Wanted};
 use super::check::advice_for;
+use super::disk_error::{self, is_denied, is_gone};
 use super::filesystem;
 use super::layout::{self, Folder, Found};
 use super::leaving;
 use super::maildir::Keywords;
 use super::notes::Notes;
-use super::read::{self, is_gone};
+use super::read;
 use super::settling::{Settling, SteadyClock};
 use super::status::{Problem, SourceStatus};
 use super::take::Batch;
@@ -254,8 +255,9 @@ impl Scanner {
             }
         };
         let key = folder.path.as_os_str().as_bytes().to_vec();
-        let here = Here { folder: folder.clone(), keywords: read_keywords(&path), path, key, target };
         let notes = self.notes.count();
+        let Some(keywords) = self.keywords(&path) else { return Ok(()) };
+        let here = Here { folder: folder.clone(), keywords, path, key, target };
         let mut names = HashSet::new();
         let complete = self.files(&here, &wanted, &mut names)?;
         if full {
@@ -346,9 +348,21 @@ impl Scanner {
         Ok(())
     }
 
+    /// What the letters of a folder's files mean. `None`: its disk fails, and its mail waits, for what is imported
+    /// without them never gets them. Where it is only not allowed to read them, mail does not wait.
+    fn keywords(&mut self, folder: &Path) -> Option<Keywords> {
+        match disk_error::keywords(folder) {
+            Ok(keywords) => Some(keywords),
+            Err(error) => {
+                self.unreadable(&folder.join(Keywords::FILE), &error);
+                is_denied(&error).then(Keywords::default)
+            }
+        }
+    }
+
     /// Notes what cannot be read, unless it is gone, or so new that this may change still: then it is looked at again.
     pub(super) fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        if is_gone(error) || error.kind() == io::ErrorKind::PermissionDenied && read::is_new(path) {
+        if is_gone(error) || is_denied(error) && read::is_new(path) {
             self.look_again(AGAIN);
         } else {
             self.notes.unreadable(path, error);
@@ -367,13 +381,4 @@ impl Scanner {
 
 fn time_of(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).ok().as_ref().and_then(|metadata: &Metadata| metadata.modified().ok())
-}
-
-fn read_keywords(folder: &Path) -> Keywords {
-    let mut text = Vec::new();
-    if let Ok(file) = fs::File::open(folder.join(Keywords::FILE)) {
-        // What can be read of it counts.
-        let _ = file.take(Keywords::MAX_FILE).read_to_end(&mut text);
-    }
-    Keywords::parse(&text)
 }

@@ -28,17 +28,17 @@ impl Clock for Wall {
     }
 }
 
-struct Bench {
+pub(super) struct Bench {
     folder: tempfile::TempDir,
-    store: Store,
+    pub(super) store: Store,
     account: AccountId,
     source: Source,
-    scanner: Scanner,
+    pub(super) scanner: Scanner,
     clock: Arc<HandClock>,
     wall: Arc<Wall>,
 }
 
-fn bench(after: impl FnOnce(&Path) -> After) -> Bench {
+pub(super) fn bench(after: impl FnOnce(&Path) -> After) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("Maildir");
     for sub in ["cur", "new", "tmp"] {
@@ -68,7 +68,7 @@ fn scanner(store: &Store, source: &Source, clock: &Arc<HandClock>) -> Scanner {
 }
 
 impl Bench {
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("Maildir").join(name)
     }
 
@@ -79,7 +79,7 @@ impl Bench {
         fs::File::options().write(true).open(self.path(name)).unwrap().set_modified(old).unwrap();
     }
 
-    fn put(&self, n: u32) {
+    pub(super) fn put(&self, n: u32) {
         self.write(&format!("cur/{}.{n}:2,S", 1_700_000_000 + n), &format!("Subject: {n}\n\nHello.\n"));
     }
 
@@ -94,7 +94,7 @@ impl Bench {
         self.path(name).exists()
     }
 
-    fn look(&mut self, thorough: bool) -> Option<Duration> {
+    pub(super) fn look(&mut self, thorough: bool) -> Option<Duration> {
         let found = self.scanner.discover().unwrap();
         self.scanner.look(found, thorough).unwrap()
     }
@@ -110,7 +110,7 @@ impl Bench {
         self.look(true);
     }
 
-    fn inbox(&self) -> MailboxId {
+    pub(super) fn inbox(&self) -> MailboxId {
         let inbox = mailboxes::by_name(&self.store.snapshot().unwrap(), self.account, &MailboxName::inbox());
         inbox.unwrap().unwrap().id
     }
@@ -131,7 +131,7 @@ impl Bench {
         emails.into_iter().map(text).collect()
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.texts().len()
     }
 

@@ -1,10 +1,11 @@
 //! One stream of messages on its way to the sink, and the mailboxes that names of files mean.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::disk_error;
 use super::head;
 use super::mbox::{self, Receiver};
 use super::old_mail::{Fault, Reader};
@@ -60,9 +61,7 @@ impl<'a, 'b> Taker<'a, 'b> {
     /// An error of the stream, with the message that it came at.
     fn named(&self, done: Result<(), Fault>) -> Result<(), Fault> {
         done.map_err(|fault| match fault {
-            Fault::Read(error) => {
-                Fault::Read(io::Error::new(error.kind(), format!("at message {}: {error}", self.count)))
-            }
+            Fault::Read(error) => Fault::Read(disk_error::at(&format!("at message {}", self.count), &error)),
             stop => stop,
         })
     }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use super::candidates::Wanted;
 use super::changes::{Change, Changes, Nudge};
+use super::disk_error::{is_denied, is_gone, words};
 use super::filesystem;
 use super::layout::Found;
-use super::read::is_gone;
 use super::scan::{AGAIN, End, Scanner};
 use super::settling::{SteadyClock, SystemClock};
 use super::status::{Mode, Problem, SourceStatus};
@@ -337,13 +337,13 @@ impl Watch {
     /// The root is not there, or may not be read: said once, tried again and again.
     fn unavailable(&mut self, error: &io::Error) {
         self.changes.disarm();
-        self.log_once(Mode::Unavailable, &error.to_string());
+        self.log_once(Mode::Unavailable, &words(error));
         let at = crate::store::unix_now();
-        let advice =
-            if error.kind() == io::ErrorKind::PermissionDenied { self.scanner.advice() } else { Vec::new() };
+        let advice = if is_denied(error) { self.scanner.advice() } else { Vec::new() };
         let mut status = lock(&self.status);
         status.mode = Mode::Unavailable;
-        status.problem = Some(Problem { at, what: format!("{}: {error}", self.path.display()), advice });
+        status.problem =
+            Some(Problem { at, what: format!("{}: {}", self.path.display(), words(error)), advice });
     }
 
     fn log_once(&self, mode: Mode, error: &str) {
@@ -457,7 +457,7 @@ mod tests {
         let aside = bench.folder.path().join("aside");
         fs::rename(&root, &aside).unwrap();
         wait("it is said", || bench.status().mode == Mode::Unavailable);
-        assert!(bench.status().problem.unwrap().what.contains("No such file"));
+        assert!(bench.status().problem.unwrap().what.ends_with("is not there"));
         fs::create_dir(&root).unwrap();
         wait("it is said", || {
             bench.status().problem.is_some_and(|problem| problem.what.contains("no Maildir"))

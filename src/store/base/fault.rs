@@ -24,7 +24,8 @@ pub fn fault(error: &io::Error) -> Fault {
     match error.kind() {
         Kind::InvalidData | Kind::UnexpectedEof => Fault::File,
         Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Fault::Full,
-        Kind::NotFound | Kind::NotADirectory => Fault::Gone,
+        // On NFS what was removed has another name.
+        Kind::NotFound | Kind::NotADirectory | Kind::StaleNetworkFileHandle => Fault::Gone,
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Fault::Denied,
         _ => Fault::Disk,
     }
@@ -46,6 +47,7 @@ mod tests {
             (Errno::FBIG, Fault::Full),
             (Errno::NOENT, Fault::Gone),
             (Errno::NOTDIR, Fault::Gone),
+            (Errno::STALE, Fault::Gone),
             (Errno::ACCESS, Fault::Denied),
             (Errno::PERM, Fault::Denied),
             (Errno::ROFS, Fault::Denied),
