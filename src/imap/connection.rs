@@ -16,6 +16,7 @@ use smol::Timer;
 use smol::net::TcpStream;
 
 use crate::imap::alarm::Alarm;
+use crate::imap::fair_turn::give_way;
 use crate::protocol::framing::{Event, Framer};
 
 /// Output is sent when it has grown to this.
@@ -143,8 +144,8 @@ impl Connection {
         let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         for piece in self.out.chunks(CHUNK) {
             stream.write_all(piece).or(expire(WRITE_STALL)).await?;
-            // A client that takes all at once is never waited for: others' turn is after each chunk.
-            future::yield_now().await;
+            // A client that takes all at once is never waited for.
+            give_way().await;
         }
         stream.flush().or(expire(WRITE_STALL)).await?;
         self.out.clear();
@@ -230,7 +231,7 @@ impl Connection {
             }
         }
         // Nor for one that always has more to say.
-        future::yield_now().await;
+        give_way().await;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use futures_lite::FutureExt;
 use smol::net::TcpListener;
 
 use crate::imap::connection::Connection;
+use crate::imap::fair_turn::in_turns;
 use crate::imap::session::Session;
 use crate::imap::{Imap, Shared};
 
@@ -61,7 +62,8 @@ impl Imap {
                 Some(Ok((socket, peer))) => {
                     let _ = socket.set_nodelay(true);
                     let connection = Connection::plain(socket, peer, self.shared.turns.clone());
-                    let session = begin(Arc::clone(&self.shared), connection, kind, shutdown.clone());
+                    let session =
+                        in_turns(begin(Arc::clone(&self.shared), connection, kind, shutdown.clone()));
                     self.shared.executor.spawn(session).detach();
                 }
                 Some(Err(error)) => {

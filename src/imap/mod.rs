@@ -14,6 +14,7 @@ pub mod copy;
 pub mod enable;
 pub mod expunge;
 pub mod fair_queue;
+pub mod fair_turn;
 mod fetch;
 pub mod fetch_item;
 pub mod fetch_literal;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_lite::future;
-
 use crate::imap::connection::{Connection, Input};
+use crate::imap::fair_turn::give_way;
 use crate::imap::hub::Bell;
 use crate::imap::listener::Shutdown;
 use crate::imap::news::{self, Expunges};
@@ -164,7 +163,7 @@ impl Session {
                     self.on_event(event).await;
                     // A client that always has more to say would never wait for anything, and two of them would
                     // hold both threads that serve all.
-                    future::yield_now().await;
+                    give_way().await;
                 }
                 Input::Closed => break,
                 Input::TimedOut => {
