@@ -224,6 +224,11 @@ fn two_hundred_places_are_damaged() {
         let (well, text) = server.command(&["check"], "");
         assert!(well, "{what}: {text}\nafter the repair: {repaired}");
         let mut lost = missing(&server, &truth, &what, &repaired);
+        // What the journal of later runs holds needs no backup.
+        assert!(
+            lost.is_empty() || !what.starts_with("index.redb older"),
+            "{what}: {lost:?} are lost: {repaired}"
+        );
         if !lost.is_empty() {
             // What the journal alone had is gone with it: the backup's messages are added, those that are not there.
             merged += 1;

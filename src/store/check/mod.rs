@@ -20,6 +20,8 @@ mod mend;
 mod pages;
 mod rebuild;
 mod recover;
+#[cfg(test)]
+mod recover_test;
 mod repair;
 #[cfg(test)]
 mod repair_test;

@@ -16,6 +16,7 @@ pub mod migrate;
 pub mod mixture;
 pub mod options;
 pub mod overlay;
+pub mod overtaken;
 pub mod pins;
 pub mod preallocated;
 pub mod redo;

@@ -73,6 +73,9 @@ pub(in crate::store) struct Replayed {
     pub(in crate::store) begun: Vec<Moment>,
 }
 
+/// A record of a run that the index knows nothing of.
+pub(in crate::store) struct Later(Place);
+
 /// The marks above `last` of runs that wrote nothing else.
 fn cut_short(others: &[Place], last: u64) -> Vec<Moment> {
     let went_on = |epoch| others.iter().any(|place| place.head.epoch == epoch && !place.head.mark);
@@ -221,6 +224,19 @@ impl Journal {
             return Err(Error::Damaged("the journal".to_owned()));
         }
         Ok(())
+    }
+
+    /// The records above `last` of this store's runs but that of `epoch`, in their order.
+    pub(in crate::store) fn later(&self, epoch: u64, last: u64) -> io::Result<Vec<Later>> {
+        let (_, mut others) = self.survey(epoch)?;
+        others.retain(|place| place.head.sequence > last && !place.head.mark);
+        others.sort_by_key(|place| place.head.sequence);
+        Ok(others.into_iter().map(Later).collect())
+    }
+
+    /// The rows of such a record; none where it is no longer whole.
+    pub(in crate::store) fn rows_of(&self, record: &Later) -> io::Result<Option<Vec<Row>>> {
+        self.rows_at(&record.0)
     }
 
     /// Copies every segment aside, for whoever wants to look at what was lost.

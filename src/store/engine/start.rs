@@ -51,9 +51,9 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
         opened = open(options.clone(), None);
     }
     match opened {
-        // A disk that takes no writes, files that are another's, a journal that cannot be read for the moment: what
-        // can be read is served.
-        Err(why) if matches!(why.fault(), Some(Fault::Denied | Fault::Disk)) => {
+        // A disk that takes no writes, files that are another's, a journal that cannot be read for the moment, no room
+        // to keep aside what must not be lost: what can be read is served.
+        Err(why) if matches!(why.fault(), Some(Fault::Denied | Fault::Disk | Fault::Full)) => {
             open(options, Some(&why)).map_err(|_| why)
         }
         other => other,
@@ -185,7 +185,7 @@ fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error
     if replayed.last > facts.reached.sequence {
         tracing::info!(records = replayed.last - facts.reached.sequence, "replayed the journal");
     }
-    let findings = volumes.judge(&facts.reached, &replayed, &facts.epochs);
+    let mut findings = volumes.judge(&facts.reached, &replayed, &facts.epochs);
     let Facts { lineage, reached, epochs, .. } = facts;
     let loss = Loss::of(&shared, lineage, epochs, reached, &replayed, &findings, missing);
     if !shared.disk.writes() {
@@ -193,6 +193,9 @@ fn settle(engine: &mut Engine, facts: &Facts, missing: bool) -> Result<(), Error
     }
     if loss.copies_journal {
         engine.journal.copy_aside().map_err(|error| Error::io("copying the journal aside", error))?;
+    }
+    if replayed.overtaken {
+        engine.keep_overtaken(reached, &replayed, &mut findings)?;
     }
     let sequence = replayed.highest.max(findings.sequence);
     engine.journal.begin(shared.epoch, sequence);
