@@ -21,6 +21,8 @@ mod demo;
 #[allow(dead_code)]
 #[path = "server/deliver.rs"]
 mod deliver;
+#[path = "server/downgrade.rs"]
+mod downgrade;
 #[path = "server/export.rs"]
 mod export;
 #[path = "server/harness.rs"]
@@ -49,6 +51,9 @@ mod old_mail;
 mod read_only;
 #[path = "server/refused.rs"]
 mod refused;
+#[allow(dead_code)]
+#[path = "package/set_format.rs"]
+mod set_format;
 #[path = "server/slow.rs"]
 mod slow;
 #[path = "server/tls.rs"]

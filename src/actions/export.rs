@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
-use crate::model::{CivilDate, DateTime, MailboxId, MailboxName};
+use crate::model::{AccountId, CivilDate, DateTime, MailboxId, MailboxName};
+use crate::store::going_back::Before;
 use crate::store::messages::{self, Record};
 use crate::store::{Error, Store, mailboxes};
 
@@ -50,8 +51,15 @@ pub struct Summary {
 /// What will be taken out.
 pub struct Plan {
     store: Store,
-    mailboxes: Vec<(MailboxId, MailboxName)>,
+    mailboxes: Vec<Wanted>,
     choice: Choice,
+}
+
+/// A mailbox, from a UID on.
+struct Wanted {
+    id: MailboxId,
+    name: MailboxName,
+    from: u32,
 }
 
 /// Records, and what is told of each.
@@ -93,7 +101,7 @@ pub fn plan(context: &Context, choice: Choice) -> Result<Plan, Failure> {
     let mailboxes: Vec<_> = all
         .into_iter()
         .filter(|mailbox| wanted(&mailbox.name))
-        .map(|mailbox| (mailbox.id, mailbox.name))
+        .map(|mailbox| Wanted { id: mailbox.id, name: mailbox.name, from: 1 })
         .collect();
     match (&choice.mailbox, mailboxes.is_empty()) {
         (Some(name), true) => Err(Failure::Unknown { what: "mailbox", name: name.clone() }),
@@ -101,17 +109,58 @@ pub fn plan(context: &Context, choice: Choice) -> Result<Plan, Failure> {
     }
 }
 
+/// Finds what came into an account since the store left an older format. Mailboxes into which nothing came are left out,
+/// if they were there before.
+///
+/// # Errors
+/// Of reading.
+pub(super) fn plan_since(store: &Store, account: AccountId, before: &Before) -> Result<Plan, Error> {
+    let all = mailboxes::list(&store.snapshot()?, account)?;
+    let wanted = all.into_iter().filter_map(|mailbox| {
+        let from = before.first_since(mailbox.id);
+        (from.is_none_or(|from| from < mailbox.uid_next)).then(|| Wanted {
+            id: mailbox.id,
+            name: mailbox.name,
+            from: from.unwrap_or(1),
+        })
+    });
+    let mailboxes = wanted.collect();
+    Ok(Plan { store: store.clone(), mailboxes, choice: Choice::default() })
+}
+
 impl Plan {
+    /// How many messages it is, and their bytes.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub(super) fn weigh(&self) -> Result<(u64, u64), Error> {
+        let (mut messages, mut bytes) = (0, 0_u64);
+        for wanted in &self.mailboxes {
+            let rows = self.store.snapshot()?;
+            messages::scan(&rows, wanted.id, wanted.from..=u32::MAX, &mut |record| {
+                messages += 1;
+                bytes = bytes.saturating_add(record.size);
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok((messages, bytes))
+    }
+
+    /// Whether there is nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.mailboxes.is_empty()
+    }
+
     /// Takes it out. What comes or goes meanwhile may be in it or not.
     ///
     /// # Errors
     /// See [`Stop`].
     pub fn run(&self, outlet: &mut dyn Outlet) -> Result<Summary, Stop> {
         let mut summary = Summary::default();
-        for (id, name) in &self.mailboxes {
+        for Wanted { id, name, from } in &self.mailboxes {
             outlet.mailbox(name.as_str())?;
             summary.mailboxes += 1;
-            let mut next = 1;
+            let mut next = *from;
             loop {
                 let (batch, last) = self.batch(*id, next)?;
                 for (record, meta) in &batch {

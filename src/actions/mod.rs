@@ -10,6 +10,7 @@ pub mod check;
 pub mod damage;
 pub mod deliver;
 pub mod device;
+pub mod downgrade;
 pub mod export;
 pub mod forecast;
 pub mod generation;

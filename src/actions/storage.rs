@@ -51,6 +51,7 @@ pub fn empty_bin(context: &Context) -> Result<Reclaimed, Failure> {
     let store = &context.store;
     let owners = bin::accounts(&store.snapshot()?)?;
     tracing::warn!("all deleted mail is dropped for good, as was asked for");
+    store.give_up_way_back()?;
     for account in owners {
         while store.write(move |tx| bin::expire(tx, account, i64::MAX, 0))? {}
     }
@@ -73,6 +74,10 @@ pub fn upkeep(store: &Store, elapsed: u64) -> Result<bool, Error> {
         Ok(before / DAY != bin::clock(tx)? / DAY)
     })?;
     let is_scarce = store.statistics().free < SCARCE;
+    if is_scarce {
+        // New mail goes before the way back to an older version.
+        store.give_up_way_back()?;
+    }
     if is_due || is_scarce {
         daily(store)?;
     }

@@ -8,6 +8,7 @@ mod deliver;
 mod demo;
 mod demo_mail;
 mod device;
+mod downgrade;
 mod export;
 mod import;
 mod mailbox;
@@ -106,6 +107,12 @@ enum Command {
     /// As root it stops the packaged service, opens it for the new folder, has it wait for that disk at each start, and
     /// starts it again. The old folder stays as it is.
     MoveData(move_data::Arguments),
+    /// Go back to the version before the last one, if the store's format was changed in the last 14 days
+    ///
+    /// As root it stops the packaged service. What came since is written into a folder, as a Maildir++ for each account,
+    /// and the lines that bring it in again are printed. Debian's package manager runs it by itself when an older package is
+    /// installed over this one.
+    Downgrade(downgrade::Arguments),
     /// Say that an image of the whole machine was put back, so that devices are not told wrong things
     ///
     /// Devices that saw later mail than the image holds compare what they have with the server, and no message gets a
@@ -223,6 +230,7 @@ pub fn run() -> ExitCode {
         Command::Cert(command) => cert::run(global, command),
         Command::Status(command) => status::run(global, &command),
         Command::MoveData(command) => move_data::run(global, &command),
+        Command::Downgrade(command) => downgrade::run(global, command),
         Command::NewGeneration => new_generation::run(global),
         Command::SetupLink => setup_link::run(global),
     };

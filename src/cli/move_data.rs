@@ -40,7 +40,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure>
     global.output().value(&moved, |moved| text(&config, moved))
 }
 
-fn refuse_running(config: &Config) -> Result<(), Failure> {
+pub(super) fn refuse_running(config: &Config) -> Result<(), Failure> {
     match client::ask(&config.socket, &Request::Status) {
         Err(client::Error::NotRunning) => Ok(()),
         _ => Err(Failure::Reason {
@@ -52,7 +52,7 @@ fn refuse_running(config: &Config) -> Result<(), Failure> {
 }
 
 /// The new folder belongs to whom the old one belongs to: what root makes nobody else could use.
-fn make_for_owner(from: &Path, to: &Path) -> Result<(), Failure> {
+pub(super) fn make_for_owner(from: &Path, to: &Path) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", to.display()));
     let about = std::fs::metadata(from).map_err(failed)?;
     std::fs::DirBuilder::new().recursive(true).mode(0o755).create(to).map_err(failed)?;

@@ -41,6 +41,8 @@ mod format_test;
 #[cfg(test)]
 mod full_disk_test;
 #[cfg(test)]
+mod going_back_test;
+#[cfg(test)]
 mod migrate_test;
 #[cfg(test)]
 mod model_test;
@@ -56,7 +58,9 @@ pub use base::sim;
 pub use base::{env, error, fault, rows, running, schema, settings};
 pub use content::{contents, emails};
 pub use engine::volumes;
-pub use household::{accounts, arrivals, certificates, devices, imported, revoked, sources, undelete};
+pub use household::{
+    accounts, arrivals, certificates, devices, going_back, imported, revoked, sources, undelete,
+};
 pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, record};
 
 pub use base::env::unix_now;

@@ -286,6 +286,33 @@ def upgrades_with_the_mail_and_an_edited_configuration(journey):
 
 
 @step
+def an_older_package_gets_the_store_back_as_it_was(journey):
+    """The newer package changes the store's format, mail comes, and the older one is installed over it."""
+    run, data = journey.machine.run, journey.machine.root / "var/lib/postern"
+    run("systemctl", "stop", "postern")
+    subprocess.run([journey.set_format, data / "index.redb", "1"], check=True)
+    run("systemctl", "start", "postern")
+    journey.wait_for(journey.kept[-1])
+    assert (data / "index.before-1").exists()
+    journey.deliver("since the format changed")
+    journey.wait_for("since the format changed")
+    told = journey.install(journey.older)
+    lines = [line.strip() for line in told.splitlines()]
+    import_line = next((line for line in lines if line.startswith("postern import --account anna ")), None)
+    assert import_line, told
+    assert run("postern", "--version").strip() == f"postern {journey.older_version}"
+    assert journey.unit("ActiveState") == "active"
+    assert journey.subjects() == journey.kept, journey.subjects()
+    assert (data / "index.after-2").exists()
+    journey.machine.shell(import_line)
+    assert journey.subjects() == [*journey.kept, "since the format changed"], journey.subjects()
+    journey.kept = journey.subjects()
+    told = journey.install(journey.inside)
+    assert "did not start" not in told, told
+    assert journey.subjects() == journey.kept
+
+
+@step
 def an_older_package_over_a_newer_store_is_refused(journey):
     """The store is given a format to come; what opened it last is the newer package. The server stays and says so."""
     run = journey.machine.run

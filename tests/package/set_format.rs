@@ -2,6 +2,7 @@
 //! is installed can do this.
 
 use std::error::Error;
+use std::path::Path;
 
 use redb::{Database, TableDefinition};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -16,6 +17,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let usage = "set-format INDEX NUMBER";
     let index = arguments.next().ok_or(usage)?;
     let number: u32 = arguments.next().and_then(|number| number.into_string().ok()).ok_or(usage)?.parse()?;
+    set_format(index.as_ref(), number)
+}
+
+/// Gives the store of this index the number.
+pub fn set_format(index: &Path, number: u32) -> Result<(), Box<dyn Error>> {
     let mut stored = number.to_le_bytes().to_vec();
     let sum = xxh3_64_with_seed(&stored, xxh3_64(SCHEMA) ^ META_NUMBER);
     stored.extend(sum.to_le_bytes());

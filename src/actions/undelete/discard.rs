@@ -74,6 +74,8 @@ pub fn discard(context: &Context, order: &Discard) -> Result<Discarded, Failure>
         Ok(())
     })?;
     (gone.missing, gone.left) = (done.missing, done.left);
+    // An older index would bring it back.
+    store.give_up_way_back()?;
     store.sweep()?;
     Ok(gone)
 }

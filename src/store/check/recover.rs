@@ -10,11 +10,9 @@ use super::{CheckOptions, Depth};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::settings;
-use crate::store::engine::loss::{HOLD_UNTIL, is_held};
+use crate::store::engine::loss::{HOLD_UNTIL, RECOVERED, is_held};
 use crate::store::engine::store::Store;
 
-/// Setting: the hold whose messages were recovered, by the time at which it ends.
-const RECOVERED: &str = "hold.recovered";
 /// A rest after each step: mail goes on meanwhile.
 const PAUSE: Duration = Duration::from_millis(2);
 

@@ -2,6 +2,7 @@
 
 pub mod contents;
 pub mod emails;
+pub mod expiry;
 pub mod incoming;
 pub mod reclaim;
 pub mod snapshot;

@@ -16,6 +16,7 @@ use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
 use crate::store::content::snapshot::Snapshot;
 use crate::store::content::sweep::{Recording, is_of_one_volume};
+use crate::store::engine::kept;
 use crate::store::engine::loss::is_held;
 use crate::store::engine::rewriting::Place;
 use crate::store::engine::space;
@@ -133,8 +134,11 @@ impl Store {
         let size = shared.options.volume_size;
         let volumes = volumes::list(&self.snapshot()?)?;
         let active = self.volume_in_use(&volumes);
+        // What the index of the format before this one names must stay where that says.
+        let floor = kept::floor(shared)?.unwrap_or_default();
         let mut emptiest: Vec<(u64, u32)> = volumes
             .into_iter()
+            .filter(|(number, _)| *number >= floor.volumes)
             .filter(|(number, row)| *number != active && !row.damaged && row.live < size / EMPTY_BELOW)
             // What a damaged volume could not take is named under that volume's number.
             .filter(|(number, _)| !shared.known.is_rest(*number))

@@ -12,8 +12,8 @@ use crate::store::base::settings;
 use crate::store::content::contents::{key, piece_key, pieces};
 use crate::store::content::emails::{self, EmailRow};
 use crate::store::content::incoming::{SLICE, content_of};
+use crate::store::engine::kept;
 use crate::store::engine::loss::is_held;
-use crate::store::engine::migrate;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::store::Store;
 use crate::store::engine::volumes;
@@ -53,6 +53,14 @@ impl Marks {
             *word |= 1 << (email.0 % 64);
         }
     }
+    /// All of those below one.
+    fn set_below(&mut self, id: u64) {
+        let whole = usize::try_from(id / 64).unwrap_or(usize::MAX).min(self.bits.len());
+        self.bits.iter_mut().take(whole).for_each(|word| *word = u64::MAX);
+        if let Some(word) = self.bits.get_mut(whole) {
+            *word |= (1 << (id % 64)) - 1;
+        }
+    }
     /// Ids that were not given when the sweep began are none of its business.
     pub(in crate::store) fn has(&self, email: EmailId) -> bool {
         let word = usize::try_from(email.0 / 64).ok().and_then(|word| self.bits.get(word));
@@ -85,7 +93,7 @@ impl Store {
         let shared = &self.inner.shared;
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
         let _one = crate::store::base::lock::locked(&shared.sweeping);
-        migrate::drop_old(shared)?;
+        self.drop_kept()?;
         // After files of two moments were found the index does not say what is somebody's mail.
         if is_held(&self.snapshot()?)? {
             tracing::info!("nothing is swept yet: files of two moments were found lately");
@@ -102,9 +110,13 @@ impl Store {
         let snapshot = self.snapshot()?;
         let mut live = Marks::new(settings::number(&snapshot, settings::EMAIL_ID)?);
         visit_live(&snapshot, &mut |email| live.set(email))?;
+        // What the index of the format before this one names may be wanted again.
+        let floor = kept::floor(shared)?.unwrap_or_default();
+        live.set_below(floor.contents);
         drop(snapshot);
         let mut report = SweepReport::default();
-        let contents = self.sweep_rows(&live, &mut report)?;
+        let mut contents = self.sweep_rows(&live, &mut report)?;
+        contents.set_below(floor.contents);
         let names: Vec<u32> =
             volumes::list(&self.snapshot()?)?.into_iter().map(|(number, _)| number).collect();
         for volume in names {

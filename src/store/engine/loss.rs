@@ -21,6 +21,8 @@ pub(in crate::store) const PENDING: &str = "loss.pending";
 pub(in crate::store) const HOLD_UNTIL: &str = "hold.until";
 /// Setting: why nothing unnamed is dropped, in words.
 pub(in crate::store) const HOLD_WHY: &str = "hold.why";
+/// Setting: the hold whose messages were recovered, by the time at which it ends.
+pub(in crate::store) const RECOVERED: &str = "hold.recovered";
 /// How long nothing unnamed is dropped after files of two moments were found, in seconds: 14 days.
 pub(in crate::store) const HELD_FOR: u64 = 14 * 86_400;
 

@@ -12,19 +12,18 @@ use std::sync::{Arc, PoisonError};
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::rows::StoredRow;
-use crate::store::base::running;
+use crate::store::base::settings;
 use crate::store::engine::checkpoint::META_CLEAN;
 use crate::store::engine::database::{Change, File, Kind, META, stored_value, with_checksum};
 use crate::store::engine::format::{self, Format, META_SCHEMA};
+use crate::store::engine::kept::{BACK, BEFORE, META_BEFORE};
+use crate::store::engine::lineage::encode_numbers;
 use crate::store::engine::shared::Shared;
 
-/// Key in the index's `meta`: until when the old index is kept, in seconds that the server has run.
-pub(in crate::store) const META_BEFORE: &[u8] = b"before";
-/// How old indexes are called.
-const BEFORE: &str = "index.before-";
-/// How long an old index is kept, in seconds that the server has run: whoever is unhappy with the new version has 14
-/// days to go back.
-const KEPT_FOR: i64 = 14 * 86_400;
+/// Key in the index's `meta`: the version of the program that brought the store to its format.
+pub(in crate::store) const META_MIGRATED: &[u8] = b"migrated";
+/// This program's version.
+const OWN: &str = env!("CARGO_PKG_VERSION");
 /// Bytes of rows that are written at a time.
 const SLICE: usize = 1 << 20;
 
@@ -45,6 +44,11 @@ pub(in crate::store) fn finish(disk: &Metered, paths: &Paths, format: &Format) -
     let Some(before) = names.iter().find(|name| name.starts_with(BEFORE)) else { return Ok(()) };
     if has(paths.index()) {
         return Ok(());
+    }
+    if has(paths.data.join(BACK)) {
+        return Err(Error::Incompatible(
+            "going back to an older version was cut short: run `postern downgrade` again".to_owned(),
+        ));
     }
     let missing = || {
         let why = format!(
@@ -100,28 +104,6 @@ pub(in crate::store) fn run(shared: &Shared, from: u32) -> Result<(), Error> {
     Ok(())
 }
 
-/// Drops what a migration kept, once its time is over.
-///
-/// # Errors
-/// Of reading, or of the disk.
-pub(in crate::store) fn drop_old(shared: &Shared) -> Result<(), Error> {
-    let view = shared.index().view()?;
-    let until = view.get(META, META_BEFORE)?.and_then(|value| value.try_into().ok()).map(i64::from_le_bytes);
-    if until.is_none_or(|until| running::clock(&view).is_ok_and(|now| now < until)) {
-        return Ok(());
-    }
-    drop(view);
-    let (disk, data) = (&shared.disk, &shared.paths.data);
-    let dropping = |error| Error::io("dropping the index of an older format", error);
-    let names = disk.list(data).map_err(dropping)?;
-    let old: Vec<&String> = names.iter().filter(|name| name.starts_with(BEFORE)).collect();
-    for name in &old {
-        disk.unlink(&data.join(name)).map_err(dropping)?;
-        tracing::info!(name, "the index of an older format is dropped after 14 days");
-    }
-    if old.is_empty() { Ok(()) } else { disk.sync_dir(data).map_err(dropping) }
-}
-
 /// The new index takes about what the old one does, and mail is to come in afterwards.
 fn check_room(shared: &Shared) -> Result<(), Error> {
     let reading = |error| Error::io("looking at index.redb", error);
@@ -136,9 +118,15 @@ fn write_new(shared: &Shared, old: &Arc<File>, format: &Format, from: u32) -> Re
     let _ = disk.unlink(&path);
     let new = File::open(disk, &path, Kind::Index, shared.options.index_cache, true)?;
     let written = convert(old, format, from, &mut |table, rows| new.fill(table, rows)).and_then(|()| {
-        let until = running::clock(&old.view()?)?.saturating_add(KEPT_FOR).to_le_bytes();
-        let number = format.number.to_le_bytes();
-        let last: [Change<'_>; 2] = [(META, META_BEFORE, Some(&until)), (META, META_SCHEMA, Some(&number))];
+        let view = old.view()?;
+        let floor =
+            [settings::number(&view, settings::EMAIL_ID)?, settings::number(&view, settings::VOLUME)?];
+        let (floor, own, number) = (encode_numbers(&floor), OWN.as_bytes(), format.number.to_le_bytes());
+        let last: [Change<'_>; 3] = [
+            (META, META_BEFORE, Some(&floor)),
+            (META, META_MIGRATED, Some(own)),
+            (META, META_SCHEMA, Some(&number)),
+        ];
         new.apply(last.into_iter(), old.sequence()?, true)
     });
     new.give_up();
@@ -153,7 +141,7 @@ fn convert(old: &Arc<File>, format: &Format, from: u32, fill: &mut Fill<'_>) -> 
         let (mut slice, mut bytes) = (Vec::new(), 0);
         let mut rows = view.every(table)?;
         while let Some((key, stored)) = rows.step_stored()? {
-            if (table, key.as_slice()) == (META, META_SCHEMA) {
+            if table == META && (key == META_SCHEMA || key == META_BEFORE || key == META_MIGRATED) {
                 continue;
             }
             let (to, key, stored) = match stored_value(table, &key, &stored).map(<[u8]>::to_vec) {

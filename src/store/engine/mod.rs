@@ -8,6 +8,7 @@ pub mod database;
 pub mod format;
 pub mod generation;
 pub mod journal;
+pub mod kept;
 pub mod lineage;
 pub mod loss;
 pub mod mend;

@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod arrivals;
 pub mod certificates;
 pub mod devices;
+pub mod going_back;
 pub mod imported;
 pub mod revoked;
 pub mod sources;
