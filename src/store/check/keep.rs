@@ -115,6 +115,16 @@ pub fn open(disk: &dyn Disk, path: &Path) -> Result<Option<impl Read + use<>>, E
     }
 }
 
+/// Writes a catalogue now, over the older one of the two, or over one that is of no use.
+///
+/// # Errors
+/// Of reading and writing; what is there stays.
+pub(in crate::store) fn renew(store: &Store) -> Result<Summary, Error> {
+    let (disk, data) = store.place();
+    let newest = newest(&*disk, &data)?.map(|(_, summary)| summary);
+    write(store, newest.filter(|summary| summary.head.store == store.id()).as_ref())
+}
+
 /// Writes a catalogue over the older one of the two.
 fn write(store: &Store, newest: Option<&Summary>) -> Result<Summary, Error> {
     let (disk, data) = store.place();

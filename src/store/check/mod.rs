@@ -27,6 +27,9 @@ mod repair;
 mod repair_test;
 mod report;
 mod rows;
+mod safeguards;
+#[cfg(test)]
+mod safeguards_test;
 mod salvage;
 mod source;
 #[cfg(test)]
@@ -105,7 +108,8 @@ pub struct Progress {
 pub type Watch<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
 impl Store {
-    /// Holds everything against everything else. Reads only; while the server runs, too. What cannot be read is
+    /// Holds everything against everything else. Reads only, but for a journal that cannot be read back: what that holds is
+    /// made durable elsewhere at once. While the server runs, too. What cannot be read is
     /// a finding, not an error.
     ///
     /// # Errors
@@ -164,6 +168,8 @@ pub(in crate::store) struct Evidence {
     pub(in crate::store) volumes: BTreeSet<u32>,
     /// Volumes that are not there.
     pub(in crate::store) missing_volumes: BTreeSet<u32>,
+    /// Catalogues that are of no use.
+    pub(in crate::store) catalogues: usize,
 }
 
 /// A check that is going on.
@@ -204,6 +210,7 @@ impl Check<'_, '_> {
         }
         go_on!(self.contents());
         go_on!(self.volumes());
+        go_on!(self.safeguards());
         if self.options.records {
             go_on!(self.name_damaged());
         }
@@ -223,6 +230,13 @@ impl Check<'_, '_> {
         match look(self) {
             Err(Error::Damaged(why)) => {
                 self.found.add(Kind::Table, format!("{what} could not be checked: {why} is damaged"));
+                Ok(())
+            }
+            Err(Error::Newer(which)) => {
+                self.found.add(
+                    Kind::Newer,
+                    format!("{what} could not be checked: {which} was written by a newer version"),
+                );
                 Ok(())
             }
             Err(Error::Io { what: doing, error }) => {

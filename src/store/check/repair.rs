@@ -12,7 +12,7 @@ use super::rebuild::{self, Rebuilt, Renamed};
 use super::report::{Findings, Report};
 use super::salvage::Salvage;
 use super::source::ContentSource;
-use super::{CheckOptions, Depth, Watch, adopt, mend};
+use super::{CheckOptions, Depth, Kind, Watch, adopt, keep, mend};
 use crate::model::CivilDate;
 use crate::store::base::env::{Held, Paths};
 use crate::store::base::error::Error;
@@ -132,6 +132,12 @@ fn mend_all(
         mend::move_out(store, &evidence)?;
         mend::volumes(store, &evidence, &mut mended)?;
     }
+    // Only now is everything in it as it should be.
+    for _ in 0..evidence.catalogues {
+        keep::renew(store)?;
+        mended.add(Kind::Catalogue, "a catalogue was written anew");
+    }
+    store.inner.shared.known.journal_is_mended();
     done.mended = mended.finish(true);
     done.left = store.check(&CheckOptions::default(), &mut |_| ControlFlow::Continue(()))?;
     Ok(())

@@ -77,8 +77,12 @@ pub enum Kind {
     Owner,
     /// The disk gave an error: what is there is not known.
     Disk,
-    /// The journal.
+    /// Something of a newer version, which this program does not know.
+    Newer,
+    /// The journal, as it was found at the start: something of it is lost.
     Journal,
+    /// The journal as it is now: what it holds was made durable elsewhere.
+    JournalOfNow,
     /// The catalogue.
     Catalogue,
 }
@@ -104,16 +108,15 @@ impl Kind {
     #[must_use]
     pub const fn advice(self) -> &'static str {
         match self {
-            Kind::MissingContent
-            | Kind::DamagedContent
-            | Kind::MissingVolume
-            | Kind::DamagedVolume
-            | Kind::ForeignVolume => {
+            Kind::MissingContent | Kind::DamagedContent | Kind::MissingVolume | Kind::DamagedVolume => {
                 "stop the server and run `postern check --repair BACKUP`: what the backup has is put back; \
                  without a backup these messages stay listed and cannot be read"
             }
             Kind::UnnamedFile | Kind::UnnamedContent => {
                 "`postern check --repair` files whole messages that are not listed into a mailbox \"Recovered\""
+            }
+            Kind::ForeignVolume => {
+                "move the file to where it belongs: with it in mail/ the store is refused at the next start"
             }
             Kind::Disk => "look at the disk and its cable, make a backup, and check again",
             Kind::VolumeBytes => "nothing: `postern check --repair` counts again",
@@ -121,7 +124,11 @@ impl Kind {
                 "changes of the last minutes before the damage may be missing; \
                  the segments are kept aside in journal/"
             }
-            Kind::Catalogue => "nothing: the next one is written within a day",
+            Kind::JournalOfNow => {
+                "nothing is lost; the disk may be failing: make a backup with `postern backup`, and look at the disk"
+            }
+            Kind::Newer => "install the newer version again: this one cannot read it, and leaves it as it is",
+            Kind::Catalogue => "the next one is written within a day; `postern check --repair` writes it now",
             _ => "stop the server and run `postern check --repair`",
         }
     }

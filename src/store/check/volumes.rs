@@ -16,6 +16,7 @@ use crate::store::base::rows::Rows;
 use crate::store::base::schema::VolumeTable;
 use crate::store::content::contents::{self, Filing};
 use crate::store::content::emails::{self, EmailRow};
+use crate::store::engine::mixture;
 use crate::store::engine::volumes::{self, VolumeRow};
 use crate::store::household::accounts;
 
@@ -159,7 +160,13 @@ impl Check<'_, '_> {
             let now = Paths::volume_number(&name).map_or(Ok(false), |number| {
                 volumes::get(&Tolerant(&self.store.snapshot()?), number).map(|row| row.is_some())
             })?;
-            if !named && !now {
+            if !named
+                && !now
+                && let Some(number) = Paths::volume_number(&name)
+                && mixture::is_of_another_store(shared, number).unwrap_or(false)
+            {
+                self.found.add(Kind::ForeignVolume, format!("mail/{name} belongs to another store"));
+            } else if !named && !now {
                 self.found
                     .add(Kind::UnnamedFile, format!("mail/{name} is a file that the index does not name"));
             }

@@ -90,6 +90,10 @@ impl Known {
         locked(&self.0).journal.get_or_insert_with(|| what.to_owned());
     }
 
+    pub(in crate::store) fn journal_is_mended(&self) {
+        locked(&self.0).journal = None;
+    }
+
     pub(in crate::store) fn is_journal_damaged(&self) -> bool {
         locked(&self.0).journal.is_some()
     }

@@ -67,7 +67,8 @@ impl Mark {
     }
 }
 
-/// The journal, open for appending.
+/// The journal, open for appending. A clone reads the same segments.
+#[derive(Clone)]
 pub(in crate::store) struct Journal {
     pub(super) segments: Vec<Segment>,
     size: u64,

@@ -82,6 +82,14 @@ pub(in crate::store) fn look(shared: &Shared, lineage: &Lineage) -> Result<Volum
     Ok(Volumes { found, highest })
 }
 
+/// Whether a volume says that it is of another store.
+///
+/// # Errors
+/// Of reading it.
+pub(in crate::store) fn is_of_another_store(shared: &Shared, number: u32) -> Result<bool, Error> {
+    Ok(look_at(shared, number)?.0.id.is_some_and(|id| id != shared.id))
+}
+
 fn look_at(shared: &Shared, number: u32) -> Result<(Stamp, u64), Error> {
     // redb writes when it opens a file, with a sync: of eighty that only are looked at that is a slow start.
     let path = shared.paths.volume(number);

@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod overtaken;
 pub mod pins;
 pub mod preallocated;
+pub mod proof;
 pub mod redo;
 pub mod replay;
 pub mod rewriting;

@@ -63,6 +63,7 @@ impl Title {
 }
 
 /// A segment, open.
+#[derive(Clone)]
 pub(super) struct Segment {
     pub(super) number: u32,
     pub(super) path: PathBuf,
@@ -88,15 +89,19 @@ impl Segment {
         if file.is_empty()? {
             return Ok(None);
         }
+        let mut segment = Segment { number, path, file, title: None };
+        segment.title = segment.title_on_disk()?;
+        Ok(Some(segment))
+    }
+
+    /// What its file says of itself now.
+    pub(super) fn title_on_disk(&self) -> io::Result<Option<Title>> {
+        if self.file.len()? < BOUNDARY {
+            return Ok(None);
+        }
         let mut head = [0; LENGTH];
-        let title = match file.len()? < BOUNDARY {
-            true => None,
-            false => {
-                read_patiently(&*file, 0, &mut head)?;
-                Title::decode(&head)
-            }
-        };
-        Ok(Some(Segment { number, path, file, title }))
+        read_patiently(&*self.file, 0, &mut head)?;
+        Ok(Title::decode(&head))
     }
 
     /// Makes one: whole and durable before anything goes into it.
