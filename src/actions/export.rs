@@ -146,11 +146,6 @@ impl Plan {
         Ok((messages, bytes))
     }
 
-    /// Whether there is nothing.
-    pub(super) fn is_empty(&self) -> bool {
-        self.mailboxes.is_empty()
-    }
-
     /// Takes it out. What comes or goes meanwhile may be in it or not.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -300,6 +301,10 @@ def an_older_package_gets_the_store_back_as_it_was(journey):
     lines = [line.strip() for line in told.splitlines()]
     import_line = next((line for line in lines if line.startswith("postern import --account anna ")), None)
     assert import_line, told
+    assert "the store goes back" in told, told
+    since = journey.machine.root / "var/lib/postern.since-upgrade"
+    assert import_line in (since / "bring-in.txt").read_text()
+    assert stat.S_IMODE(since.stat().st_mode) == 0o700 and since.stat().st_uid == data.stat().st_uid
     assert run("postern", "--version").strip() == f"postern {journey.older_version}"
     assert journey.unit("ActiveState") == "active"
     assert journey.subjects() == journey.kept, journey.subjects()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use super::harness::Server;
 use super::set_format::set_format;
@@ -17,6 +18,11 @@ fn of_format_1() -> Server {
     }
     server.stop();
     set_format(&server.data().join("index.redb"), 1).unwrap();
+    // Nothing has opened it yet.
+    let (done, text) = server.command(&["downgrade", "--needed-below"], "");
+    assert!(done && text.is_empty(), "{text}");
+    let (done, text) = server.command(&["status"], "");
+    assert!(done, "{text}");
     server
 }
 
@@ -41,6 +47,12 @@ fn counts(server: &Server, account: &str) -> BTreeMap<String, usize> {
         }
     }
     found
+}
+
+/// The commands in what is printed.
+fn lines(text: &str) -> String {
+    let commands = text.lines().filter(|line| line.starts_with("  postern "));
+    commands.map(|line| format!("{line}\n")).collect()
 }
 
 const ANNA: &str = "anna";
@@ -70,14 +82,36 @@ fn the_older_version_has_its_store_again_and_what_came_since_comes_in_anew() {
     let (done, text) = server.command(&["downgrade", "--yes", into], "");
     assert!(!done && text.contains("runs: stop it first"), "{text}");
     server.stop();
+    // A folder that somebody uses does not become the server's.
+    let used = server.scratch("used");
+    fs::write(used.join("letter"), "mine").unwrap();
+    let mode = fs::metadata(&used).unwrap().permissions();
+    for (folder, why) in [(used.clone(), "is not empty"), (server.data().join("within"), "within each other")]
+    {
+        let (done, text) = server.command(&["downgrade", "--yes", folder.to_str().unwrap()], "");
+        assert!(!done && text.contains(why), "{text}");
+    }
+    assert_eq!(fs::metadata(&used).unwrap().permissions(), mode);
+    let kept = fs::read(server.data().join("index.before-1")).unwrap();
     let (done, text) = server.command(&["downgrade", into], "");
     assert!(!done && text.contains("--yes"), "{text}");
     let (done, text) = server.command(&["downgrade", "--yes", into], "");
     assert!(done && text.contains("index.after-2") && text.contains("postern account add zoe"), "{text}");
     assert!(server.data().join("index.after-2").exists() && !server.data().join("index.before-1").exists());
+    let lines = lines(&text);
+    assert_eq!(fs::read_to_string(Path::new(into).join("bring-in.txt")).unwrap(), lines);
+    // As a power cut between the two names would have left it.
+    fs::rename(server.data().join("index.redb"), server.data().join("index.back")).unwrap();
+    fs::write(server.data().join("index.before-1"), kept).unwrap();
+    let (done, text) = server.command(&["status"], "");
+    assert!(!done && text.contains("`postern downgrade` again"), "{text}");
+    let (done, text) = server.command(&["downgrade", "--needed-below"], "");
+    assert!(done && text.trim() == env!("CARGO_PKG_VERSION"), "{text}");
+    let (done, text) = server.command(&["downgrade", "--yes", into], "");
+    assert!(done && self::lines(&text) == lines, "{text}");
     // This version stands for the older one, which knew format 1 as well.
     assert_eq!(counts(&server, ANNA), then);
-    for line in text.lines().filter_map(|line| line.trim().strip_prefix("postern ")) {
+    for line in lines.lines().filter_map(|line| line.trim().strip_prefix("postern ")) {
         let line = line.split("    #").next().unwrap();
         let words: Vec<&str> = match line.split_once(" '") {
             Some((words, folder)) => words.split(' ').chain([folder.trim_end_matches('\'')]).collect(),
@@ -103,7 +137,10 @@ fn where_there_is_nothing_to_go_back_to_nothing_is_done() {
     server.stop();
     let (done, text) = server.command(&["downgrade", "--needed-below"], "");
     assert!(done && text.is_empty(), "{text}");
-    let (done, text) = server.command(&["downgrade", "--yes"], "");
-    assert!(!done && text.contains("nothing to go back to"), "{text}");
+    // It is not even asked whether it is meant so.
+    for arguments in [&["downgrade"][..], &["downgrade", "--yes"]] {
+        let (done, text) = server.command(arguments, "");
+        assert!(!done && text.contains("nothing to go back to"), "{text}");
+    }
     assert_eq!(counts(&server, "anna").values().sum::<usize>(), 1);
 }

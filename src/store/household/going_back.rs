@@ -16,7 +16,7 @@ use crate::store::base::error::Error;
 use crate::store::base::row::Row;
 use crate::store::base::running;
 use crate::store::base::schema::Table;
-use crate::store::base::settings;
+use crate::store::base::settings::{self, Counter};
 use crate::store::engine::checkpoint::{META_CLEAN, changes};
 use crate::store::engine::database::{Fact, File, Kind, META, META_SEQUENCE, View};
 use crate::store::engine::format::META_SCHEMA;
@@ -135,14 +135,31 @@ pub fn go_back(options: &Options) -> Result<(u32, String), Error> {
     Ok((format, after))
 }
 
-/// Whether a call was cut short between the two names; then nothing opens the store but a further one.
+/// Whether there is a way back, as far as the names in the data folder tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// No index of an older format is kept.
+    None,
+    /// One is.
+    Kept,
+    /// [`go_back`] was cut short between the two names: nothing opens the store but a further call.
+    Begun,
+}
+
+/// Looks for a way back from this format.
 ///
 /// # Errors
 /// Of the disk.
-pub fn is_between(disk: &dyn Disk, data: &Path) -> Result<bool, Error> {
-    let names = disk.list(data).map_err(|error| Error::io("listing the data folder", error))?;
+pub fn way(options: &Options) -> Result<Way, Error> {
+    let (disk, data) = (&*options.disk, &options.data);
+    let names = disk.list(data).map_err(|error| Error::io(format!("listing {}", data.display()), error))?;
     let has = |name: &str| names.iter().any(|found| found == name);
-    Ok(has(BACK) && !has("index.redb"))
+    let before = newest_before(disk, &Paths { data: data.clone() }, options.format.number)?;
+    Ok(match before {
+        Some(_) if has(BACK) && !has("index.redb") => Way::Begun,
+        Some(_) => Way::Kept,
+        None => Way::None,
+    })
 }
 
 fn lock(disk: &Metered, paths: &Paths) -> Result<Held, Error> {
@@ -221,7 +238,11 @@ fn facts(old: &View, now: &View, options: &Options) -> Result<Vec<Fact>, Error> 
     meta(META_GENERATION, options.random_number()?.to_le_bytes().to_vec());
     meta(META_ANCESTORS, encode_numbers(&ancestors));
     meta(META_CLEAN, vec![1]);
-    for name in [settings::EMAIL_ID, settings::VOLUME] {
+    // What was given since may be known to clients, and stands in what the volumes hold besides: no UIDVALIDITY is
+    // given twice, and no account gets the number of another.
+    let ids = [Counter::Account, Counter::Device, Counter::Mailbox, Counter::Source].map(Counter::name);
+    let numbers = [settings::EMAIL_ID, settings::VOLUME, settings::UID_VALIDITY];
+    for name in numbers.into_iter().chain(ids) {
         let reached = settings::number(now, name)?.max(settings::number(old, name)?);
         facts.push(setting(name, settings::number_value(reached)));
     }
