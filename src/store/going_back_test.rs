@@ -3,8 +3,10 @@
 
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::env::Disk;
 use super::going_back::{Way, go_back, way};
 use super::messages::{self, FlagChange, NewMessage};
 use super::schema::SCHEMA_VERSION;
@@ -289,5 +291,35 @@ fn the_way_back_is_kept_for_fourteen_days() {
         }
         assert_eq!(store.sweep().unwrap().dropped, 15);
         assert!(store.before_migration().unwrap().is_none());
+    }
+}
+
+/// Whatever was put aside goes, its time beginning when it is first seen; nothing else does.
+#[test]
+fn what_is_kept_aside_goes_after_fourteen_days() {
+    let disk = SimDisk::default();
+    let store = open(&disk, Format::CURRENT);
+    let put = |name: &str| {
+        let file = disk.open(&Path::new("/data").join(name), true).unwrap();
+        file.write_at(0, b"kept").unwrap();
+    };
+    let is_there = |name: &str| disk.open_read(&Path::new("/data").join(name)).is_ok();
+    let aside =
+        ["index.after-9", "index.before-1", "index.back", "journal/0000.damaged-5", "journal/0000.after-9"];
+    let others = ["index.notes", "journal/0000.notes", "index.redb", "journal/0000.journal"];
+    let mine = "index.damaged-1";
+    [&aside[..], &others[..2], &[mine]].concat().into_iter().for_each(put);
+    for day in 0..=30 {
+        store.sweep().unwrap();
+        if day == 10 {
+            // Its owner removes one, and the next day there is another of that name.
+            disk.unlink(&Path::new("/data").join(mine)).unwrap();
+        } else if day == 11 {
+            put(mine);
+        }
+        assert!(aside.into_iter().all(|name| is_there(name) == (day < 14)), "day {day}");
+        assert_eq!(is_there(mine), day != 10 && day < 12 + 14, "day {day}");
+        assert!(others.into_iter().all(is_there), "day {day}");
+        store.write(|tx| bin::advance(tx, 86_400)).unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! Settings by name, and the counters that must never go back.
 
+use std::ops::ControlFlow;
+
 use crate::model::{ModSeq, UidValidity};
 use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
@@ -115,6 +117,22 @@ pub fn put(tx: &mut dyn Transaction, name: &str, value: &[u8]) -> Result<(), Err
 /// Removes a setting.
 pub fn delete(tx: &mut dyn Transaction, name: &str) {
     tx.delete(Table::Settings, name.as_bytes());
+}
+
+/// Visits the names of the settings that begin with `prefix`.
+///
+/// # Errors
+/// Of reading.
+pub(in crate::store) fn each(
+    rows: &dyn Rows,
+    prefix: &str,
+    visit: &mut dyn FnMut(&str),
+) -> Result<(), Error> {
+    let high = [prefix.as_bytes(), &[0xff]].concat();
+    rows.scan(Table::Settings, prefix.as_bytes(), &high, &mut |name, _| {
+        std::str::from_utf8(name).into_iter().for_each(&mut *visit);
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 /// A number kept under a name; zero if it was never set.

@@ -1,6 +1,7 @@
 //! What was kept aside (`engine/kept.rs`) goes after 14 days, or when its owner, or a full disk, wants it so.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::store::base::env::Disk;
 use crate::store::base::error::Error;
@@ -14,6 +15,10 @@ const KEPT_FOR: i64 = 14 * 86_400;
 /// Settings: when each such file was first seen, by the clock of what ages.
 const SEEN: &str = "kept.";
 
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 impl Store {
     /// Drops what was kept for its time. That begins when a file is first seen here, by the clock of what ages.
     ///
@@ -21,8 +26,10 @@ impl Store {
     /// Of reading and writing.
     pub(in crate::store) fn drop_kept(&self) -> Result<(), Error> {
         let shared = &self.inner.shared;
-        for path in kept(&shared.disk, &shared.paths)? {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let files = kept(&shared.disk, &shared.paths)?;
+        self.forget_gone(&files)?;
+        for path in files {
+            let name = name_of(&path);
             let key = format!("{SEEN}{name}");
             let rows = self.snapshot()?;
             let (now, seen) = (running::clock(&rows)?, settings::get(&rows, &key)?);
@@ -46,6 +53,24 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Whoever has removed such a file may get another of the same name, whose time begins anew.
+    fn forget_gone(&self, files: &[PathBuf]) -> Result<(), Error> {
+        let names: BTreeSet<String> = files.iter().map(|path| name_of(path)).collect();
+        let mut gone = Vec::new();
+        settings::each(&self.snapshot()?, SEEN, &mut |name| {
+            if !name.strip_prefix(SEEN).is_some_and(|name| names.contains(name)) {
+                gone.push(name.to_owned());
+            }
+        })?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.write(move |tx| {
+            gone.iter().for_each(|name| settings::delete(tx, name));
+            Ok(())
+        })
     }
 
     /// Gives up the way back to an older version, for the room that it takes or the mail that it holds. Whether there was

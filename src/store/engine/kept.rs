@@ -29,7 +29,11 @@ pub(in crate::store) struct Floor {
 }
 
 fn is_kept_in_data(name: &str) -> bool {
-    name.starts_with(BEFORE) || name.starts_with(AFTER) || name.starts_with("index.damaged")
+    name.starts_with(BEFORE)
+        || name.starts_with(AFTER)
+        || name.starts_with("index.damaged")
+        // Somebody began to go back, and thought better of it.
+        || name == BACK
 }
 
 fn is_kept_in_journal(name: &str) -> bool {

@@ -128,7 +128,10 @@ pub fn go_back(options: &Options) -> Result<(u32, String), Error> {
         }
         return finish(&disk, &paths, format).map(|()| (format, after));
     }
-    prepare(&disk, &paths, options, format)?;
+    prepare(&disk, &paths, options, format).inspect_err(|_| {
+        // It would be made anew anyway; what it takes of the disk is better given back at once.
+        let _ = disk.unlink(&ready(&paths));
+    })?;
     put_journal_away(&disk, &paths, current)?;
     disk.rename(&paths.index(), &paths.data.join(&after)).map_err(renaming)?;
     finish(&disk, &paths, format)?;
