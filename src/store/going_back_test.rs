@@ -52,8 +52,12 @@ fn inbox() -> MailboxName {
 }
 
 fn append(store: &Store, account: AccountId, seed: u64) -> u32 {
+    append_bytes(store, account, &message(seed, 3_000))
+}
+
+fn append_bytes(store: &Store, account: AccountId, bytes: &[u8]) -> u32 {
     let mut incoming = store.incoming(1 << 30);
-    incoming.write(&message(seed, 3_000)).unwrap();
+    incoming.write(bytes).unwrap();
     let prepared = incoming.finish().unwrap();
     let append = move |tx: &mut dyn super::Transaction| {
         let email = prepared.file(tx, account, &inbox())?;
@@ -213,6 +217,38 @@ fn nothing_that_was_made_since_gives_its_number_to_another() {
     go_back(&options(&disk, NEXT)).unwrap();
     let then = made(Format::CURRENT);
     assert!(then.0 > since.0 && then.1 > since.1 && then.2 > since.2, "{since:?} {then:?}");
+}
+
+/// What came in anew in place of damaged bytes is not given up for those.
+#[test]
+fn a_content_that_was_replaced_stays_whole() {
+    let disk = SimDisk::default();
+    let store = open(&disk, Format::CURRENT);
+    let anna = store.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+    let bytes = message(1, 100_000);
+    append_bytes(&store, anna, &bytes);
+    store.close().unwrap();
+    // One bit in each page that holds a piece of it.
+    assert!(disk.damage(Path::new("/data/mail/000001.redb"), |file| {
+        for page in file.chunks_mut(16_384).skip(1) {
+            if page.iter().filter(|byte| **byte != 0).count() > 15_000 {
+                page[8_000] ^= 1;
+            }
+        }
+    }));
+    let read = |store: &Store| {
+        let mut read = Vec::new();
+        store.snapshot().unwrap().read(EmailId(1), 0..u64::MAX, &mut read).map(|()| read)
+    };
+    let store = open(&disk, NEXT);
+    assert!(matches!(read(&store), Err(Error::DamagedEmail(EmailId(1)))));
+    append_bytes(&store, anna, &bytes);
+    assert!(read(&store).unwrap() == bytes);
+    store.close().unwrap();
+    go_back(&options(&disk, NEXT)).unwrap();
+    let store = open(&disk, Format::CURRENT);
+    assert!(read(&store).unwrap() == bytes);
+    assert_eq!(listed(&store, anna).len(), 1);
 }
 
 /// At every write, sync and renaming: either version finds its store, or is told to call again, which ends it.

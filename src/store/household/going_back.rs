@@ -4,7 +4,7 @@
 //! The volumes stay: nothing that the old index names has been dropped meanwhile (`engine/kept.rs`). What they hold
 //! besides is not named and is not dropped for 14 days either. The journal is of the index that goes, and goes with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use crate::store::base::row::Row;
 use crate::store::base::running;
 use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
+use crate::store::content::emails::{EmailRow, NOWHERE};
 use crate::store::engine::checkpoint::{META_CLEAN, changes};
-use crate::store::engine::database::{Fact, File, Kind, META, META_SEQUENCE, View};
+use crate::store::engine::database::{Fact, File, Kind, META, META_SEQUENCE, View, stored_value};
 use crate::store::engine::format::META_SCHEMA;
 use crate::store::engine::kept::{AFTER, BACK, SEGMENT_AFTER, newest_before};
 use crate::store::engine::lineage::{
@@ -256,6 +257,36 @@ fn facts(old: &View, now: &View, options: &Options) -> Result<Vec<Fact>, Error> 
     // What came since was exported, and is brought in again from there, into its mailboxes.
     facts.push(setting(RECOVERED, settings::number_value(until)));
     raise_uids(old, now, &mut facts)?;
+    facts.extend(replaced(old, now)?);
+    Ok(facts)
+}
+
+/// Contents that were damaged, and lie elsewhere since; with the volumes that the old index does not name yet. Rows that
+/// are damaged themselves, or of a version that an older program may not know, stay as they are.
+fn replaced(old: &View, now: &View) -> Result<Vec<Fact>, Error> {
+    let (mut facts, mut volumes) = (Vec::new(), BTreeSet::new());
+    let mut rows = old.every(Table::Emails as u8)?;
+    while let Some((key, stored)) = rows.step_stored()? {
+        let Some(then) = stored_value(Table::Emails as u8, &key, &stored) else { continue };
+        let newer = match now.get(Table::Emails as u8, &key) {
+            Ok(Some(newer)) if newer != then && newer.first() == then.first() => newer,
+            Ok(_) | Err(Error::Damaged(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let Ok(row) = EmailRow::from_bytes((), &newer) else { continue };
+        if row.content_volume != NOWHERE {
+            volumes.extend([row.content_volume, row.digest_volume]);
+            facts.push((Table::Emails as u8, key, newer));
+        }
+    }
+    for volume in volumes {
+        let key = volume.to_be_bytes();
+        if let (None, Some(row)) =
+            (old.get(Table::Volumes as u8, &key)?, now.get(Table::Volumes as u8, &key)?)
+        {
+            facts.push((Table::Volumes as u8, key.to_vec(), row));
+        }
+    }
     Ok(facts)
 }
 
