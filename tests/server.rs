@@ -25,6 +25,8 @@ mod deliver;
 mod downgrade;
 #[path = "server/export.rs"]
 mod export;
+#[path = "server/forgotten.rs"]
+mod forgotten;
 #[path = "server/harness.rs"]
 mod harness;
 #[path = "server/hostile.rs"]

@@ -98,8 +98,8 @@ async fn changed_since(
         .read(move |rows| {
             let next = mailboxes::get(rows, account, mailbox)?.map_or(1, |mailbox| mailbox.uid_next);
             let (changed, gone) = match changes::since(rows, account, mailbox, since)? {
-                Since::Known(found) => (found.added.union(&found.changed), Some(found.expunged)),
-                Since::BelowFloor => (scan_changed(rows, mailbox, since)?, None),
+                Since::Known(found) => (found.added.union(&found.changed), found.expunged),
+                Since::BelowFloor => below_floor(rows, mailbox, since, next)?,
             };
             Ok::<_, Error>((changed, gone, next))
         })
@@ -110,15 +110,9 @@ async fn changed_since(
     Ok(uids.intersection(&changed))
 }
 
-/// Tells what is gone of the messages that a command names; `gone` is `None` where nobody knows any more, and
-/// then it is all that is not there. What the client still has a number for is told by VANISHED without
-/// EARLIER, which takes the number away (RFC 7162 §3.2.10).
-fn vanished(
-    session: &mut Session,
-    messages: &Messages,
-    gone: Option<UidSet>,
-    next: u32,
-) -> Result<(), Refusal> {
+/// Tells what is gone of the messages that a command names (RFC 7162 §3.2.6). What the client still has a number
+/// for is told by VANISHED without EARLIER, which takes the number away (§3.2.10).
+fn vanished(session: &mut Session, messages: &Messages, gone: UidSet, next: u32) -> Result<(), Refusal> {
     let view = session.view()?;
     // `1:*` names all that the client can have known, though the last of it may be gone: its `*` is not the
     // last message that is left but the last that there was.
@@ -127,22 +121,30 @@ fn vanished(
         Messages::Set(set) => set.resolve(last),
         Messages::Saved => view.saved.clone(),
     };
-    let known: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
-    let gone = gone.unwrap_or_else(|| known.clone()).intersection(&known).intersection(&named);
-    let gone = gone.difference(&view.uids().to_set());
+    let gone = gone.intersection(&named).difference(&view.uids().to_set());
     response::vanished(&mut session.writer(), &gone, true);
     Ok(())
 }
 
-fn scan_changed(rows: &dyn Rows, mailbox: crate::model::MailboxId, since: ModSeq) -> Result<UidSet, Error> {
-    let mut changed = UidSet::new();
+/// What changed, and what is gone, where nobody knows any more what was expunged when: all that is not in the
+/// mailbox (RFC 7162 §3.2.6, the note). The view does not say it: it lacks what has come since.
+fn below_floor(
+    rows: &dyn Rows,
+    mailbox: crate::model::MailboxId,
+    since: ModSeq,
+    next: u32,
+) -> Result<(UidSet, UidSet), Error> {
+    let (mut changed, mut present) = (UidSet::new(), UidSet::new());
     messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
+        present.insert(record.uid);
         if record.modseq > since {
             changed.insert(record.uid);
         }
         Ok(std::ops::ControlFlow::Continue(()))
     })?;
-    Ok(changed)
+    let given: UidSet =
+        next.checked_sub(1).filter(|last| *last > 0).map(|last| 1..=last).into_iter().collect();
+    Ok((changed, given.difference(&present)))
 }
 
 /// Marks messages as read before their bodies are sent; gives those that were unread.

@@ -54,7 +54,8 @@ struct Model {
     next: u32,
 }
 
-type Snapshot = (ModSeq, BTreeMap<u32, ModSeq>);
+/// HIGHESTMODSEQ, UIDs with their modseqs, UIDNEXT.
+type Snapshot = (ModSeq, BTreeMap<u32, ModSeq>, u32);
 
 pub(super) struct World {
     pub(super) memory: Memory,
@@ -62,7 +63,7 @@ pub(super) struct World {
     pub(super) account: AccountId,
     pub(super) mailboxes: Vec<MailboxId>,
     models: Vec<Model>,
-    /// UIDs and their modseqs after each job.
+    /// What each mailbox was after each job.
     history: Vec<Vec<Snapshot>>,
     /// What was expunged, by mailbox and UID.
     bin: BTreeMap<(usize, u32), Message>,
@@ -320,8 +321,8 @@ impl World {
         for m in 0..self.models.len() {
             let uids = self.models[m].messages.iter().map(|(uid, message)| (*uid, message.modseq)).collect();
             let reached = self.mailbox(m).highest_modseq;
-            if self.history[m].last().is_none_or(|(last, _)| *last != reached) {
-                self.history[m].push((reached, uids));
+            if self.history[m].last().is_none_or(|(last, ..)| *last != reached) {
+                self.history[m].push((reached, uids, self.models[m].next));
             }
         }
     }
@@ -407,8 +408,9 @@ impl World {
     }
 
     /// What a fresh comparison of the mailbox then and now finds.
-    fn expected(&self, m: usize, (after, old): &Snapshot) -> Changes {
+    fn expected(&self, m: usize, (after, old, next): &Snapshot) -> Changes {
         let new = &self.models[m].messages;
+        let came = *next..self.models[m].next;
         Changes {
             added: new.keys().filter(|uid| !old.contains_key(uid)).copied().collect(),
             changed: new
@@ -416,7 +418,7 @@ impl World {
                 .filter(|(uid, message)| old.contains_key(uid) && message.modseq > *after)
                 .map(|(uid, _)| *uid)
                 .collect(),
-            expunged: old.keys().filter(|uid| !new.contains_key(uid)).copied().collect(),
+            expunged: old.keys().copied().chain(came).filter(|uid| !new.contains_key(uid)).collect(),
             upto: self.mailbox(m).highest_modseq,
         }
     }

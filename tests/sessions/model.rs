@@ -133,24 +133,25 @@ impl Session {
         let (validity, modseq) = (self.validity, self.modseq);
         let lines = self.client.ok(&format!("SELECT {name} (QRESYNC ({validity} {modseq}))"));
         self.slots.clear();
+        let mut gone = BTreeSet::new();
         for line in &lines {
-            if let Some(gone) = line.strip_prefix("* VANISHED (EARLIER) ") {
-                for uid in numbers(gone) {
-                    assert!(
-                        kept.remove(&uid).is_some(),
-                        "VANISHED (EARLIER) names {uid}, which is not known"
-                    );
-                }
+            if let Some(earlier) = line.strip_prefix("* VANISHED (EARLIER) ") {
+                gone.extend(numbers(earlier));
             } else {
                 self.hear(line, false);
             }
         }
         self.note_select(&lines);
+        // What this client never saw may be named too: it was expunged since (RFC 7162 §3.2.6).
+        kept.retain(|uid, _| !gone.contains(uid));
+        let next = lines.iter().find_map(|line| number_after(line, "[UIDNEXT ")).unwrap();
         for slot in &self.slots {
+            assert!(slot.uid.is_none_or(|uid| !gone.contains(&uid)), "VANISHED and FETCH of {:?}", slot.uid);
             if let (Some(uid), Some(flags)) = (slot.uid, &slot.flags) {
                 kept.insert(uid, flags.clone());
             }
         }
+        assert!(gone.iter().all(|uid| u64::from(*uid) < next), "VANISHED of {gone:?}, UIDNEXT {next}");
         assert_eq!(self.slots.len(), kept.len(), "EXISTS and what was kept");
         self.slots =
             kept.into_iter().map(|(uid, flags)| Slot { uid: Some(uid), flags: Some(flags) }).collect();

@@ -29,18 +29,18 @@ pub enum Since<T> {
     BelowFloor,
 }
 
-/// What changed in a mailbox after a modseq. Each UID is in one set at most; one that came and went is in
-/// none.
+/// What changed in a mailbox after a modseq. Each UID is in one set at most.
 ///
 /// Of what lies below the whole rows (the newest [`ROWS_KEPT`]), `changed` may also name messages that
-/// were added, and `expunged` some that came and went: whoever keeps a view knows which it has.
+/// were added: whoever keeps a view knows which it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// New messages.
     pub added: UidSet,
     /// Messages whose flags changed.
     pub changed: UidSet,
-    /// Messages that are gone.
+    /// Messages that are gone, those too that came since: a client may have seen them all the same, in a session
+    /// that began later (RFC 7162 §3.2.6).
     pub expunged: UidSet,
     /// The mailbox's HIGHESTMODSEQ: ask for what is after it next.
     pub upto: ModSeq,
@@ -78,7 +78,7 @@ impl Change {
         let changed = self.changed.union(&later.changed);
         Change {
             changed: changed.difference(&later.expunged).difference(&added),
-            expunged: self.expunged.union(&later.expunged.difference(&self.added)),
+            expunged: self.expunged.union(&later.expunged),
             added,
         }
     }
@@ -243,8 +243,8 @@ pub fn since_but<'a>(
     };
     Ok(Since::Known(Changes {
         changed: changed.difference(&added),
-        expunged: expunged.difference(&added),
         added: added.difference(&expunged),
+        expunged,
         upto,
     }))
 }
