@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::imap::connection::Input;
-use crate::imap::mailbox::{name_of, tell_old_name};
+use crate::imap::mailbox::{name_of, no_target, tell_old_name};
 use crate::imap::news::Expunges;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
@@ -118,8 +118,7 @@ async fn target(session: &mut Session, head: &append::Head) -> Result<Target, Re
     let wanted = name.clone();
     let found =
         session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
-    let found =
-        found.ok_or_else(|| Refusal::no(Code::TryCreate, "There is no such mailbox; create it first"))?;
+    let found = found.ok_or_else(|| no_target(&name))?;
     Ok(Target { account, mailbox: found.id, name, special_use: found.special_use })
 }
 
@@ -230,6 +229,10 @@ async fn store(
         .shared
         .pool
         .write(move |tx| {
+            // While the message came it may have been deleted.
+            if mailboxes::get(tx, target.account, target.mailbox)?.is_none() {
+                return Ok(Err(no_target(&target.name)));
+            }
             let now = DateTime::utc(tx.now());
             let mut new = Vec::with_capacity(taken.len());
             for (prepared, message) in &taken {
@@ -240,8 +243,8 @@ async fn store(
                     flags: message.flags.clone(),
                 });
             }
-            messages::append(tx, target.account, target.mailbox, &new)
+            messages::append(tx, target.account, target.mailbox, &new).map(Ok)
         })
-        .await?;
+        .await??;
     Ok(Done::with(Code::AppendUid(done.uid_validity, done.uids), "APPEND completed"))
 }

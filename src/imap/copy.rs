@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use crate::imap::expunge::{slices, writable};
 use crate::imap::fetch::{named_uids, vanished_meanwhile};
-use crate::imap::mailbox::name_of;
+use crate::imap::mailbox::{name_of, no_target};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::model::{AccountId, MailboxId, Uid, UidSet, UidValidity};
+use crate::model::{AccountId, MailboxId, MailboxName, Uid, UidSet, UidValidity};
 use crate::protocol::command::copy::Copy;
 use crate::protocol::response::code::Code;
 use crate::store::{Error, Rows, mailboxes, messages};
@@ -26,7 +26,7 @@ pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal>
     if !command.uid && vanished_meanwhile(view, &uids) {
         return Err(gone());
     }
-    let to = target(session, &command.mailbox, account).await?;
+    let (to, name) = target(session, &command.mailbox, account).await?;
     if uids.is_empty() {
         return Ok(Done::ok("Nothing to copy"));
     }
@@ -35,13 +35,15 @@ pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal>
         .shared
         .pool
         .write(move |tx| {
-            if by_number && count(tx, from, &uids)? < uids.len() {
-                return Ok(None);
+            if mailboxes::get(tx, account, to)?.is_none() {
+                return Ok(Err(no_target(&name)));
             }
-            messages::copy(tx, account, from, &uids, to).map(Some)
+            if by_number && count(tx, from, &uids)? < uids.len() {
+                return Ok(Err(gone()));
+            }
+            messages::copy(tx, account, from, &uids, to).map(Ok)
         })
-        .await?
-        .ok_or_else(gone)?;
+        .await??;
     Ok(reply(copied.uid_validity, copied.from, copied.to)
         .map_or_else(|| Done::ok("Nothing to copy"), |code| Done::with(code, "COPY completed")))
 }
@@ -71,12 +73,20 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
     let view = writable(session)?;
     let (account, from) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
-    let to = target(session, &command.mailbox, account).await?;
+    let (to, name) = target(session, &command.mailbox, account).await?;
     let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
     let mut failure = None;
     for slice in slices(&uids, SLICE) {
-        let moved = session.shared.pool.write(move |tx| messages::move_(tx, account, from, &slice, to)).await;
-        match moved {
+        let name = name.clone();
+        let moved = session
+            .shared
+            .pool
+            .write(move |tx| match mailboxes::get(tx, account, to)? {
+                Some(_) => messages::move_(tx, account, from, &slice, to).map(Ok),
+                None => Ok(Err(no_target(&name))),
+            })
+            .await;
+        match moved.flatten() {
             Ok(moved) => {
                 validity = Some(moved.uid_validity);
                 sources.extend(moved.from);
@@ -107,18 +117,16 @@ fn reply(validity: UidValidity, from: Vec<Uid>, to: Vec<Uid>) -> Option<Code> {
     (!from.is_empty()).then_some(Code::CopyUid { validity, from, to })
 }
 
-/// The mailbox to copy to.
+/// The mailbox to copy to, and what it is called.
 async fn target(
     session: &Session,
     argument: &crate::protocol::command::MailboxArg,
     account: AccountId,
-) -> Result<MailboxId, Refusal> {
+) -> Result<(MailboxId, MailboxName), Refusal> {
     let name = name_of(argument)?;
-    session
-        .shared
-        .pool
-        .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
-        .await?
-        .map(|mailbox| mailbox.id)
-        .ok_or_else(|| Refusal::no(Code::TryCreate, "There is no such mailbox; create it first"))
+    let wanted = name.clone();
+    let found =
+        session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
+    let found = found.ok_or_else(|| no_target(&name))?;
+    Ok((found.id, name))
 }

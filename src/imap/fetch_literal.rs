@@ -176,6 +176,7 @@ fn read_all(
 /// it is decoded twice; nothing of it is kept.
 pub struct Measure {
     encoding: Encoding,
+    lines: bool,
     source: Range<u64>,
     left: Range<u64>,
     reading: Reading,
@@ -194,17 +195,17 @@ pub struct Measured {
 }
 
 impl Measure {
-    /// Of a part's body.
+    /// Of a part's body; the line ends of one that has `lines` are CRLF once it is decoded (RFC 9051 §7.5.2).
     ///
     /// # Errors
     /// `Refused` if its encoding is unknown (UNKNOWN-CTE).
-    pub fn new(source: Range<u64>, encoding: Encoding) -> Result<Self, Error> {
+    pub fn new(source: Range<u64>, encoding: Encoding, lines: bool) -> Result<Self, Error> {
         if encoding == Encoding::Unknown {
             return Err(Error::Refused(UNKNOWN_CTE));
         }
         let left = source.clone();
-        let (reading, decoder) = (Reading::default(), Decoder::new(encoding));
-        Ok(Measure { encoding, source, left, reading, decoder, size: 0, has_nul: false })
+        let (reading, decoder) = (Reading::default(), Decoder::with_lines(encoding, lines));
+        Ok(Measure { encoding, lines, source, left, reading, decoder, size: 0, has_nul: false })
     }
 
     /// Reads the next piece of about [`CHUNK`]; the answer when there is no more.
@@ -234,7 +235,8 @@ impl Measure {
     /// What was measured, as a literal: `length` decoded bytes from `offset`.
     #[must_use]
     pub fn into_literal(self, offset: u64, length: u64) -> Literal {
-        let decoding = Decoding { decoder: Some(Decoder::new(self.encoding)), skip: offset, left: length };
+        let decoder = Some(Decoder::with_lines(self.encoding, self.lines));
+        let decoding = Decoding { decoder, skip: offset, left: length };
         Literal { source: self.source, reading: self.reading, decoding: Some(decoding) }
     }
 }

@@ -231,16 +231,17 @@ fn write_section(
         (SectionText::Whole, true) => Some(Located::Range(0..record.size)),
         (SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_), true) => {
             let header = snapshot.header(record.email)?;
+            let cut = header.len() >= HEAD_MAX;
             match &wanted.what {
                 SectionText::HeaderFields(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false));
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false, cut));
                     return Ok(());
                 }
                 SectionText::HeaderFieldsNot(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true));
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true, cut));
                     return Ok(());
                 }
-                _ if header.len() < HEAD_MAX => {
+                _ if !cut => {
                     write_bytes(response, wanted, partial, legacy, header);
                     return Ok(());
                 }
@@ -256,7 +257,8 @@ fn write_section(
             let mut bytes = Vec::new();
             let end = header.end.min(header.start.saturating_add(HEAD_MAX as u64));
             snapshot.read(record.email, header.start..end, &mut bytes)?;
-            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not));
+            let cut = end < header.end;
+            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not, cut));
         }
         Some(Located::Range(range)) => {
             let range = clip(range, partial);
@@ -297,13 +299,13 @@ fn begin_binary(
 ) -> Result<(), Error> {
     let email = current.record.email;
     // BINARY[] is the whole message, as it is: a server need not undo the encodings in it.
-    let (range, encoding) = if path.is_empty() {
-        (0..current.record.size, Encoding::Identity)
+    let (range, encoding, lines) = if path.is_empty() {
+        (0..current.record.size, Encoding::Identity, false)
     } else {
         match section::part(&current.digest(snapshot)?.root, path) {
             // What holds other parts is not encoded, whatever it says (RFC 2045 §6.4).
-            Some(part) if part.content != PartContent::Leaf => (part.body.clone(), Encoding::Identity),
-            Some(part) => (part.body.clone(), Encoding::parse(&part.encoding)),
+            Some(part) if part.content != PartContent::Leaf => (part.body.clone(), Encoding::Identity, false),
+            Some(part) => (part.body.clone(), Encoding::parse(&part.encoding), part.has_lines()),
             None => {
                 match item {
                     Item::Binary { partial, .. } => {
@@ -315,11 +317,11 @@ fn begin_binary(
             }
         }
     };
-    if let (Item::BinarySize { .. }, Encoding::Identity) = (item, encoding) {
+    if let (Item::BinarySize { .. }, Encoding::Identity, false) = (item, encoding, lines) {
         response.binary_size(path, range.end - range.start);
         return Ok(());
     }
-    let measure = Measure::new(range, encoding)?;
+    let measure = Measure::new(range, encoding, lines)?;
     current.pin.get_or_insert_with(|| snapshot.pin(email));
     current.preparing = Some(Preparing::Measure(measure, item.clone()));
     Ok(())

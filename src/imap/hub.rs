@@ -129,12 +129,14 @@ impl Hub {
     /// recent for others (RFC 3501 §6.3.2).
     pub fn take_recent(&self, mailbox: MailboxId, next: u32, keep: bool, first: u32) -> u32 {
         let mut recent = lock(&self.recent);
-        let lowest = recent.get(&mailbox).copied().unwrap_or(first).min(next);
-        recent.insert(mailbox, if keep { lowest } else { next });
+        let mark = recent.entry(mailbox).or_insert(first);
+        let lowest = (*mark).min(next);
+        // Never back: another session may have been told of more, which is gone now.
+        *mark = if keep { *mark } else { next.max(*mark) };
         lowest
     }
 
-    /// The lowest untold UID, if the mailbox was ever opened in this run.
+    /// The lowest untold UID, if it was ever asked for in this run.
     pub fn recent(&self, mailbox: MailboxId) -> Option<u32> {
         lock(&self.recent).get(&mailbox).copied()
     }
@@ -182,5 +184,8 @@ mod tests {
         assert_eq!(hub.take_recent(mailbox, 5, true, 3), 3);
         assert_eq!(hub.take_recent(mailbox, 5, false, 1), 3);
         assert_eq!(hub.take_recent(mailbox, 8, false, 1), 5);
+        // A session that is behind, or the last ones went: what was told is not recent again.
+        assert_eq!(hub.take_recent(mailbox, 6, false, 1), 6);
+        assert_eq!((hub.recent(mailbox), hub.take_recent(mailbox, 9, false, 1)), (Some(8), 8));
     }
 }

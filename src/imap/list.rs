@@ -77,27 +77,30 @@ impl Tree {
         matching
     }
 
-    fn attributes(&self, name: &MailboxName, mailbox: Option<&Mailbox>) -> Attributes {
+    /// Who asks in the old way may know no `\NonExistent`, and must not try to select what is not there.
+    fn attributes(&self, name: &MailboxName, mailbox: Option<&Mailbox>, extended: bool) -> Attributes {
         Attributes {
             non_existent: mailbox.is_none(),
+            no_select: mailbox.is_none() && !extended,
             has_children: Some(self.parents.contains(name)),
             special_use: mailbox.and_then(|mailbox| mailbox.special_use),
             ..Attributes::default()
         }
     }
 
-    /// What LIST tells of a name; `None` if it is not among what was asked for.
+    /// What LIST tells of a name, and whether it is told for its own sake; `None` if it is not among what was asked
+    /// for.
     fn select(
         &self,
         command: &List,
         matching: &BTreeSet<&MailboxName>,
         name: &MailboxName,
         mailbox: Option<&Mailbox>,
-    ) -> Option<Attributes> {
+    ) -> Option<(Attributes, bool)> {
         if !matching.contains(name) {
             return None;
         }
-        let mut attributes = self.attributes(name, mailbox);
+        let mut attributes = self.attributes(name, mailbox, command.extended);
         let selection = &command.selection;
         let is_subscribed = self.subscribed.contains(name);
         let mut selected = true;
@@ -111,6 +114,7 @@ impl Tree {
             selected &= attributes.special_use.is_some();
         }
         attributes.subscribed = is_subscribed && (selection.subscribed || command.ret.subscribed);
+        let itself = selected;
         if selection.recursive_match {
             let below: Vec<&MailboxName> =
                 self.below(name, selection.subscribed, selection.special_use).collect();
@@ -122,7 +126,7 @@ impl Tree {
                 attributes.child_info = selection.child_info();
             }
         }
-        selected.then_some(attributes)
+        selected.then_some((attributes, itself))
     }
 
     fn below<'a>(
@@ -160,10 +164,14 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
     let matching = tree.matching(&patterns).await;
     for (n, (name, mailbox)) in tree.names.values().enumerate() {
         give_way(n).await;
-        let Some(attributes) = tree.select(&command, &matching, name, mailbox.as_ref()) else { continue };
+        let Some((attributes, itself)) = tree.select(&command, &matching, name, mailbox.as_ref()) else {
+            continue;
+        };
         let write = if command.xlist { list::xlist } else { list::list };
         write(&mut session.writer(), &attributes, name.as_str());
-        if let Some(mailbox) = mailbox.as_ref().filter(|_| !command.ret.status.is_empty()) {
+        // One that is told for what is below it has none (RFC 5819 §2, the example).
+        if let Some(mailbox) = mailbox.as_ref().filter(|_| itself && !command.ret.status.is_empty()) {
+            status::learn_recent(session, mailbox, &command.ret.status).await?;
             status::write(session, mailbox, &command.ret.status);
         }
         session.io.flush_if_large().await?;
@@ -187,8 +195,8 @@ pub async fn lsub(session: &mut Session, command: Lsub) -> Result<Done, Refusal>
         let subscribed = tree.subscribed.contains(name);
         let above = command.pattern.contains('%') && tree.above_subscribed.contains(name);
         if subscribed || above {
-            let mut attributes = tree.attributes(name, mailbox.as_ref());
-            attributes.no_select = !subscribed;
+            let mut attributes = tree.attributes(name, mailbox.as_ref(), false);
+            attributes.no_select |= !subscribed;
             attributes.non_existent &= subscribed;
             list::lsub(&mut session.writer(), &attributes, name.as_str());
         }

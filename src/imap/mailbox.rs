@@ -33,6 +33,14 @@ pub fn nowhere() -> Refusal {
     Refusal::no(Code::NonExistent, "There is no such mailbox")
 }
 
+/// The refusal of a target that is not there, or has gone meanwhile: the client may create it and try again (RFC 9051
+/// §6.3.12, §6.4.7), unless CREATE would be refused.
+#[must_use]
+pub fn no_target(name: &MailboxName) -> Refusal {
+    let create = || Refusal::no(Code::TryCreate, "There is no such mailbox; create it first");
+    refuse_inbox_in_inbox(name).err().unwrap_or_else(create)
+}
+
 /// The name that an IMAP4rev2 client gave, if the mailbox is called otherwise in its canonical form: OLDNAME
 /// (RFC 9051 §6.3.9.7). A separator at its end is no part of it (§6.3.4).
 #[must_use]

@@ -1,10 +1,10 @@
 //! Mailbox patterns: `*` is anything, `%` is anything without a separator (RFC 9051 §6.3.9).
 //!
-//! All patterns of a command are one automaton whose states are bits, so that a name costs a step for each of its
+//! All patterns of a command with wildcards are one automaton whose states are bits, so that a name costs a step for each of its
 //! characters, whatever the wildcards (the Shift-And method: a state stands before each element of a pattern, and
 //! one behind its last).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -18,6 +18,8 @@ const WORD: usize = u64::BITS as usize;
 /// The patterns of a command: a name fits when it fits one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patterns {
+    /// Those without a wildcard: names.
+    exact: HashSet<String>,
     /// The state before the first element of each.
     first: Vec<u64>,
     /// The state behind the last element of each.
@@ -39,8 +41,13 @@ impl Patterns {
             // A pattern that begins with a separator is not below the reference.
             let text =
                 if pattern.starts_with('/') { pattern.clone() } else { format!("{reference}{pattern}") };
-            if text.len() <= LONGEST {
-                all.add(&elements(&text));
+            if text.len() > LONGEST {
+                continue;
+            }
+            let elements = elements(&text);
+            match elements.iter().any(|element| matches!(element, '*' | '%')) {
+                true => all.add(&elements),
+                false => _ = all.exact.insert(elements.into_iter().collect()),
             }
         }
         all
@@ -76,6 +83,9 @@ impl Patterns {
     /// Whether a name fits one of them.
     #[must_use]
     pub fn matches(&self, name: &MailboxName) -> bool {
+        if self.exact.contains(name.as_str()) {
+            return true;
+        }
         let mut now = self.first.clone();
         let mut next = vec![0; now.len()];
         self.pass_wildcards(&mut now);

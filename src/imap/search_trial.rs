@@ -9,7 +9,7 @@ use crate::imap::search_filter::Filter;
 use crate::mail::digest::{Digest, Part, PartContent};
 use crate::mail::needles::Seeker;
 use crate::mail::text::{PartText, casemap};
-use crate::mail::{date, encoded_word, header, mime_params};
+use crate::mail::{address, date, encoded_word, header, mime_params};
 use crate::store::contents::Reading;
 use crate::store::emails::{self, ObjectIds};
 use crate::store::record::Record;
@@ -21,6 +21,9 @@ const LONGEST_HEADER: u64 = 256 * 1024;
 const PIECE: u64 = 64 * 1024;
 /// So much of a header is searched before it is asked again whether that decides.
 const HEADER_PIECE: usize = 16 * 1024;
+
+/// Fields of ENVELOPE that are addresses: looked for as it has them, too (RFC 9051 §6.4.4).
+const ADDRESSES: [&str; 6] = ["From", "To", "Cc", "Bcc", "Sender", "Reply-To"];
 
 /// A message on trial.
 pub struct Trial {
@@ -256,10 +259,11 @@ fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, ow
             continue;
         }
         let value = casemap(&value_text(field.value));
+        let mut plain = None;
         for (key, needle) in keys.into_iter().flatten() {
-            if let Some(found) = facts.fields.get_mut(*key) {
-                *found = *found || needle.is_in_mapped(&value);
-            }
+            let Some(found) = facts.fields.get_mut(*key).filter(|found| !**found) else { continue };
+            *found = needle.is_in_mapped(&value)
+                || needle.is_in_mapped(plain.get_or_insert_with(|| plain_addresses(&field)));
         }
         if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
             let name = casemap(&String::from_utf8_lossy(field.name));
@@ -295,6 +299,14 @@ fn next(root: &Part, path: &mut Vec<usize>) -> bool {
 
 fn value_text(value: &[u8]) -> String {
     one_space(&encoded_word::decode(&header::unfold(value)))
+}
+
+/// The addresses of a field that is made of them, ready to be searched; nothing of another.
+fn plain_addresses(field: &header::Field<'_>) -> String {
+    if !ADDRESSES.iter().any(|name| field.is(name)) {
+        return String::new();
+    }
+    casemap(&one_space(&address::plain(&header::unfold(field.value))))
 }
 
 fn file_name(part: &Part) -> Option<Vec<u8>> {

@@ -23,8 +23,8 @@ use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::{self, Dialect, Writer};
 
-/// The longest command before login: a name, a password and a mechanism.
-const COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
+/// The longest command before login: ID may have 30 fields of 30 and 1,024 bytes (RFC 2971 §3.3).
+const COMMAND_BEFORE_LOGIN: usize = 34 * 1024;
 /// The longest command after login: UID sets of large mailboxes (CLIENTS.md, Outlook, Apple Mail).
 const COMMAND: usize = 2 * 1024 * 1024;
 /// A longer command is read on a thread that serves nobody else: 2 MiB take some 20 ms.
@@ -116,9 +116,11 @@ pub struct Session {
     pub enabled: Enabled,
     /// What the client said of itself (ID), for the device list.
     pub client: String,
-    /// The tagged reply owes the client HIGHESTMODSEQ: VANISHED was told (RFC 7162 §3.2.7), or CONDSTORE was
-    /// enabled with a mailbox open (§3.1).
+    /// The tagged reply owes the client HIGHESTMODSEQ: VANISHED was told (RFC 7162 §3.2.7).
     pub owes_modseq: bool,
+    /// CONDSTORE was enabled with a mailbox open: HIGHESTMODSEQ as an untagged OK precedes the tagged reply (RFC
+    /// 7162 §3.1, §3.1.2.1), for that is where clients look for it.
+    begins_condstore: bool,
     shutdown: Shutdown,
     begun: Instant,
     bad_in_a_row: u32,
@@ -135,6 +137,7 @@ impl Session {
             enabled: Enabled::default(),
             client: String::new(),
             owes_modseq: false,
+            begins_condstore: false,
             shutdown,
             begun: Instant::now(),
             bad_in_a_row: 0,
@@ -395,7 +398,7 @@ impl Session {
         let expunges = news::may_expunge(&command);
         let tells_modseq = self.enabled.condstore || matches!(command, Command::Auth(Auth::Select(_)));
         let outcome = self.dispatch(&tag, command).await;
-        self.owes_modseq |= self.enabled.condstore && !tells_modseq;
+        self.begins_condstore = self.enabled.condstore && !tells_modseq;
         self.answer(&tag, expunges, outcome).await;
     }
 
@@ -415,6 +418,10 @@ impl Session {
                 return;
             }
             tracing::warn!(text = %refusal.text, "news of a mailbox could not be read");
+        }
+        if std::mem::take(&mut self.begins_condstore) {
+            let reached = self.view().ok().map(highest_modseq);
+            self.tell_modseq(reached);
         }
         let modseq = self.owed_modseq();
         match outcome {
@@ -440,10 +447,11 @@ impl Session {
         let owed = std::mem::take(&mut self.owes_modseq);
         let condstore = self.enabled.condstore;
         let view = self.view().ok().filter(|view| condstore && (owed || view.correction().is_some()))?;
-        Some(Code::HighestModSeq(view.told().0.max(1)))
+        Some(highest_modseq(view))
     }
 
-    /// As an untagged OK: the tagged reply has a code of its own (RFC 7162 §6, the example).
+    /// As an untagged OK: where the tagged reply has a code of its own (RFC 7162 §6, the example), and where CONDSTORE
+    /// begins.
     fn tell_modseq(&mut self, code: Option<Code>) {
         if code.is_some() {
             self.untagged("OK", code, "What has been told so far");
@@ -519,4 +527,9 @@ impl Session {
             Selected::Move(command) => copy::move_(self, command).await,
         }
     }
+}
+
+/// HIGHESTMODSEQ as far as the client has been told.
+fn highest_modseq(view: &View) -> Code {
+    Code::HighestModSeq(view.told().0.max(1))
 }

@@ -7,6 +7,7 @@ use crate::imap::{Shared, hub::Hub};
 use crate::protocol::command::status::{Status, StatusItem};
 use crate::protocol::response::status::{self, Value};
 use crate::store::mailboxes::{self, Mailbox};
+use crate::store::{Snapshot, messages};
 
 /// STATUS of any mailbox, the open one included (some clients ask for it all the same).
 ///
@@ -21,8 +22,30 @@ pub async fn run(session: &mut Session, command: Status) -> Result<Done, Refusal
         .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
         .await?
         .ok_or_else(nowhere)?;
+    learn_recent(session, &mailbox, &command.items).await?;
     write(session, &mailbox, &command.items);
     Ok(Done::ok("STATUS completed"))
+}
+
+/// Finds out which messages of a mailbox came in this run, where RECENT is asked for and nobody has done so yet: no
+/// session has been told of them (RFC 3501 §2.3.2).
+///
+/// # Errors
+/// Those of the store.
+pub async fn learn_recent(
+    session: &mut Session,
+    mailbox: &Mailbox,
+    items: &[StatusItem],
+) -> Result<(), Refusal> {
+    let hub = &session.shared.hub;
+    if !items.contains(&StatusItem::Recent) || hub.recent(mailbox.id).is_some() {
+        return Ok(());
+    }
+    let (id, next, started) = (mailbox.id, mailbox.uid_next, session.shared.started_unix);
+    let read = move |snapshot: &Snapshot| messages::saved_since(snapshot, id, next, started);
+    let first = session.shared.pool.read(read).await?;
+    hub.take_recent(id, next, true, first);
+    Ok(())
 }
 
 /// Writes the STATUS response of a mailbox.

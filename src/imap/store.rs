@@ -20,12 +20,12 @@ use crate::store::record::Record;
 /// Changes flags, slice by slice, and answers with the new state unless .SILENT was asked for.
 ///
 /// # Errors
-/// In a mailbox opened with EXAMINE, and those of the store.
+/// In a mailbox opened with EXAMINE; for numbers of messages that are gone, unless .SILENT was asked for (RFC 2180 §4.2);
+/// those of the store.
 pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal> {
     let view = writable(session)?;
     let (account, mailbox) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
-    let gone = !uids.intersection(view.pending()).is_empty();
     if command.unchanged_since.is_some() {
         session.enabled.condstore = true;
     }
@@ -39,7 +39,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
     let tells = !command.silent || session.enabled.condstore;
     let silent = command.silent;
-    let mut modified = UidSet::new();
+    let (mut modified, mut gone) = (UidSet::new(), false);
     for slice in slices(&uids, SLICE) {
         let flags = command.flags.clone();
         let seen = session.view()?.seen();
@@ -51,6 +51,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
                 let stored = messages::store_flags(tx, account, mailbox, &slice, change, &flags, since)?;
                 // Told from within the job: to look again afterwards would cost as much as the change.
                 let answered = if silent { &stored.changed } else { &slice.difference(&stored.modified) };
+                let expected = answered.len();
                 let mut records = Vec::new();
                 if tells {
                     messages::select(tx, mailbox, answered, &mut |record| {
@@ -60,20 +61,27 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
                 }
                 let keywords =
                     (may_be_new || !silent).then(|| messages::keywords(tx, mailbox)).transpose()?;
-                Ok(StoredSlice { stored, untold, records, keywords })
+                let gone = !silent && (records.len() as u64) < expected;
+                Ok(StoredSlice { stored, untold, records, gone, keywords })
             })
             .await?;
         modified = modified.union(&done.stored.modified);
+        gone |= done.gone;
         note_answered(session.view_mut()?, seen, &done, silent);
         answer(session, &done, command.uid, silent).await?;
     }
-    if !modified.is_empty() {
-        return Ok(Done::with(modified_code(session, command.uid, &modified)?, "Some messages had changed"));
+    let gone = gone && !command.uid;
+    let code = match modified.is_empty() {
+        true => None,
+        false => Some(modified_code(session, command.uid, &modified)?),
+    };
+    match code {
+        // RFC 7162 §3.1.3, example 11.
+        Some(code) if gone => Err(Refusal::no(code, "Some messages had changed, and others are gone")),
+        Some(code) => Ok(Done::with(code, "Some messages had changed")),
+        None if gone => Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone")),
+        None => Ok(Done::ok("STORE completed")),
     }
-    if gone && !command.uid {
-        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
-    }
-    Ok(Done::ok("STORE completed"))
 }
 
 /// What a job has done, and what is to be told of it.
@@ -82,6 +90,8 @@ struct StoredSlice {
     /// What others had changed before it.
     untold: Since<Changes>,
     records: Vec<Record>,
+    /// Some of the messages that are to be answered for are gone.
+    gone: bool,
     keywords: Option<KeywordTable>,
 }
 

@@ -1,7 +1,7 @@
 //! Addresses (RFC 5322 §3.4), groups, and what programs write in their place.
 
 use super::digest::Address;
-use super::header;
+use super::{encoded_word, header};
 
 /// More addresses than any real message has.
 const MOST: usize = 5_000;
@@ -56,13 +56,7 @@ impl Pending {
         let phrase = self.phrase();
         if let Some(route) = &self.route {
             let name = if phrase.is_empty() { self.comment } else { Some(phrase) };
-            // Obsolete source routes: `@a,@b:user@host` (RFC 5322 §4.4).
-            let spec = if route.starts_with(b"@") {
-                route.iter().position(|byte| *byte == b':').map_or(&route[..], |at| &route[at + 1..])
-            } else {
-                route
-            };
-            return Some(split(name, spec));
+            return Some(split(name, route));
         }
         if phrase.is_empty() {
             return None;
@@ -72,13 +66,49 @@ impl Pending {
     }
 }
 
+/// Obsolete source routes: `@a,@b:user@host` (RFC 5322 §4.4). The route without its colon, if there is one, and what
+/// follows it.
+pub(super) fn split_route(spec: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let mut literal = false;
+    // The colons of an IPv6 address end no route.
+    let colon = spec.iter().position(|byte| {
+        literal = (literal || *byte == b'[') && *byte != b']';
+        *byte == b':' && !literal
+    });
+    match colon.filter(|_| spec.starts_with(b"@")) {
+        Some(at) => (spec.get(..at), spec.get(at + 1..).unwrap_or_default()),
+        None => (None, spec),
+    }
+}
+
+/// Addresses as ENVELOPE has them, without what may stand between their parts: what SEARCH FROM, TO, CC and BCC look
+/// in besides the field (RFC 9051 §6.4.4, "the envelope structure's FROM field").
+#[must_use]
+pub fn plain(value: &[u8]) -> String {
+    let text = |bytes: &[u8]| encoded_word::decode(bytes);
+    let mut out = String::new();
+    for address in parse_list(value) {
+        match address {
+            Address::Mailbox { name, mailbox, host, .. } => {
+                out.extend(name.map(|name| text(&name) + " "));
+                out.extend(["<", &text(&mailbox), "@", &text(&host), ">\n"]);
+            }
+            Address::GroupStart(name) => out.extend([&text(&name), ":\n"]),
+            Address::GroupEnd => {}
+        }
+    }
+    out
+}
+
 fn split(name: Option<Vec<u8>>, spec: &[u8]) -> Address {
+    let (route, spec) = split_route(spec);
     let (mailbox, host) = match spec.iter().rposition(|byte| *byte == b'@') {
         Some(at) => (&spec[..at], &spec[at + 1..]),
         None => (spec, &b""[..]),
     };
     Address::Mailbox {
         name: name.filter(|name| !name.is_empty()),
+        route: route.map(<[u8]>::to_vec),
         mailbox: mailbox.to_vec(),
         host: host.to_vec(),
     }
@@ -228,9 +258,10 @@ mod tests {
         parse_list(value.as_bytes())
             .iter()
             .map(|address| match address {
-                Address::Mailbox { name, mailbox, host } => {
+                Address::Mailbox { name, route, mailbox, host } => {
                     let name = name.as_ref().map(|name| format!("{}=", text(name))).unwrap_or_default();
-                    format!("{name}{}@{}", text(mailbox), text(host))
+                    let route = route.as_ref().map(|route| format!("{}:", text(route))).unwrap_or_default();
+                    format!("{name}{route}{}@{}", text(mailbox), text(host))
                 }
                 Address::GroupStart(name) => format!("{}:", text(name)),
                 Address::GroupEnd => ";".to_owned(),
@@ -259,8 +290,20 @@ mod tests {
             shown("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"),
             ["Pete=pete@silly.test"]
         );
-        assert_eq!(shown("Mary Smith <@node.test:mary@example.net>"), ["Mary Smith=mary@example.net"]);
+        assert_eq!(
+            shown("Mary Smith <@node.test:mary@example.net>"),
+            ["Mary Smith=@node.test:mary@example.net"]
+        );
+        assert_eq!(shown("<@a, @[IPv6:::1] : b@c>"), ["@a,@[IPv6:::1]:b@c"]);
         assert_eq!(shown("jdoe@test  . example"), ["jdoe@test.example"]);
+    }
+
+    #[test]
+    fn plain_addresses() {
+        let found = plain(
+            b"\"Anna \\\"A\\\"\" <anna (at work)@ (home) example.org>, G: =?utf-8?Q?J=C3=B6?= <j @ x>;",
+        );
+        assert_eq!(found, "Anna \"A\" <anna@example.org>\nG:\nJö <j@x>\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Dates of messages (RFC 5322 §3.3, §4.3), read as leniently as people's programs write them.
 
-use crate::model::{CivilDate, DateTime, month_by_name};
+use crate::model::{CivilDate, DateTime, digits, month_by_name, zone_minutes};
 
 /// Reads a date. `None` if no day can be made out.
 #[must_use]
@@ -10,10 +10,10 @@ pub fn parse_date(value: &[u8]) -> Option<DateTime> {
     let at = words.iter().position(|word| month(word).is_some())?;
     let month = month(&words[at])?;
     // `17 Jul 1996 02:44` or, as asctime has it, `Jul 17 02:44:25 1996`.
-    let before = at.checked_sub(1).and_then(|before| words[before].parse::<u8>().ok());
+    let before = at.checked_sub(1).and_then(|before| digits(&words[before], 1..=3));
     let (day, rest) = match before {
         Some(day) => (day, &words[at + 1..]),
-        None => (words.get(at + 1)?.parse().ok()?, &words[at + 2..]),
+        None => (digits(words.get(at + 1)?, 1..=3)?, &words[at + 2..]),
     };
     let year =
         rest.iter().find(|word| !word.contains(':') && word.bytes().all(|byte| byte.is_ascii_digit()))?;
@@ -62,8 +62,8 @@ fn full_year(word: &str) -> Option<i32> {
 
 fn time(word: &str) -> Option<(u8, u8, u8)> {
     let mut parts = word.split(':');
-    let (hour, minute) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let second = parts.next().map_or(Some(0), |second| second.split('.').next()?.parse().ok())?;
+    let (hour, minute) = (digits(parts.next()?, 1..=2)?, digits(parts.next()?, 1..=2)?);
+    let second = parts.next().map_or(Some(0), |second| digits(second.split('.').next()?, 1..=2))?;
     Some((hour, minute, second))
 }
 
@@ -79,13 +79,7 @@ fn zone(word: &str) -> Option<i16> {
         "CET" | "MET" => 1,
         "CEST" | "MEST" => 2,
         _ => {
-            let digits = word.strip_prefix('+').or_else(|| word.strip_prefix('-'))?.replace(':', "");
-            if digits.len() != 4 {
-                return None;
-            }
-            let number: i16 = digits.parse().ok()?;
-            let minutes = number / 100 * 60 + number % 100;
-            return Some(if word.starts_with('-') { -minutes } else { minutes });
+            return zone_minutes(&word.replace(':', ""));
         }
     };
     Some(hours * 60)

@@ -54,6 +54,8 @@ pub enum Address {
     Mailbox {
         /// The display name, quotes taken away.
         name: Option<Vec<u8>>,
+        /// The source route, without its colon: `@a,@b` (`addr-adl`; RFC 5322 §4.4, `obs-route`).
+        route: Option<Vec<u8>>,
         /// The local part, quotes taken away.
         mailbox: Vec<u8>,
         /// The domain.
@@ -112,6 +114,17 @@ impl Part {
     #[must_use]
     pub fn is_subtype(&self, subtype: &str) -> bool {
         self.subtype.eq_ignore_ascii_case(subtype)
+    }
+
+    /// Whether its content is text in lines, which end with CRLF wherever it is told decoded (RFC 9051 §7.5.2, BINARY).
+    /// In a charset of two or four bytes a character a CR would be half of one.
+    #[must_use]
+    pub fn has_lines(&self) -> bool {
+        let charset = super::mime_params::find(&self.params, "charset").unwrap_or_default();
+        let charset = charset.to_ascii_lowercase();
+        let wide =
+            [&b"utf-16"[..], b"utf16", b"utf-32", b"utf32", b"ucs-2", b"ucs-4", b"iso-10646", b"unicode"];
+        self.is_type("text") && !wide.iter().any(|name| charset.starts_with(name))
     }
 
     /// Whether it holds a message by its type (RFC 9051 §9, `media-message`).
@@ -264,10 +277,14 @@ impl Out {
 
     fn address(&mut self, address: &Address) {
         match address {
-            Address::Mailbox { name, mailbox, host } => {
+            Address::Mailbox { name, route, mailbox, host } => {
                 self.number(0);
                 self.option(name.as_ref());
-                self.text(mailbox);
+                // As it stands in the message, so that a reader who knows of no route shows it there.
+                match route {
+                    Some(route) => self.text(&[route, &b":"[..], mailbox].concat()),
+                    None => self.text(mailbox),
+                }
                 self.text(host);
             }
             Address::GroupStart(name) => {
@@ -390,7 +407,11 @@ impl Reader<'_> {
 
     fn address(&mut self) -> Option<Address> {
         Some(match self.number()? {
-            0 => Address::Mailbox { name: self.option()?, mailbox: self.text()?, host: self.text()? },
+            0 => {
+                let (name, local, host) = (self.option()?, self.text()?, self.text()?);
+                let (route, mailbox) = super::address::split_route(&local);
+                Address::Mailbox { name, route: route.map(<[u8]>::to_vec), mailbox: mailbox.to_vec(), host }
+            }
             1 => Address::GroupStart(self.text()?),
             2 => Address::GroupEnd,
             _ => return None,
@@ -443,7 +464,7 @@ mod tests {
     fn example() -> Digest {
         let mut digester = crate::mail::structure::Digester::new();
         digester.push(
-            b"From: \"Anna\" <a@b.example>\r\nTo: G: x@y, z@w;\r\nSubject: hello\r\nMessage-ID: <1@b>\r\n\
+            b"From: \"Anna\" <@r,@s:a@b.example>\r\nTo: G: x@y, z@w;\r\nSubject: hello\r\nMessage-ID: <1@b>\r\n\
               Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nHi\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n\
               Subject: in\r\n\r\nx\r\n--b\r\nContent-Type: image/png\r\nContent-Disposition: inline; filename=a\r\n\r\nx\r\n--b--\r\n",
         );

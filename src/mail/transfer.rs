@@ -41,6 +41,8 @@ pub struct Decoder {
     /// Base64 digits that are no whole group yet; or the end of a quoted-printable line whose meaning is not
     /// known yet.
     held: Vec<u8>,
+    /// Line ends are made CRLF: whether the last decoded byte was CR.
+    after_cr: Option<bool>,
 }
 
 /// Digits are decoded in groups of four; this many at a time.
@@ -52,7 +54,13 @@ impl Decoder {
     /// For this encoding.
     #[must_use]
     pub fn new(encoding: Encoding) -> Self {
-        Decoder { encoding, held: Vec::new() }
+        Decoder { encoding, held: Vec::new(), after_cr: None }
+    }
+
+    /// For this encoding; with `lines`, of text whose lines are to end with CRLF once it is decoded.
+    #[must_use]
+    pub fn with_lines(encoding: Encoding, lines: bool) -> Self {
+        Decoder { after_cr: lines.then_some(false), ..Decoder::new(encoding) }
     }
 
     /// Decodes the next bytes to the end of `out`.
@@ -60,6 +68,25 @@ impl Decoder {
     /// # Errors
     /// If the encoding is unknown.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
+        let from = out.len();
+        self.decode(input, out)?;
+        self.end_lines(out, from);
+        Ok(())
+    }
+
+    /// Makes of each LF alone in what was decoded last a CRLF.
+    fn end_lines(&mut self, out: &mut Vec<u8>, from: usize) {
+        let Some(after_cr) = &mut self.after_cr else { return };
+        for byte in out.split_off(from) {
+            if byte == b'\n' && !*after_cr {
+                out.push(b'\r');
+            }
+            *after_cr = byte == b'\r';
+            out.push(byte);
+        }
+    }
+
+    fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Undecodable> {
         match self.encoding {
             Encoding::Identity => out.extend_from_slice(input),
             Encoding::Base64 => self.base64(input, out),
@@ -74,6 +101,7 @@ impl Decoder {
     /// # Errors
     /// If the encoding is unknown.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), Undecodable> {
+        let from = out.len();
         match self.encoding {
             Encoding::Identity => {}
             Encoding::Base64 => self.flush(out),
@@ -86,6 +114,7 @@ impl Decoder {
             }
             Encoding::Unknown => return Err(Undecodable),
         }
+        self.end_lines(out, from);
         Ok(())
     }
 
@@ -237,6 +266,29 @@ mod tests {
         ] {
             let found = decode(Encoding::QuotedPrintable, text.as_bytes());
             assert_eq!(String::from_utf8_lossy(&found), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_end_with_crlf() {
+        let text = b"a\nb\r\nc\r\rd\n\n\r";
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        for (encoding, body) in [
+            (Encoding::Base64, encoded.as_bytes()),
+            (Encoding::Identity, text),
+            (Encoding::QuotedPrintable, text),
+        ] {
+            for piece in 1..body.len() {
+                let (mut out, mut decoder) = (Vec::new(), Decoder::with_lines(encoding, true));
+                body.chunks(piece).for_each(|piece| decoder.push(piece, &mut out).unwrap());
+                decoder.finish(&mut out).unwrap();
+                let found = String::from_utf8(out).unwrap();
+                assert_eq!(
+                    found.trim_end_matches('\r'),
+                    "a\r\nb\r\nc\r\rd\r\n\r\n",
+                    "{encoding:?} by {piece}"
+                );
+            }
         }
     }
 

@@ -61,6 +61,28 @@ impl CivilDate {
     }
 }
 
+/// The number that some decimal digits are, if they are as many as they may be and nothing else: a number parser of
+/// the language takes signs too.
+#[must_use]
+pub fn digits<T: TryFrom<u32>>(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<T> {
+    let only = count.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u32 = only.then(|| text.parse().ok()).flatten()?;
+    T::try_from(number).ok()
+}
+
+/// Minutes east of UTC of a zone as `+0130` (`zone`, RFC 9051 §9, RFC 5322 §3.3).
+#[must_use]
+pub fn zone_minutes(zone: &str) -> Option<i16> {
+    let (sign, number) = zone.split_at_checked(1)?;
+    let number: i16 = digits(number, 4..=4)?;
+    let minutes = (number % 100 < 60).then(|| number / 100 * 60 + number % 100)?;
+    match sign {
+        "+" => Some(minutes),
+        "-" => Some(-minutes),
+        _ => None,
+    }
+}
+
 /// The number of a month by its English abbreviation, in any case.
 #[must_use]
 pub fn month_by_name(name: &str) -> Option<u8> {
@@ -164,6 +186,19 @@ mod tests {
         assert!(CivilDate::new(2023, 2, 29).is_none());
         assert!(CivilDate::new(2000, 2, 29).is_some());
         assert!(CivilDate::new(1900, 2, 29).is_none());
+    }
+
+    #[test]
+    fn digits_and_zones() {
+        assert_eq!(
+            (digits::<u8>("07", 1..=2), digits::<u8>("7", 2..=2), digits::<u8>("+7", 1..=2)),
+            (Some(7), None, None)
+        );
+        assert_eq!((digits::<u8>("300", 1..=3), digits::<i32>("99999999999", 1..=20)), (None, None));
+        assert_eq!((zone_minutes("+0130"), zone_minutes("-0800")), (Some(90), Some(-480)));
+        for wrong in ["", "+", "0130", "+130", "+-100", "-+100", "+0160", "*0100", "+01:0", "é100"] {
+            assert_eq!(zone_minutes(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod special_use;
 pub mod uid_list;
 pub mod uid_set;
 
-pub use date::{CivilDate, DateTime, month_by_name};
+pub use date::{CivilDate, DateTime, digits, month_by_name, zone_minutes};
 pub use flags::{Flag, FlagSet, Keyword, SystemFlags};
 pub use ids::{
     AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,

@@ -1,6 +1,8 @@
 //! Reads the tokens of IMAP's grammar (RFC 9051 §9) from one command's bytes.
 
-use crate::model::{CivilDate, DateTime, Flag, Keyword, SequenceSet, SystemFlags, month_by_name};
+use crate::model::{
+    CivilDate, DateTime, Flag, Keyword, SequenceSet, SystemFlags, digits, month_by_name, zone_minutes,
+};
 use crate::protocol::framed::{FoldedSet, Framed};
 use crate::protocol::set_reader::SetReader;
 
@@ -18,6 +20,8 @@ pub struct Cursor<'a> {
     /// The length of the whole text.
     len: usize,
     folded: &'a [FoldedSet],
+    /// Quoted strings must be UTF-8.
+    utf8: bool,
 }
 
 /// `atom-specials` without the characters of lists that some contexts allow (RFC 9051 §9).
@@ -29,13 +33,19 @@ impl<'a> Cursor<'a> {
     /// At the start of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Cursor { rest: bytes, len: bytes.len(), folded: &[] }
+        Cursor { rest: bytes, len: bytes.len(), folded: &[], utf8: false }
     }
 
     /// At the start of a command in which sets may be folded.
     #[must_use]
     pub fn over(framed: &'a Framed) -> Self {
         Cursor { folded: &framed.sets, ..Cursor::new(&framed.text) }
+    }
+
+    /// In a session whose quoted strings are UTF-8: IMAP4rev2 (RFC 9051 §4.3) or UTF8=ACCEPT (RFC 6855 §3, RFC 9755).
+    #[must_use]
+    pub fn with_utf8(self, utf8: bool) -> Self {
+        Cursor { utf8, ..self }
     }
 
     /// What is left.
@@ -136,14 +146,17 @@ impl<'a> Cursor<'a> {
             .ok_or(Syntax("the name of an item is missing"))
     }
 
-    /// A tag: an atom without `+` (RFC 9051 §9).
+    /// A tag: an atom without `+` (RFC 9051 §9). What goes on otherwise than with a space is none: to answer `a+b` as `a`
+    /// would answer another command.
     ///
     /// # Errors
     /// If none comes.
     pub fn tag(&mut self) -> Parsed<&'a str> {
         let bytes =
             self.while_(|byte| (is_atom_char(byte) && byte.is_ascii() || byte == b']') && byte != b'+');
-        std::str::from_utf8(bytes).ok().filter(|tag| !tag.is_empty()).ok_or(Syntax("the tag is missing"))
+        let ends = matches!(self.peek(), None | Some(b' '));
+        let tag = std::str::from_utf8(bytes).ok().filter(|tag| ends && !tag.is_empty());
+        tag.ok_or(Syntax("the tag is missing"))
     }
 
     /// A string: quoted, or a literal.
@@ -205,6 +218,9 @@ impl<'a> Cursor<'a> {
             let plain = self.while_(|byte| !matches!(byte, b'"' | b'\\'));
             text.extend_from_slice(plain);
             if self.take(b'"') {
+                if self.utf8 && std::str::from_utf8(&text).is_err() {
+                    return Err(Syntax("a quoted string is not UTF-8"));
+                }
                 return Ok(text);
             }
             self.expect(b'\\', "a quoted string does not end")?;
@@ -321,40 +337,50 @@ impl<'a> Cursor<'a> {
             *self = ahead;
             return Ok(SystemFlags::by_name(&format!("\\{name}")).map(Flag::System));
         }
-        // Thunderbird and others write keywords that are no atoms by the grammar, with `]` for one.
+        // A keyword with `]` is no atom, and could not be told again: it would end PERMANENTFLAGS.
         let name = self.while_(|byte| is_atom_char(byte) || byte == b']');
+        if name.is_empty() {
+            return Err(Syntax("a flag is missing"));
+        }
         let keyword = std::str::from_utf8(name).ok().and_then(Keyword::new);
-        keyword.map(|keyword| Some(Flag::Keyword(keyword))).ok_or(Syntax("a flag is missing or too long"))
+        let wrong = Syntax("a keyword is too long, or has a character that none may have, such as ]");
+        keyword.map(|keyword| Some(Flag::Keyword(keyword))).ok_or(wrong)
+    }
+
+    /// A keyword to search for. Some clients name system flags so.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn searched_keyword(&mut self) -> Parsed<Flag> {
+        let mut ahead = *self;
+        let name = if ahead.take(b'\\') {
+            *self = ahead;
+            format!("\\{}", self.atom()?).into_bytes()
+        } else {
+            self.astring()?
+        };
+        let name = String::from_utf8_lossy(&name);
+        let system = SystemFlags::by_name(&name).map(Flag::System);
+        system.or_else(|| Keyword::new(&name).map(Flag::Keyword)).ok_or(Syntax("this is no keyword"))
     }
 }
 
 fn parse_date(text: &str) -> Option<CivilDate> {
     let mut parts = text.trim().splitn(3, '-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
-    CivilDate::new(year.parse().ok()?, month_by_name(month)?, day.parse().ok()?)
+    CivilDate::new(digits(year, 4..=4)?, month_by_name(month)?, digits(day, 1..=2)?)
 }
 
+/// As `date-time` has it (RFC 9051 §9), but that some clients do not pad the day.
 fn parse_date_time(text: &str) -> Option<DateTime> {
     let mut words = text.split_ascii_whitespace();
-    let (day, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next().unwrap_or("+0000"));
-    let mut clock = time.split(':').map(|part| part.parse::<u8>().ok());
+    let (day, time, zone) = (parse_date(words.next()?)?, words.next()?, zone_minutes(words.next()?)?);
+    let mut clock = time.split(':').map(|part| digits(part, 2..=2));
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    let (sign, digits) = zone.split_at_checked(1)?;
-    if digits.len() != 4 || words.next().is_some() {
+    if clock.next().is_some() || words.next().is_some() {
         return None;
     }
-    let digits: i32 = digits.parse().ok()?;
-    let minutes = digits / 100 * 60 + digits % 100;
-    let offset = match sign {
-        "+" => minutes,
-        "-" => -minutes,
-        _ => return None,
-    };
-    date_time(day, (hour, minute, second), offset)
-}
-
-fn date_time(day: CivilDate, time: (u8, u8, u8), offset: i32) -> Option<DateTime> {
-    DateTime::from_local(day, time.0, time.1, time.2, i16::try_from(offset).ok()?)
+    DateTime::from_local(day, hour, minute, second, zone)
 }
 
 #[cfg(test)]
@@ -371,6 +397,33 @@ mod tests {
         for wrong in ["", "(", "\"abc", "{4}\r\nabc", "{99999999999999999999}\r\n", "\"\\", "{1\r\na"] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn quoted_strings_that_are_no_utf8() {
+        for read in [Cursor::string, Cursor::astring, Cursor::list_mailbox] {
+            assert_eq!(read(&mut Cursor::new(b"\"\xff\"")).unwrap(), b"\xff");
+            assert!(read(&mut Cursor::new(b"\"\xff\"").with_utf8(true)).is_err());
+            assert_eq!(read(&mut Cursor::new("\"é\"".as_bytes()).with_utf8(true)).unwrap(), "é".as_bytes());
+            // A literal may hold any bytes.
+            assert_eq!(read(&mut Cursor::new(b"{1}\r\n\xff").with_utf8(true)).unwrap(), b"\xff");
+        }
+    }
+
+    #[test]
+    fn tags_and_keywords() {
+        let tag = |text: &'static str| Cursor::new(text.as_bytes()).tag().ok();
+        assert_eq!((tag("a1 NOOP"), tag("a]1"), tag("a")), (Some("a1"), Some("a]1"), Some("a")));
+        assert_eq!((tag("a+b NOOP"), tag("+ NOOP"), tag("a(b"), tag("")), (None, None, None, None));
+        let keyword = |text: &str| Cursor::new(text.as_bytes()).searched_keyword().ok();
+        let seen = Some(Flag::System(SystemFlags::SEEN));
+        assert_eq!((keyword("\\Seen x"), keyword("\"\\\\seen\"")), (seen.clone(), seen));
+        assert!(matches!(keyword("$Work"), Some(Flag::Keyword(_))));
+        assert_eq!(
+            (keyword("\\"), keyword("\\Other"), keyword("a]b"), keyword("")),
+            (None, None, None, None)
+        );
+        assert!(Cursor::new(b"a]b)").flag().unwrap_err().0.contains("such as ]"));
     }
 
     #[test]
@@ -395,12 +448,31 @@ mod tests {
         let moment = read("\"17-Jul-1996 02:44:25 -0700\"").unwrap();
         assert_eq!(moment.imap().to_string().trim_matches('"'), "17-Jul-1996 02:44:25 -0700");
         assert!(read("\" 1-Jan-2020 00:00:00 +0000\"").is_ok());
-        for wrong in
-            ["17-Jul-1996", "\"32-Jul-1996 02:44:25 -0700\"", "\"1-Jul-1996 25:00:00 +0000\"", "\"\""]
-        {
+        assert!(read("\"1-Jan-2020 00:00:00 +0000\"").is_ok(), "some clients do not pad");
+        for wrong in [
+            "17-Jul-1996",
+            "\"32-Jul-1996 02:44:25 -0700\"",
+            "\"1-Jul-1996 25:00:00 +0000\"",
+            "\"\"",
+            "\"17-Jul-1996 02:44:25\"",
+            "\"17-Jul-1996 02:44:25 +-100\"",
+            "\"17-Jul-1996 02:44:25 0100\"",
+            "\"17-Jul-1996 02:44:25 +0100 x\"",
+            "\"17-Jul-1996 00:00:00:99 +0000\"",
+            "\"17-Jul-1996 2:44:25 +0000\"",
+            "\"17-Jul-1996 +2:44:25 +0000\"",
+            "\"17-Jul-96 02:44:25 +0000\"",
+            "\"+7-Jul-1996 02:44:25 +0000\"",
+            "\"007-Jul-1996 02:44:25 +0000\"",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
-        assert!(Cursor::new(b"1-Feb-1994 x").date().is_ok());
-        assert!(Cursor::new(b"30-Feb-1994").date().is_err());
+        let date = |text: &str| Cursor::new(text.as_bytes()).date();
+        assert!(date("1-Feb-1994 x").is_ok() && date("\"01-feb-1994\"").is_ok());
+        for wrong in
+            ["30-Feb-1994", "1-Jan-26", "+1-Jan-2026", "1-Jan-+026", "1-Jan-02026", "1-Jan--026", "1-Jan"]
+        {
+            assert!(date(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -35,6 +35,36 @@ fn scattered_expunges_in_a_large_mailbox() {
     assert!(left.len() > 100);
 }
 
+/// From the end on, over blocks and gaps, to the first that is older.
+#[test]
+fn what_was_saved_since_a_moment() {
+    let mut world = World::new(3, 1);
+    let (account, mailbox) = (world.account, world.mailboxes[0]);
+    let old = world.memory.now;
+    let append = |world: &mut World, count| {
+        world.memory.write(|tx| messages::append(tx, account, mailbox, &vec![new_message(); count])).unwrap();
+    };
+    let since = |world: &World, moment| {
+        let next = world.mailbox(0).uid_next;
+        messages::saved_since(&world.memory, mailbox, next, moment).unwrap()
+    };
+    assert_eq!(since(&world, old), 1);
+    append(&mut world, 300);
+    assert_eq!((since(&world, old), since(&world, old + 1)), (1, 301));
+    world.memory.now = old + 10;
+    append(&mut world, 1_000);
+    assert_eq!((since(&world, old), since(&world, old + 1), since(&world, old + 11)), (1, 301, 1_301));
+    let gone: UidSet = [290..=310, 500..=900, 1_290..=1_300].into_iter().collect();
+    world.memory.write(|tx| messages::expunge(tx, account, mailbox, &gone, false)).unwrap();
+    assert_eq!((since(&world, old), since(&world, old + 1), since(&world, old + 11)), (1, 311, 1_301));
+    // The clock went back: what came then counts as old, and so does what lies before it.
+    world.memory.now = old;
+    append(&mut world, 1);
+    world.memory.now = old + 20;
+    append(&mut world, 2);
+    assert_eq!(since(&world, old + 1), 1_302);
+}
+
 #[test]
 fn small_blocks_far_apart_are_not_joined() {
     let mut world = World::new(3, 1);

@@ -95,15 +95,18 @@ fn are_addresses(value: &Value, wanted: &[Address]) -> bool {
     }
     let Some(list) = value.list() else { return false };
     let is_address = |(value, wanted): (&Value, &Address)| {
-        let Some([name, Value::Nil, mailbox, host]) = value.list() else { return false };
+        let Some([name, route, mailbox, host]) = value.list() else { return false };
         match wanted {
-            Address::Mailbox { name: n, mailbox: m, host: h } => {
-                is_nstring(name, n.as_ref()) && is_nstring(mailbox, Some(m)) && is_nstring(host, Some(h))
+            Address::Mailbox { name: n, route: r, mailbox: m, host: h } => {
+                is_nstring(name, n.as_ref())
+                    && is_nstring(route, r.as_ref())
+                    && is_nstring(mailbox, Some(m))
+                    && is_nstring(host, Some(h))
             }
             Address::GroupStart(n) => {
-                *name == Value::Nil && is_nstring(mailbox, Some(n)) && *host == Value::Nil
+                [name, route, host].iter().all(|part| **part == Value::Nil) && is_nstring(mailbox, Some(n))
             }
-            Address::GroupEnd => [name, mailbox, host].iter().all(|part| **part == Value::Nil),
+            Address::GroupEnd => [name, route, mailbox, host].iter().all(|part| **part == Value::Nil),
         }
     };
     list.len() == wanted.len() && list.iter().zip(wanted).all(is_address)
@@ -114,7 +117,7 @@ fn is_body(value: &Value, wanted: &Part, extended: bool) -> bool {
     let Some(values) = value.list() else { return false };
     match &wanted.content {
         PartContent::Multipart(parts) => is_multipart(values, wanted, parts, extended),
-        PartContent::Message(inner) => {
+        PartContent::Message(inner) if !is_global(wanted) => {
             let Some((head, [envelope, body, lines, rest @ ..])) = values.split_at_checked(7) else {
                 return false;
             };
@@ -124,8 +127,8 @@ fn is_body(value: &Value, wanted: &Part, extended: bool) -> bool {
                 && lines.number() == Some(u64::from(wanted.lines))
                 && is_single_tail(rest, wanted, extended)
         }
-        PartContent::Leaf => {
-            let opaque = wanted.is_message() || wanted.is_type("multipart");
+        _ => {
+            let opaque = wanted.is_message() && !is_global(wanted) || wanted.is_type("multipart");
             let text = wanted.is_type("text");
             let Some((head, rest)) = values.split_at_checked(7) else { return false };
             let (media_type, subtype) = match opaque {
@@ -138,6 +141,11 @@ fn is_body(value: &Value, wanted: &Part, extended: bool) -> bool {
                 && is_single_tail(rest, wanted, extended)
         }
     }
+}
+
+/// A basic body in RFC 3501 §9, whose grammar this dialect speaks.
+fn is_global(part: &Part) -> bool {
+    part.is_message() && part.is_subtype("global")
 }
 
 fn is_multipart(values: &[Value], wanted: &Part, parts: &[Part], extended: bool) -> bool {

@@ -198,3 +198,15 @@ fn the_hashs_memory_is_given_back() {
     }
     assert!(started.elapsed() > Duration::from_secs(8), "kept for ten seconds: {:?}", started.elapsed());
 }
+
+/// RFC 2971 §3.3: 30 fields, names of 30 bytes and values of 1,024; mail programs send it before they log in.
+#[test]
+fn the_longest_id_passes_before_login() {
+    let server = Server::start(&["alice"]);
+    let mut client = server.connect();
+    let field = |n: usize| format!("\"{n:030}\" \"{}\"", "v".repeat(1_024));
+    let fields = |count: usize| (0..count).map(field).collect::<Vec<_>>().join(" ");
+    assert_eq!(client.ok(&format!("ID ({})", fields(30))), ["* ID (\"name\" \"Postern\")"]);
+    assert!(client.command(&format!("ID ({})", fields(31))).1.starts_with("BAD"));
+    client.ok("NOOP");
+}

@@ -119,3 +119,18 @@ fn a_long_set_waits_for_nobody() {
     drop(stalled);
     assert_eq!(client.ok(&format!("UID FETCH {} (UID)", long_set(2))).len(), 3);
 }
+
+/// Names may be many, and wildcards as many as 8 KiB hold.
+#[test]
+fn hundreds_of_patterns() {
+    let server = Server::start(&["alice"]);
+    let mut client = server.login("alice");
+    for (count, name) in
+        [(99, "none%"), (101, "none*"), (900, "n%"), (101, &"long/".repeat(40)), (900, "none/none")]
+    {
+        let patterns: Vec<String> = (0..count).map(|n| format!("{name}{n}")).chain(["INB%".into()]).collect();
+        let found = client.ok(&format!("LIST \"\" ({})", patterns.join(" ")));
+        assert_eq!(found.len(), 1, "{count}: {found:?}");
+        assert!(found[0].ends_with("\"/\" INBOX"), "{found:?}");
+    }
+}

@@ -382,7 +382,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 /// Addresses as they are shown: `Anna Example <anna@example.org>, ben@example.org`.
 pub(super) fn addresses(list: &[Address]) -> String {
     let shown = list.iter().filter_map(|address| match address {
-        Address::Mailbox { name, mailbox, host } => {
+        Address::Mailbox { name, mailbox, host, .. } => {
             let (mailbox, host) = (decoded(mailbox), decoded(host));
             let address = if host.is_empty() { mailbox } else { format!("{mailbox}@{host}") };
             Some(match name.as_deref().map(decoded).filter(|name| !name.is_empty()) {

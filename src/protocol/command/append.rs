@@ -39,7 +39,7 @@ pub fn is_append(so_far: &[u8]) -> bool {
 /// With what is wrong.
 pub fn parse_head(so_far: &[u8], dialect: Dialect) -> Result<(Tag, Head), ParseError> {
     let tag = tag_of(so_far);
-    let head = read_head(&mut Cursor::new(so_far), dialect);
+    let head = read_head(&mut Cursor::new(so_far).with_utf8(dialect.utf8), dialect);
     match (tag, head) {
         (Some(tag), Ok(head)) => Ok((tag, head)),
         (tag, head) => {

@@ -1,7 +1,7 @@
 //! FETCH (RFC 9051 §6.4.5), CHANGEDSINCE and VANISHED (RFC 7162 §3.1.4, §3.2.6), PREVIEW (RFC 8970),
 //! OBJECTID (RFC 8474), SAVEDATE (RFC 8514).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Messages, list, messages};
 use crate::mail::section::{Section, SectionText};
@@ -62,6 +62,17 @@ pub enum Item {
     BinarySize {
         path: Vec<u32>,
     },
+}
+
+impl Item {
+    /// As it is asked for without setting `\Seen`.
+    fn peeked(&self) -> Item {
+        let mut item = self.clone();
+        if let Item::Section { peek, .. } | Item::Binary { peek, .. } = &mut item {
+            *peek = true;
+        }
+        item
+    }
 }
 
 pub(super) fn parse(cursor: &mut Cursor<'_>, uid: bool) -> Parsed<Fetch> {
@@ -140,11 +151,20 @@ fn add_macro(name: &str, items: &mut Vec<Item>) -> Parsed<()> {
     Ok(())
 }
 
-/// An item that is asked for twice is answered once.
+/// What is asked for twice is answered once; `BODY[…]` and `BODY.PEEK[…]` have the same answer (RFC 9051 §7.5.2), and
+/// one of them sets `\Seen`.
 fn each_once(items: &mut Vec<Item>) {
-    let mut seen = HashSet::new();
-    let mut first = items.iter().map(|item| seen.insert(item)).collect::<Vec<bool>>().into_iter();
-    items.retain(|_| first.next().unwrap_or(true));
+    let mut places: HashMap<Item, usize> = HashMap::new();
+    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        let place = *places.entry(item.peeked()).or_insert(kept.len());
+        match kept.get_mut(place) {
+            Some(known) if known.peeked() == *known => *known = item,
+            Some(_) => {}
+            None => kept.push(item),
+        }
+    }
+    *items = kept;
 }
 
 fn legacy(what: SectionText, peek: bool, name: &'static str) -> Item {

@@ -4,7 +4,7 @@ use super::{Dialect, list as in_parentheses, mailbox_text, status};
 use crate::protocol::command::status::StatusItem;
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
 
-/// Bytes of all patterns together: clients send a handful of short ones.
+/// Bytes of all patterns with wildcards together: clients send a handful of short ones. Names may be many.
 const LONGEST_PATTERNS: usize = 8 * 1024;
 
 /// Asks for mailboxes.
@@ -87,9 +87,11 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, dialect: Dialect, xlist: bool) -> P
     } else {
         found.patterns.push(mailbox_text(cursor.list_mailbox()?, dialect)?);
     }
+    let wild = |text: &str| text.contains(['*', '%']);
+    let wildcards = found.patterns.iter().filter(|pattern| wild(&found.reference) || wild(pattern));
     let length = |pattern: &String| found.reference.len() + pattern.len();
-    if found.patterns.iter().map(length).sum::<usize>() > LONGEST_PATTERNS {
-        return Err(Syntax("LIST has more than 8 KiB of patterns"));
+    if wildcards.map(length).sum::<usize>() > LONGEST_PATTERNS {
+        return Err(Syntax("LIST has more than 8 KiB of patterns with wildcards"));
     }
     if !cursor.at_end() {
         cursor.space()?;
@@ -173,5 +175,8 @@ mod tests {
         let many = |count: usize| format!(" \"\" ({})", vec!["abcdefgh%"; count].join(" "));
         assert_eq!(read(&many(900)).unwrap().patterns.len(), 900);
         assert!(read(&many(911)).is_err());
+        let names = vec!["a name of some forty bytes, as people give"; 999].join("\" \"");
+        assert_eq!(read(&format!(" \"\" (\"{names}\")")).unwrap().patterns.len(), 999);
+        assert!(read(&format!(" \"*\" (\"{names}\")")).is_err());
     }
 }

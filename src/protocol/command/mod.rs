@@ -186,7 +186,7 @@ pub fn tag_of(bytes: &[u8]) -> Option<Tag> {
 /// # Errors
 /// With what is wrong, and the tag if that was right.
 pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Tagged, ParseError> {
-    read(Cursor::new(bytes), |cursor| command(cursor, dialect))
+    read(Cursor::new(bytes).with_utf8(dialect.utf8), |cursor| command(cursor, dialect))
 }
 
 /// Reads a command whose sets may have been read as they arrived.
@@ -194,7 +194,7 @@ pub fn parse(bytes: &[u8], dialect: Dialect) -> Result<Tagged, ParseError> {
 /// # Errors
 /// With what is wrong, and the tag if that was right.
 pub fn parse_framed(framed: &Framed, dialect: Dialect) -> Result<Tagged, ParseError> {
-    read(Cursor::over(framed), |cursor| command(cursor, dialect))
+    read(Cursor::over(framed).with_utf8(dialect.utf8), |cursor| command(cursor, dialect))
 }
 
 /// Reads a command of someone who has not logged in. Of others than those that may come then no more than the name
@@ -382,6 +382,7 @@ mod tests {
         assert!(read("a UID NOOP").is_err());
         assert_eq!(parse(b"tag FROBNICATE", Dialect::default()).unwrap_err().tag.unwrap().as_str(), "tag");
         assert_eq!(parse(b"(x", Dialect::default()).unwrap_err().tag, None);
+        assert_eq!(parse(b"a+b NOOP", Dialect::default()).unwrap_err().tag, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Search keys (`search-key`, RFC 9051 §9).
 
 use super::search::{DateTest, Key};
-use crate::model::{Keyword, SystemFlags};
+use crate::model::{Flag, SystemFlags};
 use crate::protocol::cursor::{Cursor, Parsed, Syntax};
 
 /// Deeper than any client nests; the reader and the search both recurse.
@@ -175,13 +175,10 @@ fn with_value(cursor: &mut Cursor<'_>, name: &str) -> Parsed<Key> {
 }
 
 fn keyword(cursor: &mut Cursor<'_>) -> Parsed<Key> {
-    let name = cursor.astring()?;
-    let name = String::from_utf8_lossy(&name).into_owned();
-    // Some clients search for system flags this way.
-    if let Some(flag) = SystemFlags::by_name(&name) {
-        return Ok(Key::Flag(flag));
-    }
-    Keyword::new(&name).map(Key::Keyword).ok_or(Syntax("this is no keyword"))
+    Ok(match cursor.searched_keyword()? {
+        Flag::System(flag) => Key::Flag(flag),
+        Flag::Keyword(keyword) => Key::Keyword(keyword),
+    })
 }
 
 /// `MODSEQ ["/flags/\\draft" all] 123` (RFC 7162 §3.1.5); there is one modseq a message, so that the entry

@@ -25,7 +25,7 @@ fn write_part(w: &mut Writer<'_>, part: &Part, extended: bool, depth: usize) {
                 tail(w, part);
             }
         }
-        PartContent::Message(inner) if depth < DEEPEST => {
+        PartContent::Message(inner) if depth < DEEPEST && has_long_form(w, part) => {
             fields(w, part, &part.media_type, &part.subtype);
             w.raw(b" ");
             envelope::write(w, &inner.0);
@@ -39,10 +39,16 @@ fn write_part(w: &mut Writer<'_>, part: &Part, extended: bool, depth: usize) {
     w.raw(b")");
 }
 
+/// Whether the grammar wants the message in a part told: RFC 3501 §9 knows `media-message` of message/rfc822 alone,
+/// and message/global is as any other basic type there; RFC 9051 §9 has both.
+fn has_long_form(w: &Writer<'_>, part: &Part) -> bool {
+    w.dialect().rev2 || !part.is_subtype("global")
+}
+
 fn leaf(w: &mut Writer<'_>, part: &Part, extended: bool) {
     // A message that is encoded has no parts that could be numbered, and the grammar has no other form for
     // message/rfc822; a multipart without parts has none at all.
-    let opaque = part.is_type("multipart") || part.is_message();
+    let opaque = part.is_type("multipart") || part.is_message() && has_long_form(w, part);
     let text = part.is_type("text");
     if opaque {
         fields(w, part, "application", "octet-stream");
@@ -181,7 +187,16 @@ mod tests {
         let wanted = "(\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 50 (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) \
                       (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 3 1) 9)";
         assert_eq!(written(&message, false), wanted);
-        let opaque = Part { content: PartContent::Leaf, encoding: "base64".into(), ..message };
+        let opaque = Part { content: PartContent::Leaf, encoding: "base64".into(), ..message.clone() };
         assert!(written(&opaque, false).starts_with("(\"application\" \"octet-stream\""));
+        // message/global is a basic body in RFC 3501 §9, encoded or not, and a message in RFC 9051 §9.
+        for content in [message.content, PartContent::Leaf] {
+            let global = Part { subtype: "Global".into(), content, ..opaque.clone() };
+            let basic = "(\"message\" \"Global\" NIL NIL NIL \"base64\" 50)";
+            assert_eq!(written(&global, false), basic);
+            let mut out = Vec::new();
+            write(&mut Writer::new(&mut out, Dialect { utf8: false, rev2: true }), &global, false);
+            assert_ne!(String::from_utf8(out).unwrap(), basic);
+        }
     }
 }

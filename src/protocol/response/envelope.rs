@@ -32,10 +32,12 @@ fn addresses(w: &mut Writer<'_>, list: &[Address]) {
     w.raw(b"(");
     for address in list {
         match address {
-            Address::Mailbox { name, mailbox, host } => {
+            Address::Mailbox { name, route, mailbox, host } => {
                 w.raw(b"(");
                 w.nstring(name.as_deref());
-                w.raw(b" NIL ");
+                w.raw(b" ");
+                w.nstring(route.as_deref());
+                w.raw(b" ");
                 w.string(mailbox);
                 w.raw(b" ");
                 w.string(host);
@@ -60,6 +62,7 @@ mod tests {
     fn mailbox(name: Option<&str>, mailbox: &str) -> Address {
         Address::Mailbox {
             name: name.map(|name| name.as_bytes().to_vec()),
+            route: None,
             mailbox: mailbox.into(),
             host: "cac.washington.edu".into(),
         }

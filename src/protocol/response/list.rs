@@ -8,7 +8,8 @@ use crate::model::SpecialUse;
 pub struct Attributes {
     /// There is no such mailbox: it is subscribed, or has children.
     pub non_existent: bool,
-    /// It cannot be selected (LSUB's parents, `LIST "" ""`).
+    /// It cannot be selected (LSUB's parents, `LIST "" ""`), and that is to be said: `\NonExistent` implies it (RFC 9051
+    /// §7.3.1), which who asks in the old way does not know.
     pub no_select: bool,
     /// Whether it has children, where that is told.
     pub has_children: Option<bool>,
@@ -47,8 +48,7 @@ fn write(w: &mut Writer<'_>, command: &str, attributes: &Attributes, name: &str)
     if attributes.non_existent {
         words.push("\\NonExistent");
     }
-    // Who does not know \NonExistent must not try to select it.
-    if attributes.no_select || attributes.non_existent && !w.dialect().rev2 {
+    if attributes.no_select && !(attributes.non_existent && w.dialect().rev2) {
         words.push("\\Noselect");
     }
     match attributes.has_children {
@@ -106,6 +106,8 @@ mod tests {
         let wanted = "* LIST (\\HasNoChildren \\Subscribed \\Sent) \"/\" \"Sent\"\r\n";
         assert_eq!(written(false, |w| list(w, &sent, "Sent")), wanted);
         let gone = Attributes { non_existent: true, ..Attributes::default() };
+        assert!(written(false, |w| list(w, &gone, "x")).contains("(\\NonExistent)"));
+        let gone = Attributes { no_select: true, ..gone };
         assert!(written(false, |w| list(w, &gone, "x")).contains("(\\NonExistent \\Noselect)"));
         assert!(written(true, |w| list(w, &gone, "x")).contains("(\\NonExistent)"));
         let child = Attributes { child_info: vec!["SUBSCRIBED"], ..Attributes::default() };

@@ -1,5 +1,6 @@
 //! Mailboxes made, deleted, renamed and given roles; subscriptions.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, ObjectId, SpecialUse, UidSet};
@@ -190,7 +191,8 @@ pub(in crate::store) fn discard(
 }
 
 /// Renames a mailbox and those below it; UIDs and UIDVALIDITY stay. Renaming INBOX moves its messages to
-/// a new mailbox and leaves INBOX and what is below it (RFC 9051 §6.3.6). Subscriptions do not follow.
+/// a new mailbox and leaves INBOX and what is below it (RFC 9051 §6.3.6). The new names are subscribed as the old ones
+/// were; those stay subscribed, for no server removes a subscription by itself (RFC 3501 §6.3.9).
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Exists`] if any of the new names is taken; [`Error::Refused`] if the new
@@ -208,6 +210,7 @@ pub fn rename(
         return Err(Error::Refused("a mailbox cannot be moved below itself"));
     }
     let mut moved = renamed(tx, account, from, to)?;
+    let names: Vec<_> = moved.iter().map(|(mailbox, name)| (mailbox.name.clone(), name.clone())).collect();
     let mut parents = missing_parents(tx, account, to)?;
     if count(tx, Table::Names, account)? + parents.len() > MAX_MAILBOXES {
         return Err(Error::Limit("the account has too many mailboxes"));
@@ -228,6 +231,7 @@ pub fn rename(
         put_name(tx, mailbox);
         events::record(tx, account, mailbox.id, EventKind::Renamed { from: old, to: name.clone() })?;
     }
+    follow(tx, account, &names)?;
     publish(tx, account)
 }
 
@@ -262,7 +266,31 @@ fn rename_inbox(tx: &mut dyn Transaction, account: AccountId, to: &MailboxName) 
     let inbox = by_name(tx, account, &MailboxName::inbox())?.ok_or(Error::NotFound("mailbox"))?;
     let new = create(tx, account, to, None)?;
     messages::move_(tx, account, inbox.id, &UidSet::all(), new)?;
+    follow(tx, account, &[(inbox.name, to.clone())])?;
+    publish(tx, account)
+}
+
+/// Subscribes to new names as the old ones are.
+fn follow(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    renamed: &[(MailboxName, MailboxName)],
+) -> Result<(), Error> {
+    let known: BTreeSet<MailboxName> = subscriptions(tx, account)?.into_iter().collect();
+    let new = renamed.iter().filter(|(old, new)| known.contains(old) && !known.contains(new));
+    for (n, (_, new)) in new.enumerate() {
+        if known.len() + n >= MAX_SUBSCRIPTIONS {
+            return Err(Error::Limit("the account has too many subscriptions"));
+        }
+        put_subscription(tx, account, new)?;
+    }
     Ok(())
+}
+
+fn put_subscription(tx: &mut dyn Transaction, account: AccountId, name: &MailboxName) -> Result<(), Error> {
+    tx.put(Table::Subscriptions, &name_key(account, name), &Subscribed.to_bytes());
+    let mailbox = id_of(tx, account, name)?.unwrap_or(events::NO_MAILBOX);
+    events::record(tx, account, mailbox, EventKind::Subscribed { name: name.clone() })
 }
 
 /// Gives a mailbox a role, or none.
@@ -351,9 +379,7 @@ pub fn subscribe(tx: &mut dyn Transaction, account: AccountId, name: &MailboxNam
     if count(tx, Table::Subscriptions, account)? >= MAX_SUBSCRIPTIONS {
         return Err(Error::Limit("the account has too many subscriptions"));
     }
-    tx.put(Table::Subscriptions, &key, &Subscribed.to_bytes());
-    let mailbox = id_of(tx, account, name)?.unwrap_or(events::NO_MAILBOX);
-    events::record(tx, account, mailbox, EventKind::Subscribed { name: name.clone() })?;
+    put_subscription(tx, account, name)?;
     publish(tx, account)
 }
 

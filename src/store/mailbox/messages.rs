@@ -22,7 +22,7 @@ use crate::store::mailbox::{bin, flagging};
 pub use crate::store::mailbox::flagging::{FlagChange, Stored, store_flags};
 pub use crate::store::mailbox::keywords::KeywordTable;
 pub use crate::store::mailbox::record::Record;
-pub use crate::store::mailbox::records::{emails, record, scan, select, uids};
+pub use crate::store::mailbox::records::{emails, record, saved_since, scan, select, uids};
 
 /// The keywords of a mailbox.
 ///

@@ -101,6 +101,33 @@ pub fn uids(rows: &dyn Rows, mailbox: MailboxId) -> Result<UidList, Error> {
     Ok(uids.into_iter().collect())
 }
 
+/// The lowest UID of the messages at a mailbox's end that were saved at a moment (seconds since 1970) or later;
+/// `next`, its UIDNEXT, if the last one was not. It is looked for from the end, so that it costs what they are.
+///
+/// # Errors
+/// Of reading.
+pub fn saved_since(rows: &dyn Rows, mailbox: MailboxId, next: u32, moment: i64) -> Result<u32, Error> {
+    let (mut lowest, mut end, mut width) = (next, next, 64_u32);
+    while end > 1 {
+        let start = end.saturating_sub(width).max(1);
+        let (mut older, mut first) = (false, None);
+        scan(rows, mailbox, start..=end - 1, &mut |record| {
+            if record.save_date >= moment {
+                first.get_or_insert(record.uid.get());
+            } else {
+                (older, first) = (true, None);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        lowest = first.unwrap_or(lowest);
+        if older {
+            break;
+        }
+        (end, width) = (start, width.saturating_mul(4));
+    }
+    Ok(lowest)
+}
+
 /// Visits the contents that messages show, those of deleted mailboxes in the bin included: with those of
 /// [`super::bin::emails`] they are what a sweep must leave. One that many messages show is visited for each.
 ///
