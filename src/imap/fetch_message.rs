@@ -5,6 +5,7 @@ use crate::imap::fetch_literal::{Check, Literal, Measure, Measured, hide_nul};
 use crate::mail::digest::{Digest, PartContent};
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};
+use crate::mail::text::has_lines;
 use crate::mail::transfer::Encoding;
 use crate::model::DateTime;
 use crate::protocol::command::fetch::Item;
@@ -305,7 +306,7 @@ fn begin_binary(
         match section::part(&current.digest(snapshot)?.root, path) {
             // What holds other parts is not encoded, whatever it says (RFC 2045 §6.4).
             Some(part) if part.content != PartContent::Leaf => (part.body.clone(), Encoding::Identity, false),
-            Some(part) => (part.body.clone(), Encoding::parse(&part.encoding), part.has_lines()),
+            Some(part) => (part.body.clone(), Encoding::parse(&part.encoding), has_lines(part)),
             None => {
                 match item {
                     Item::Binary { partial, .. } => {

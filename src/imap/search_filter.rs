@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::imap::refusal::Refusal;
 use crate::imap::search_facts::{Facts, Level, one_space};
+use crate::mail::charset::{charset_known, decode_charset};
 use crate::mail::needles::{Collector, NeedleId, Needles};
-use crate::mail::text::{Needle, casemap, charset_known, decode_charset};
+use crate::mail::text::{Needle, casemap};
 use crate::model::{CivilDate, DateTime, ModSeq, SequenceSet, SystemFlags, UidList, UidSet};
 use crate::protocol::command::search::{DateTest, Key, Search};
 use crate::protocol::response::code::Code;

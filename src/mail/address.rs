@@ -1,6 +1,6 @@
 //! Addresses (RFC 5322 §3.4), groups, and what programs write in their place.
 
-use super::digest::Address;
+use super::digest::{Address, split_route};
 use super::{encoded_word, header};
 
 /// More addresses than any real message has.
@@ -63,21 +63,6 @@ impl Pending {
         }
         let spec: Vec<u8> = self.words.into_iter().flat_map(|(word, _)| word).collect();
         Some(if spec.contains(&b'@') { split(self.comment, &spec) } else { split(self.comment, &phrase) })
-    }
-}
-
-/// Obsolete source routes: `@a,@b:user@host` (RFC 5322 §4.4). The route without its colon, if there is one, and what
-/// follows it.
-pub(super) fn split_route(spec: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    let mut literal = false;
-    // The colons of an IPv6 address end no route.
-    let colon = spec.iter().position(|byte| {
-        literal = (literal || *byte == b'[') && *byte != b']';
-        *byte == b':' && !literal
-    });
-    match colon.filter(|_| spec.starts_with(b"@")) {
-        Some(at) => (spec.get(..at), spec.get(at + 1..).unwrap_or_default()),
-        None => (None, spec),
     }
 }
 

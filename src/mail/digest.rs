@@ -67,6 +67,21 @@ pub enum Address {
     GroupEnd,
 }
 
+/// Obsolete source routes: `@a,@b:user@host` (RFC 5322 §4.4). The route without its colon, if there is one, and what
+/// follows it.
+pub(super) fn split_route(spec: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let mut literal = false;
+    // The colons of an IPv6 address end no route.
+    let colon = spec.iter().position(|byte| {
+        literal = (literal || *byte == b'[') && *byte != b']';
+        *byte == b':' && !literal
+    });
+    match colon.filter(|_| spec.starts_with(b"@")) {
+        Some(at) => (spec.get(..at), spec.get(at + 1..).unwrap_or_default()),
+        None => (None, spec),
+    }
+}
+
 /// Parameters of a header field in their order, as they are written: [`super::mime_params::find`] reads one.
 pub type Params = Vec<(String, Vec<u8>)>;
 
@@ -114,17 +129,6 @@ impl Part {
     #[must_use]
     pub fn is_subtype(&self, subtype: &str) -> bool {
         self.subtype.eq_ignore_ascii_case(subtype)
-    }
-
-    /// Whether its content is text in lines, which end with CRLF wherever it is told decoded (RFC 9051 §7.5.2, BINARY).
-    /// In a charset of two or four bytes a character a CR would be half of one.
-    #[must_use]
-    pub fn has_lines(&self) -> bool {
-        let charset = super::mime_params::find(&self.params, "charset").unwrap_or_default();
-        let charset = charset.to_ascii_lowercase();
-        let wide =
-            [&b"utf-16"[..], b"utf16", b"utf-32", b"utf32", b"ucs-2", b"ucs-4", b"iso-10646", b"unicode"];
-        self.is_type("text") && !wide.iter().any(|name| charset.starts_with(name))
     }
 
     /// Whether it holds a message by its type (RFC 9051 §9, `media-message`).
@@ -409,7 +413,7 @@ impl Reader<'_> {
         Some(match self.number()? {
             0 => {
                 let (name, local, host) = (self.option()?, self.text()?, self.text()?);
-                let (route, mailbox) = super::address::split_route(&local);
+                let (route, mailbox) = split_route(&local);
                 Address::Mailbox { name, route: route.map(<[u8]>::to_vec), mailbox: mailbox.to_vec(), host }
             }
             1 => Address::GroupStart(self.text()?),

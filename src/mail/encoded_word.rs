@@ -2,7 +2,7 @@
 
 use base64::Engine;
 
-use super::text::{decode_charset, guess};
+use super::charset::{decode_charset, guess};
 use super::transfer::{Decoder, Encoding};
 
 /// A longer word is text.

@@ -1,8 +1,8 @@
 //! Values with parameters: Content-Type and Content-Disposition (RFC 2045 §5.1, RFC 2183, RFC 2231).
 
+use super::charset::decode_charset;
 use super::digest::Params;
 use super::header;
-use super::text::decode_charset;
 
 /// More parameters than any real part has.
 const MOST: usize = 64;

@@ -1,6 +1,7 @@
 //! RFC 5322 and MIME: structure, envelope, sections, text. Pure: no I/O.
 
 pub mod address;
+pub mod charset;
 pub mod date;
 pub mod digest;
 pub mod encoded_word;

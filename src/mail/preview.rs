@@ -1,9 +1,8 @@
 //! The first words of a message (PREVIEW, RFC 8970 §3).
 
-use encoding_rs::{Decoder as CharsetDecoder, Encoding, UTF_8};
-
-use super::html::Words;
-use super::transfer::{self, Decoder};
+use super::digest::Part;
+use super::text::PartText;
+use super::transfer::Encoding;
 
 /// Characters of a preview (RFC 8970 §3.1).
 const LONGEST: usize = 200;
@@ -12,10 +11,16 @@ const MOST_READ: usize = 64 * 1024;
 
 /// Collects the preview of one text part.
 pub struct Preview {
-    transfer: Decoder,
-    charset: CharsetDecoder,
-    html: Option<Words>,
+    /// `None` where nobody knows how it is encoded.
+    text: Option<PartText>,
     read: usize,
+    words: Words,
+}
+
+/// What was collected.
+struct Words {
+    /// A page has no quotations and no signature that a line begins with.
+    html: bool,
     line: String,
     text: String,
     count: usize,
@@ -24,26 +29,19 @@ pub struct Preview {
 }
 
 impl Preview {
-    /// For a part with this transfer encoding and charset.
+    /// Of this part.
     #[must_use]
-    pub fn new(encoding: &str, charset: &str, html: bool) -> Self {
-        let charset = Encoding::for_label(charset.trim().as_bytes()).filter(|_| !charset.contains("ascii"));
-        Preview {
-            transfer: Decoder::new(transfer::Encoding::parse(encoding)),
-            charset: charset.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
-            html: html.then(Words::default),
-            read: 0,
-            line: String::new(),
-            text: String::new(),
-            count: 0,
-            ended: false,
-        }
+    pub fn new(part: &Part) -> Self {
+        let known = Encoding::parse(&part.encoding) != Encoding::Unknown;
+        let (line, text) = Default::default();
+        let words = Words { html: part.is_subtype("html"), line, text, count: 0, ended: false };
+        Preview { text: known.then(|| PartText::to_search(part)), read: 0, words }
     }
 
     /// Whether more would change nothing.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.ended || self.count >= LONGEST || self.read >= MOST_READ
+        self.words.ended || self.words.count >= LONGEST || self.read >= MOST_READ
     }
 
     /// Reads on.
@@ -53,23 +51,28 @@ impl Preview {
         }
         let raw = &raw[..raw.len().min(MOST_READ - self.read)];
         self.read += raw.len();
-        let mut decoded = Vec::new();
-        if self.transfer.push(raw, &mut decoded).is_ok() {
-            let mut text = String::with_capacity(decoded.len() * 3 + 16);
-            let _ = self.charset.decode_to_string(&decoded, &mut text, false);
-            self.take(&text);
-        }
+        let (Some(text), words) = (&mut self.text, &mut self.words) else { return };
+        text.push(raw, &mut |text| words.take(text));
     }
 
+    /// What was collected.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        let cut = self.is_full();
+        let words = &mut self.words;
+        // The end of what was cut is none.
+        if let Some(text) = self.text.filter(|_| !cut) {
+            text.finish(&mut |text| words.take(text));
+        }
+        words.end_line();
+        let mut text = std::mem::take(&mut words.text);
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
+
+impl Words {
     fn take(&mut self, text: &str) {
-        let mut visible = String::new();
-        let text = match &mut self.html {
-            Some(words) => {
-                words.push(text, &mut visible);
-                &visible
-            }
-            None => text,
-        };
         for c in text.chars() {
             if c == '\n' {
                 self.end_line();
@@ -82,10 +85,10 @@ impl Preview {
     /// Quotations and what follows a signature's mark are not what the message says.
     fn end_line(&mut self) {
         let line = std::mem::take(&mut self.line);
-        if line.trim_end_matches('\r') == "-- " && self.html.is_none() {
+        if line.trim_end_matches('\r') == "-- " && !self.html {
             self.ended = true;
         }
-        if self.ended || line.starts_with('>') && self.html.is_none() {
+        if self.ended || line.starts_with('>') && !self.html {
             return;
         }
         for word in line.split_whitespace() {
@@ -106,14 +109,6 @@ impl Preview {
             }
         }
     }
-
-    /// What was collected.
-    #[must_use]
-    pub fn finish(mut self) -> String {
-        self.end_line();
-        self.text.truncate(self.text.trim_end().len());
-        self.text
-    }
 }
 
 #[cfg(test)]
@@ -121,9 +116,16 @@ mod tests {
     use super::*;
 
     fn preview(encoding: &str, charset: &str, html: bool, body: &[u8]) -> String {
-        let mut whole = Preview::new(encoding, charset, html);
+        let part = Part {
+            media_type: "Text".into(),
+            subtype: if html { "HTML" } else { "Plain" }.into(),
+            encoding: encoding.into(),
+            params: vec![("Charset".into(), charset.as_bytes().to_vec())],
+            ..Part::default()
+        };
+        let mut whole = Preview::new(&part);
         whole.push(body);
-        let mut pieces = Preview::new(encoding, charset, html);
+        let mut pieces = Preview::new(&part);
         body.iter().for_each(|byte| pieces.push(&[*byte]));
         let whole = whole.finish();
         assert_eq!(pieces.finish(), whole);
@@ -142,5 +144,11 @@ mod tests {
         assert!(long.chars().count() <= 200 && long.starts_with("wörd wörd"));
         assert_eq!(preview("x-odd", "utf-8", false, b"abc"), "");
         assert_eq!(preview("7bit", "utf-8", false, b""), "");
+        // Labels are compared in any case, and 8 bits that nobody declared are read all the same.
+        for label in ["us-ascii", "US-ASCII", "", "klingon"] {
+            assert_eq!(preview("8bit", label, false, "Grüße".as_bytes()), "Grüße", "{label}");
+            assert_eq!(preview("8bit", label, false, b"Gr\xfc\xdfe"), "Grüße", "{label}");
+        }
+        assert_eq!(preview("base64", "utf-8", false, b"R3LDvMOfZQ"), "Grüße", "its end is read, too");
     }
 }

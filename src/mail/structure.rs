@@ -366,8 +366,7 @@ fn preview_of(part: &Part, found: Option<&(bool, String)>) -> Option<(bool, Prev
     if !better || attached {
         return None;
     }
-    let charset = mime_params::find(&part.params, "charset").unwrap_or_default();
-    Some((plain, Preview::new(&part.encoding, &String::from_utf8_lossy(&charset), !plain)))
+    Some((plain, Preview::new(part)))
 }
 
 /// The type of a part that does not say one, or none that can be understood (RFC 2045 §5.2).

@@ -1,8 +1,8 @@
 //! Text in any charset, and searching in it.
 
-use encoding_rs::{CoderResult, Decoder as CharsetDecoder, Encoding, UTF_8, WINDOWS_1252};
 use unicode_normalization::UnicodeNormalization;
 
+use super::charset::TextDecoder;
 use super::digest::Part;
 use super::html::Words;
 use super::mime_params;
@@ -10,66 +10,6 @@ use super::transfer::{self, Decoder};
 
 /// Bytes that are decoded at a time.
 const PIECE: usize = 16 * 1024;
-
-/// The charset of this name; `None` if nobody knows it.
-fn charset(name: &str) -> Option<&'static Encoding> {
-    let name = name.trim();
-    Encoding::for_label(name.as_bytes()).or_else(|| {
-        let lower = name.to_ascii_lowercase();
-        let alias = match lower.as_str() {
-            "ansi_x3.4-1968" | "iso646-us" | "us" | "646" => "us-ascii",
-            "utf8mb4" | "utf_8" => "utf-8",
-            "cp1252" | "ansi" => "windows-1252",
-            "cp1251" => "windows-1251",
-            "cp932" | "ms932" => "shift_jis",
-            "cp936" => "gbk",
-            "cp949" => "euc-kr",
-            "cp950" => "big5",
-            "iso-2022-jp-1" | "iso-2022-jp-2" | "iso-2022-jp-3" => "iso-2022-jp",
-            other => other.strip_prefix("x-").unwrap_or_default(),
-        };
-        Encoding::for_label(alias.as_bytes())
-    })
-}
-
-/// Names that say that the sender did not know.
-fn is_unknown(name: &str) -> bool {
-    matches!(
-        name.trim().to_ascii_lowercase().as_str(),
-        "" | "unknown-8bit" | "x-unknown" | "unknown" | "default" | "_iso-8859-1$esc"
-    )
-}
-
-/// Whether text of this charset can be decoded.
-#[must_use]
-pub fn charset_known(name: &str) -> bool {
-    charset(name).is_some()
-}
-
-/// Decodes text; `None` if nobody knows the charset. US-ASCII and no charset at all are taken for UTF-8 if it
-/// is that, else for windows-1252: what the sender's program most likely meant.
-#[must_use]
-pub fn decode_charset(bytes: &[u8], name: &str) -> Option<String> {
-    if is_unknown(name) || charset(name) == Some(WINDOWS_1252) && is_ascii_label(name) {
-        return Some(guess(bytes));
-    }
-    let (text, _) = charset(name)?.decode_without_bom_handling(bytes);
-    Some(text.into_owned())
-}
-
-fn is_ascii_label(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase();
-    name.contains("ascii") || name == "ansi_x3.4-1968"
-}
-
-/// UTF-8 if it is that, else windows-1252.
-#[must_use]
-pub fn guess(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
-    }
-}
 
 /// Text for comparing: without case, compatibility forms decomposed (i;unicode-casemap, RFC 5051 §2).
 #[must_use]
@@ -127,12 +67,21 @@ impl Needle {
     }
 }
 
+/// Whether a part's content is text in lines, which end with CRLF wherever it is told decoded (RFC 9051 §7.5.2, BINARY).
+/// In a charset of two or four bytes a character a CR would be half of one.
+#[must_use]
+pub fn has_lines(part: &Part) -> bool {
+    let charset = mime_params::find(&part.params, "charset").unwrap_or_default().to_ascii_lowercase();
+    let wide = [&b"utf-16"[..], b"utf16", b"utf-32", b"utf32", b"ucs-2", b"ucs-4", b"iso-10646", b"unicode"];
+    part.is_type("text") && !wide.iter().any(|name| charset.starts_with(name))
+}
+
 /// A part's body as text, as it is read: its transfer encoding and its charset are decoded, tags taken out. What
 /// cannot be decoded is taken as it is.
 pub struct PartText {
     transfer: Decoder,
     broken: bool,
-    charset: CharsetDecoder,
+    charset: TextDecoder,
     html: Option<Words>,
     decoded: Vec<u8>,
 }
@@ -152,12 +101,10 @@ impl PartText {
 
     fn with(part: &Part, html: fn() -> Words) -> Self {
         let name = mime_params::find(&part.params, "charset").unwrap_or_default();
-        let name = String::from_utf8_lossy(&name);
-        let known = if is_unknown(&name) || is_ascii_label(&name) { None } else { charset(&name) };
         PartText {
             transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
             broken: false,
-            charset: known.unwrap_or(UTF_8).new_decoder_without_bom_handling(),
+            charset: TextDecoder::new(&String::from_utf8_lossy(&name)),
             html: part.is_subtype("html").then(html),
             decoded: Vec::new(),
         }
@@ -186,22 +133,8 @@ impl PartText {
     }
 
     fn text(&mut self, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
-        let mut rest = bytes;
-        let mut text = String::with_capacity(PIECE);
-        loop {
-            let (result, read, _) = self.charset.decode_to_string(rest, &mut text, last);
-            rest = rest.get(read..).unwrap_or_default();
-            self.give(&text, take);
-            if result == CoderResult::InputEmpty {
-                break;
-            }
-            text.clear();
-            text.reserve(PIECE);
-        }
-    }
-
-    fn give(&mut self, text: &str, take: &mut dyn FnMut(&str)) {
-        match &mut self.html {
+        let html = &mut self.html;
+        self.charset.push(bytes, last, &mut |text| match html {
             _ if text.is_empty() => {}
             Some(words) => {
                 let mut visible = String::new();
@@ -209,7 +142,7 @@ impl PartText {
                 take(&visible);
             }
             None => take(text),
-        }
+        });
     }
 }
 
@@ -217,21 +150,6 @@ impl PartText {
 mod tests {
     use super::*;
     use crate::mail::needles::{Collector, Seeker};
-
-    #[test]
-    fn charsets() {
-        assert_eq!(decode_charset(b"M\xfcller", "ISO-8859-1").as_deref(), Some("Müller"));
-        assert_eq!(decode_charset(b"\x1b$B8+\x1b(B", "iso-2022-jp").as_deref(), Some("見"));
-        assert_eq!(decode_charset("Müller".as_bytes(), "us-ascii").as_deref(), Some("Müller"));
-        assert_eq!(decode_charset(b"M\xfcller", "").as_deref(), Some("Müller"));
-        assert_eq!(decode_charset(b"x", "klingon"), None);
-        assert!(
-            charset_known("UTF-8")
-                && charset_known("x-sjis")
-                && charset_known("cp1252")
-                && !charset_known("utf-7")
-        );
-    }
 
     #[test]
     fn without_case() {
@@ -353,6 +271,17 @@ mod tests {
         assert!(found(&html, b"<p>Hello <b>wor</b>ld &amp; co", "hello world & co"));
         assert!(!found(&html, b"<p class='hidden'>x", "hidden"));
         assert!(found(&part("plain", "x-odd", "klingon"), b"some raw text", "RAW"));
+        // 8 bits that nobody declared, in any spelling of the label.
+        for label in ["", "us-ascii", "US-ASCII", "klingon"] {
+            assert!(
+                found(&part("plain", "8bit", label), b"sch\xf6ne Gr\xfc\xdfe", "schöne grüsse"),
+                "{label}"
+            );
+            assert!(
+                found(&part("plain", "8bit", label), "schöne Grüße".as_bytes(), "schöne grüsse"),
+                "{label}"
+            );
+        }
         let far = [vec![b'x'; 40_000], b"needle".to_vec(), vec![b'y'; 40_000]].concat();
         assert!(found(&part("plain", "7bit", "us-ascii"), &far, "xneedley"));
     }
