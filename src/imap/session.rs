@@ -23,8 +23,10 @@ use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::code::Code;
 use crate::protocol::response::{self, Dialect, Writer};
 
-/// The longest command before login: ID may have 30 fields of 30 and 1,024 bytes (RFC 2971 §3.3).
-const COMMAND_BEFORE_LOGIN: usize = 34 * 1024;
+/// The longest command before login: a name, a password and a mechanism.
+const COMMAND_BEFORE_LOGIN: usize = 8 * 1024;
+/// But ID may have 30 fields of 30 and 1,024 bytes (RFC 2971 §3.3).
+const ID_BEFORE_LOGIN: usize = 34 * 1024;
 /// The longest command after login: UID sets of large mailboxes (CLIENTS.md, Outlook, Apple Mail).
 const COMMAND: usize = 2 * 1024 * 1024;
 /// A longer command is read on a thread that serves nobody else: 2 MiB take some 20 ms.
@@ -146,7 +148,7 @@ impl Session {
 
     /// Greets, then serves commands until the end.
     pub async fn run(mut self) {
-        self.io.framer.set_limit(COMMAND_BEFORE_LOGIN);
+        self.io.framer.set_limit(ID_BEFORE_LOGIN);
         let capabilities = self.capabilities();
         self.untagged("OK", Some(Code::Capability(capabilities)), "Postern is ready");
         while !matches!(self.state, State::Logout) {
@@ -338,6 +340,10 @@ impl Session {
 
     async fn parse(&self, framed: Framed) -> Result<Tagged, ParseError> {
         if matches!(self.state, State::NotAuthenticated(_)) {
+            if framed.held() > COMMAND_BEFORE_LOGIN && !command::id::is_id(framed.text()) {
+                let (tag, text) = (command::tag_of(framed.text()), "The command is too long".to_owned());
+                return Err(ParseError { tag, text });
+            }
             return command::parse_before_login(&framed);
         }
         let dialect = self.command_dialect();
@@ -354,7 +360,9 @@ impl Session {
             return append::run(self, head).await;
         }
         let tag = command::tag_of(&head.so_far);
-        if tag.is_some() && self.io.framer.accept() {
+        let length = head.len.saturating_add(head.so_far.len() as u64);
+        let fits = logged_in || length <= COMMAND_BEFORE_LOGIN as u64 || command::id::is_id(&head.so_far);
+        if tag.is_some() && fits && self.io.framer.accept() {
             if !head.non_sync {
                 response::continuation(&mut self.writer(), "Go on");
             }

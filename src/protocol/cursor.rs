@@ -146,15 +146,15 @@ impl<'a> Cursor<'a> {
             .ok_or(Syntax("the name of an item is missing"))
     }
 
-    /// A tag: an atom without `+` (RFC 9051 §9). What goes on otherwise than with a space is none: to answer `a+b` as `a`
-    /// would answer another command.
+    /// A tag: an atom without `+` (RFC 9051 §9). One that another character goes on is none: to answer `a+b` as `a` would
+    /// answer another command.
     ///
     /// # Errors
     /// If none comes.
     pub fn tag(&mut self) -> Parsed<&'a str> {
         let bytes =
             self.while_(|byte| (is_atom_char(byte) && byte.is_ascii() || byte == b']') && byte != b'+');
-        let ends = matches!(self.peek(), None | Some(b' '));
+        let ends = !self.peek().is_some_and(|byte| byte.is_ascii_graphic());
         let tag = std::str::from_utf8(bytes).ok().filter(|tag| ends && !tag.is_empty());
         tag.ok_or(Syntax("the tag is missing"))
     }

@@ -120,7 +120,7 @@ fn a_literal_too_long_to_be_a_number_ends_the_connection() {
     assert!(client.is_closed());
     // The bytes of a literal behind a line that is too long are not taken for commands.
     let mut client = server.connect();
-    client.send(format!("b LOGIN {} {{8+}}\r\nc NOOP\r\n\r\n", "x".repeat(9_000)).as_bytes());
+    client.send(format!("b LOGIN {} {{8+}}\r\nc NOOP\r\n\r\n", "x".repeat(35_000)).as_bytes());
     assert!(client.line().starts_with("b BAD"));
     let rest: Vec<String> = std::iter::from_fn(|| client.response())
         .map(|line| String::from_utf8_lossy(&line).into_owned())

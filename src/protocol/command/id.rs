@@ -9,6 +9,13 @@ pub type Parameters = Vec<(String, Option<String>)>;
 /// RFC 2971 §3.3: no more fields than this.
 const MOST: usize = 30;
 
+/// Whether the command that begins so is ID.
+#[must_use]
+pub fn is_id(so_far: &[u8]) -> bool {
+    let mut cursor = Cursor::new(so_far);
+    cursor.tag().is_ok() && cursor.space().is_ok() && cursor.take_word("ID")
+}
+
 pub(super) fn parse(cursor: &mut Cursor<'_>) -> Parsed<Parameters> {
     cursor.space()?;
     let mut found = Vec::new();
@@ -40,6 +47,7 @@ mod tests {
         let found = read(" (\"name\" \"sodr\" \"version\" NIL)").unwrap();
         assert_eq!(found, [("name".into(), Some("sodr".into())), ("version".into(), None)]);
         assert!(read(" (\"name\")").is_err());
+        assert!(is_id(b"a id (") && !is_id(b"a IDLE") && !is_id(b"a") && !is_id(b"a LOGIN ID"));
         assert!(read(&format!(" ({})", "\"a\" NIL ".repeat(31))).is_err());
     }
 }
