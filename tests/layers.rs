@@ -169,6 +169,60 @@ fn no_files_import_each_other_in_a_circle() {
     }
 }
 
+/// Files of a source are reached through `import/beneath.rs`: by a path alone a link leads anywhere. What is listed here
+/// looks at what its administrator has named, or at no file of a source.
+#[test]
+fn sources_are_reached_by_handles_only() {
+    const OTHERS: &[&str] = &[
+        "acl.rs",
+        "archive.rs",
+        "beneath.rs",
+        "changes.rs",
+        "check.rs",
+        "filesystem.rs",
+        "old_mail.rs",
+        "overlap.rs",
+        "sandbox.rs",
+        "share.rs",
+    ];
+    const BY_PATH: &[&str] = &[
+        "fs::read",
+        "fs::metadata",
+        "fs::symlink_metadata",
+        "fs::rename",
+        "fs::remove",
+        "fs::hard_link",
+        "fs::copy",
+        "File::open",
+        "File::create",
+        "OpenOptions",
+        ".symlink_metadata()",
+        ".read_dir()",
+        ".is_dir()",
+        ".is_file()",
+        "CWD",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/import");
+    let mut looked = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if OTHERS.contains(&name.as_str()) || name.ends_with("_test.rs") {
+            continue;
+        }
+        looked += 1;
+        let text = code(&std::fs::read_to_string(&path).unwrap());
+        let text = text
+            .replace("metadata.is_dir()", "")
+            .replace("metadata.is_file()", "")
+            .replace("it.is_dir()", "");
+        for way in BY_PATH {
+            assert!(!text.contains(way), "src/import/{name}: {way} follows links: use `Beneath`");
+        }
+    }
+    assert!(looked > 20, "{looked}");
+}
+
 #[test]
 fn the_reader_of_imports_sees_them() {
     let text = code(

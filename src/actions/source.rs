@@ -130,6 +130,7 @@ pub fn add(
     let after = sources::After::from(after);
     let summary = check_access(path, &after)?;
     check_overlap(context, path, account.id, &after)?;
+    check_own(context, path, &after)?;
     let (path, mailbox) = (path.to_owned(), mailbox.map(str::to_owned));
     let id = context.store.write(move |tx| sources::add(tx, account.id, &path, mailbox.as_deref(), after))?;
     let known = imported::count(&context.store.snapshot()?, id)?;
@@ -141,6 +142,23 @@ pub fn add(
         messages: summary.messages,
         known,
     })
+}
+
+/// The store's own files are nobody's mail.
+fn check_own(context: &Context, path: &Path, after: &sources::After) -> Result<(), Failure> {
+    let (_, data) = context.store.place();
+    let target = match after {
+        sources::After::Move(target) => Some(target.as_path()),
+        sources::After::Keep | sources::After::Delete => None,
+    };
+    for path in std::iter::once(path).chain(target) {
+        let touches = overlap::touches(path, &data);
+        let touches = touches.map_err(|error| Failure::Invalid(format!("{}: {error}", path.display())))?;
+        if touches {
+            return Err(Failure::Invalid(format!("{} {}", path.display(), overlap::OWN_DATA)));
+        }
+    }
+    Ok(())
 }
 
 /// Two sources must not bring the same files. The same path for the same account is refused where it is added.

@@ -1,10 +1,11 @@
 //! `postern import`: old mail, from wherever it lies.
 
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{Failure, Global, output, transfer};
+use super::{Failure, Global, output, owner, transfer};
 use crate::actions::import::Info;
 use crate::control::message::Request;
 use crate::control::transfer::Sender;
@@ -44,6 +45,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let connection = transfer::open(global, &Request::Import { account, mailbox })?;
     let (input, ending) = connection.split();
     let mut sender = Sender::new(input)?;
+    become_reader(&paths)?;
     let mut bar = Bar::new(global.json);
     let report = old_mail::read(&paths, Wishes { seen }, &mut sender, &mut |progress| bar.show(progress));
     bar.clear();
@@ -60,6 +62,22 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let info = Info::new(report, &outcome);
     global.output().value(&info, describe)?;
     verdict(&info, &paths)
+}
+
+/// Root may read everything, and whoever owns a folder may have laid anything there: what its owner may not read is not
+/// read for him. From here on this thread only reads; what is stored goes over the connection.
+fn become_reader(paths: &[PathBuf]) -> Result<(), Failure> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = |path: &PathBuf| std::fs::metadata(path).map(|metadata| metadata.uid());
+    let owners: Result<std::collections::BTreeSet<u32>, _> = paths.iter().map(owner).collect();
+    if owners?.len() > 1 {
+        return Err(Failure::new(
+            "as root, bring in what belongs to one user at a time: it is read with that user's rights",
+        ));
+    }
+    paths.first().map_or(Ok(()), |path| owner::become_owner(path))
 }
 
 fn verdict(info: &Info, paths: &[PathBuf]) -> Result<(), Failure> {

@@ -4,9 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
+use super::beneath::Beneath;
 use super::disk_error::is_gone;
 use super::maildir;
 use super::read::Identity;
@@ -19,7 +17,7 @@ pub(super) const MAX_TRIES: u32 = 100;
 #[derive(Clone, Debug)]
 pub struct Place<'a> {
     /// The source's root.
-    pub root: &'a Path,
+    pub root: &'a Beneath,
     /// The folder below it.
     pub folder: &'a Path,
     /// `new` or `cur`.
@@ -32,7 +30,7 @@ impl Place<'_> {
     /// The whole path.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.root.join(self.folder).join(self.sub).join(self.name)
+        self.root.path().join(self.folder).join(self.sub).join(self.name)
     }
 }
 
@@ -43,7 +41,7 @@ impl Place<'_> {
 /// If it may not be removed or moved.
 pub fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<bool> {
     let path = place.path();
-    match fs::symlink_metadata(&path) {
+    match place.root.metadata(&path) {
         Ok(metadata) if Identity::new(&metadata) == *read => remove(after, place, &path),
         Ok(_) => Ok(false),
         Err(error) if is_gone(&error) => Ok(false),
@@ -58,12 +56,12 @@ pub fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<
 pub(super) fn remove(after: &After, place: &Place<'_>, path: &Path) -> io::Result<bool> {
     let done = match after {
         After::Keep => return Ok(false),
-        After::Delete => fs::remove_file(path),
+        After::Delete => place.root.remove(path),
         After::Move(target) => move_to(target, place, path),
     };
     match done {
         // Another program renames it in this moment; it is found under its new name.
-        Err(error) if is_gone(&error) && fs::symlink_metadata(path).is_err() => Ok(false),
+        Err(error) if is_gone(&error) && place.root.metadata(path).is_err() => Ok(false),
         // What is not there is where it should go to: that is no file that was renamed.
         Err(error) if is_gone(&error) => {
             Err(io::Error::other("the folder that it should go to is not there"))
@@ -74,17 +72,20 @@ pub(super) fn remove(after: &After, place: &Place<'_>, path: &Path) -> io::Resul
 
 /// Moves a file into the same folder below `target`, `new/` to `new/`; nothing there is overwritten.
 fn move_to(target: &Path, place: &Place<'_>, path: &Path) -> io::Result<()> {
-    let folder = target.join(place.folder);
+    // Where it is, its administrator said; what lies in it may be anybody's.
+    fs::create_dir_all(target)?;
+    let target = Beneath::open(target)?;
+    let folder = target.path().join(place.folder);
     for sub in ["tmp", "new", "cur"] {
-        fs::create_dir_all(folder.join(sub))?;
+        target.create_folders(&folder.join(sub))?;
     }
     for n in 0..MAX_TRIES {
         let wanted = folder.join(place.sub).join(numbered(place.name, n));
-        match put(path, &folder, &wanted) {
+        match put(place.root, path, &target, &folder, &wanted) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 // Moved before, and killed before the file here was removed.
-                if same_bytes(path, &wanted)? {
-                    return fs::remove_file(path);
+                if same_bytes(place.root.file(path)?, target.file(&wanted)?)? {
+                    return place.root.remove(path);
                 }
             }
             other => return other,
@@ -94,48 +95,35 @@ fn move_to(target: &Path, place: &Place<'_>, path: &Path) -> io::Result<()> {
 }
 
 /// Renames, or copies where `wanted` lies on another file system.
-fn put(path: &Path, folder: &Path, wanted: &Path) -> io::Result<()> {
-    match rename(path, wanted) {
+fn put(from: &Beneath, path: &Path, target: &Beneath, folder: &Path, wanted: &Path) -> io::Result<()> {
+    match from.rename(path, target, wanted) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            copy(path, folder, wanted)?;
-            fs::remove_file(path)
+            copy(from, path, target, folder, wanted)?;
+            from.remove(path)
         }
         other => other,
     }
 }
 
-/// Never replaces, where the file system can promise that; where it cannot, looks before.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if fs::symlink_metadata(to).is_ok() => {
-            Err(io::ErrorKind::AlreadyExists.into())
-        }
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => fs::rename(from, to),
-        other => Ok(other?),
-    }
-}
-
 /// Through `tmp/`, and durable before the original goes.
-fn copy(path: &Path, folder: &Path, wanted: &Path) -> io::Result<()> {
+fn copy(from: &Beneath, path: &Path, target: &Beneath, folder: &Path, wanted: &Path) -> io::Result<()> {
     let name = wanted.file_name().unwrap_or_default();
     let mut half = std::ffi::OsString::from("postern-");
     half.push(name);
     let half = folder.join("tmp").join(half);
-    let mut from = File::open(path)?;
-    let mut to = File::create(&half)?;
-    io::copy(&mut from, &mut to)?;
+    let (mut source, mut to) = (from.file(path)?, target.create(&half)?);
+    io::copy(&mut source, &mut to)?;
     // The delivery time.
-    to.set_modified(from.metadata()?.modified()?)?;
+    to.set_modified(source.metadata()?.modified()?)?;
     to.sync_all()?;
-    if let Err(error) = rename(&half, wanted) {
-        fs::remove_file(&half)?;
+    if let Err(error) = target.rename(&half, target, wanted) {
+        target.remove(&half)?;
         return Err(error);
     }
-    File::open(wanted.parent().unwrap_or(folder))?.sync_all()
+    target.sync_folder(wanted.parent().unwrap_or(folder))
 }
 
-fn same_bytes(left: &Path, right: &Path) -> io::Result<bool> {
-    let (mut left, mut right) = (File::open(left)?, File::open(right)?);
+fn same_bytes(mut left: File, mut right: File) -> io::Result<bool> {
     if left.metadata()?.len() != right.metadata()?.len() {
         return Ok(false);
     }
@@ -176,14 +164,15 @@ mod tests {
         Identity::new(&fs::symlink_metadata(path.join(name)).unwrap())
     }
 
-    fn place<'a>(root: &'a Path, name: &'a str) -> Place<'a> {
+    fn place<'a>(root: &'a Beneath, name: &'a str) -> Place<'a> {
         Place { root, folder: Path::new(".Sub"), sub: "cur", name: name.as_ref() }
     }
 
     #[test]
     fn keep_delete_and_what_changed_meanwhile() {
         let root = tempfile::tempdir().unwrap();
-        let (root, name) = (root.path(), "1.a:2,S");
+        let (root, name) = (&Beneath::open(root.path()).unwrap(), "1.a:2,S");
+        let file = |root: &Beneath, name: &str, bytes: &str| file(root.path(), name, bytes);
         let read = file(root, name, "x");
         assert!(!dispose(&After::Keep, &place(root, name), &read).unwrap());
         let changed = file(root, name, "longer");
@@ -196,10 +185,10 @@ mod tests {
     #[test]
     fn moving_keeps_the_folder_and_overwrites_nothing() {
         let (root, target) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (root, name) = (root.path(), "1.a:2,S");
+        let (root, name) = (&Beneath::open(root.path()).unwrap(), "1.a:2,S");
         let after = After::Move(target.path().join("done"));
         for (bytes, wanted) in [("x", "1.a:2,S"), ("y", "1.a_1:2,S"), ("x", "1.a:2,S")] {
-            let read = file(root, name, bytes);
+            let read = file(root.path(), name, bytes);
             assert!(dispose(&after, &place(root, name), &read).unwrap());
             assert!(!place(root, name).path().exists());
             let moved = target.path().join("done/.Sub/cur").join(wanted);
@@ -214,12 +203,31 @@ mod tests {
         let read = file(root.path(), "1.a", "bytes");
         fs::create_dir_all(target.path().join("tmp")).unwrap();
         let wanted = target.path().join("1.a");
-        copy(&place(root.path(), "1.a").path(), target.path(), &wanted).unwrap();
+        let (from, to) = (Beneath::open(root.path()).unwrap(), Beneath::open(target.path()).unwrap());
+        copy(&from, &place(&from, "1.a").path(), &to, target.path(), &wanted).unwrap();
         assert_eq!(fs::read_to_string(&wanted).unwrap(), "bytes");
         let copied = Identity::new(&fs::metadata(&wanted).unwrap());
         assert_eq!((copied.size(), copied.modified()), (read.size(), read.modified()));
-        let again = copy(&place(root.path(), "1.a").path(), target.path(), &wanted).unwrap_err();
+        let again = copy(&from, &place(&from, "1.a").path(), &to, target.path(), &wanted).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_dir(target.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    /// Whoever may write where files go has laid a link there.
+    #[test]
+    fn nothing_is_moved_through_a_link() {
+        let (root, target, other) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for link in [".Sub/cur", ".Sub"] {
+            let _ = fs::remove_dir_all(target.path().join(".Sub"));
+            fs::create_dir_all(target.path().join(link).parent().unwrap()).unwrap();
+            std::os::unix::fs::symlink(other.path(), target.path().join(link)).unwrap();
+            let read = file(root.path(), "1.a", "x");
+            let from = Beneath::open(root.path()).unwrap();
+            let after = After::Move(target.path().to_owned());
+            assert!(dispose(&after, &place(&from, "1.a"), &read).is_err(), "{link}");
+            assert!(place(&from, "1.a").path().exists());
+            assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+        }
     }
 }

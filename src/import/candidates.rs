@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::beneath::Beneath;
 use super::disk_error::is_gone;
 use super::maildir;
 use super::notes::Notes;
@@ -44,6 +44,8 @@ pub(super) struct Listing<'a> {
     pub(super) source: SourceId,
     /// The folder, as rows have it.
     pub(super) key: &'a [u8],
+    /// The source's folder.
+    pub(super) root: &'a Beneath,
     /// The folder.
     pub(super) path: &'a Path,
     /// Whether a file whose time and length are known is known: where files stay.
@@ -125,11 +127,12 @@ impl Listing<'_> {
         oldest: &mut Oldest<'_>,
     ) -> Result<bool, End> {
         let path = self.path.join(SUBS[sub]);
-        let entries = match fs::read_dir(&path) {
+        let root = self.root;
+        let entries = match root.entries(&path) {
             Ok(entries) => entries,
             // The folder went, or is just being made; a missing new/ beside a cur/ is seen.
             Err(error) if is_gone(&error) => {
-                return Ok(SUBS[sub] == "new" && self.path.is_dir());
+                return Ok(SUBS[sub] == "new" && root.metadata(self.path).is_ok_and(|it| it.is_dir()));
             }
             Err(error) => {
                 notes.unreadable(&path, &error);
@@ -139,7 +142,7 @@ impl Listing<'_> {
         for entry in entries {
             match entry {
                 Ok(entry) => {
-                    let found = self.consider(sub, entry.file_name().into_vec(), names, notes)?;
+                    let found = self.consider(sub, entry.name.into_vec(), names, notes)?;
                     found.into_iter().for_each(|candidate| oldest.add(candidate));
                 }
                 // Removed while it was read: what has not been seen is not missed.
@@ -169,7 +172,7 @@ impl Listing<'_> {
             return Ok(None);
         }
         let path = self.path.join(SUBS[sub]).join(OsStr::from_bytes(&name));
-        let metadata = match fs::symlink_metadata(&path) {
+        let metadata = match self.root.metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if is_gone(&error) => return Ok(None),
             Err(error) => {

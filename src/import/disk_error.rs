@@ -1,10 +1,10 @@
 //! Errors of the disk at a source, told apart: what is not there, what may not be read, what is damaged, a disk that
 //! fails. None of them means "empty".
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::beneath::Beneath;
 use super::maildir::Keywords;
 use crate::store::fault::{Fault, fault};
 
@@ -35,6 +35,9 @@ pub fn words(error: &io::Error) -> String {
         }
         Fault::Denied => format!("this is not allowed to the server's user ({error})"),
         Fault::Full => format!("there is no room left ({error})"),
+        Fault::Disk if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "a symbolic link, which is not followed".to_owned()
+        }
         Fault::File => format!("it is damaged ({error})"),
         Fault::Disk if is_of_hardware(error) => {
             format!("the disk, or the way to it, gives an error ({error}): look whether it is failing")
@@ -59,9 +62,9 @@ pub(super) fn at(place: &str, error: &io::Error) -> io::Error {
 ///
 /// # Errors
 /// If there is one that cannot be read.
-pub(super) fn keywords(folder: &Path) -> io::Result<Keywords> {
+pub(super) fn keywords(root: &Beneath, folder: &Path) -> io::Result<Keywords> {
     let mut text = Vec::new();
-    match File::open(folder.join(Keywords::FILE)) {
+    match root.file(&folder.join(Keywords::FILE)) {
         Ok(file) => drop(file.take(Keywords::MAX_FILE).read_to_end(&mut text)?),
         Err(error) if is_gone(&error) => {}
         Err(error) => return Err(error),
@@ -97,6 +100,8 @@ mod tests {
     #[test]
     fn keywords_that_cannot_be_read_are_not_none() {
         let folder = tempfile::tempdir().unwrap();
+        let root = Beneath::open(folder.path()).unwrap();
+        let keywords = |folder: &Path| keywords(&root, folder);
         assert_eq!(keywords(folder.path()).unwrap(), Keywords::parse(b""));
         assert_eq!(keywords(&folder.path().join("absent")).unwrap(), Keywords::parse(b""));
         std::fs::create_dir(folder.path().join(Keywords::FILE)).unwrap();

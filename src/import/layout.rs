@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::beneath::{Beneath, Entry, Kind};
 use super::disk_error::is_gone;
 use super::folder_name;
 use crate::model::MailboxName;
@@ -94,6 +95,7 @@ impl Found {
 /// # Errors
 /// If the root itself cannot be read.
 pub fn discover(root: &Path, except: Option<&Path>) -> io::Result<Found> {
+    let root = Beneath::open(root)?;
     let mut walk = Walk { root, except, seen: 0, maildirs: Vec::new(), others: Vec::new() };
     let (mut unreadable, mut too_many) = (Vec::new(), false);
     let mut open = vec![PathBuf::new()];
@@ -125,7 +127,7 @@ pub fn named(mut paths: Vec<PathBuf>) -> (Layout, Vec<Folder>) {
 }
 
 struct Walk<'a> {
-    root: &'a Path,
+    root: Beneath,
     except: Option<&'a Path>,
     seen: usize,
     maildirs: Vec<PathBuf>,
@@ -136,20 +138,20 @@ impl Walk<'_> {
     /// Files one directory under folders or others; returns the directories in it.
     fn directory(&mut self, path: &Path) -> io::Result<Vec<PathBuf>> {
         self.seen += 1;
-        let full = self.root.join(path);
+        let full = self.root.path().join(path);
         let (mut cur, mut new, mut tmp, mut children) = (false, false, false, Vec::new());
-        for entry in std::fs::read_dir(&full)? {
-            let entry = entry?;
-            if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        for entry in self.root.entries(&full)? {
+            let Entry { name, kind } = entry?;
+            if kind != Kind::Folder {
                 continue;
             }
-            match entry.file_name().as_bytes() {
+            match name.as_bytes() {
                 b"cur" => cur = true,
                 b"new" => new = true,
                 b"tmp" => tmp = true,
                 _ => {}
             }
-            children.push(entry.file_name());
+            children.push(name);
         }
         let is_root = path.as_os_str().is_empty();
         // A folder that is being made has them one after the other; `new` alone is likelier a name.

@@ -3,12 +3,12 @@
 //! it is put back from there.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::after::{MAX_TRIES, Place, numbered, remove, rename};
+use super::after::{MAX_TRIES, Place, numbered, remove};
+use super::beneath::Beneath;
 use super::candidates::SUBS;
 use super::disk_error::is_gone;
 use super::read::Identity;
@@ -29,7 +29,7 @@ pub(super) fn leave<E: From<io::Error>>(
     is_whole: impl FnOnce(&Path) -> Result<bool, E>,
 ) -> Result<bool, E> {
     let path = place.path();
-    match fs::symlink_metadata(&path) {
+    match place.root.metadata(&path) {
         Ok(metadata) if Identity::new(&metadata) == *read => {}
         Ok(_) => return Ok(false),
         Err(error) if is_gone(&error) => return Ok(false),
@@ -48,7 +48,7 @@ pub(super) fn leave<E: From<io::Error>>(
     if !matches!(left, Ok(true))
         && let Some(aside) = &aside
     {
-        put_back(aside, &path)?;
+        put_back(place.root, aside, &path)?;
     }
     left
 }
@@ -56,16 +56,12 @@ pub(super) fn leave<E: From<io::Error>>(
 /// Renames it within `tmp/`. `None` where that cannot be: no such folder, no rights there, another file system, too
 /// long a name. Then it is read once more where it lies.
 fn set_aside(place: &Place<'_>) -> io::Result<Option<PathBuf>> {
-    let tmp = place.root.join(place.folder).join("tmp");
+    let tmp = place.root.path().join(place.folder).join("tmp");
     let name = [OURS, place.sub.as_bytes(), b".", place.name.as_bytes()].concat();
     let aside = tmp.join(OsStr::from_bytes(&name));
-    // Nobody may have a file of ours put elsewhere by a link.
-    if !fs::symlink_metadata(&tmp).is_ok_and(|metadata| metadata.is_dir()) {
-        return Ok(None);
-    }
-    match rename(&place.path(), &aside) {
+    match place.root.rename(&place.path(), place.root, &aside) {
         Ok(()) => Ok(Some(aside)),
-        Err(error) if is_gone(&error) && fs::symlink_metadata(place.path()).is_err() => Err(error),
+        Err(error) if is_gone(&error) && place.root.metadata(&place.path()).is_err() => Err(error),
         Err(error) => {
             tracing::debug!(tmp = %tmp.display(), %error, "a file is not set aside before it is removed");
             Ok(None)
@@ -74,10 +70,10 @@ fn set_aside(place: &Place<'_>) -> io::Result<Option<PathBuf>> {
 }
 
 /// Under its own name, or one like it where another file has come under that.
-fn put_back(aside: &Path, path: &Path) -> io::Result<PathBuf> {
+fn put_back(root: &Beneath, aside: &Path, path: &Path) -> io::Result<PathBuf> {
     for n in 0..MAX_TRIES {
         let wanted = path.with_file_name(numbered(path.file_name().unwrap_or_default(), n));
-        match rename(aside, &wanted) {
+        match root.rename(aside, root, &wanted) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             other => return other.map(|()| wanted),
         }
@@ -89,16 +85,16 @@ fn put_back(aside: &Path, path: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// If that cannot be read, or something in it cannot be put back.
-pub(super) fn recover(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn recover(root: &Beneath, folder: &Path) -> io::Result<Vec<PathBuf>> {
     let tmp = folder.join("tmp");
-    if !fs::symlink_metadata(&tmp).is_ok_and(|metadata| metadata.is_dir()) {
+    if !root.metadata(&tmp).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(Vec::new());
     }
     let mut back = Vec::new();
-    for entry in fs::read_dir(&tmp)? {
-        let name = entry?.file_name();
+    for entry in root.entries(&tmp)? {
+        let name = entry?.name;
         if let Some((sub, name_before)) = belongs(&name) {
-            back.push(put_back(&tmp.join(&name), &folder.join(sub).join(name_before))?);
+            back.push(put_back(root, &tmp.join(&name), &folder.join(sub).join(name_before))?);
         }
     }
     Ok(back)
@@ -115,6 +111,8 @@ fn belongs(name: &OsStr) -> Option<(&'static str, OsString)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     struct Bench {
@@ -136,8 +134,8 @@ mod tests {
         }
 
         fn leave(&self, is_whole: impl FnOnce(&Path) -> io::Result<bool>) -> io::Result<bool> {
-            let place =
-                Place { root: self.root.path(), folder: Path::new(""), sub: "cur", name: NAME.as_ref() };
+            let root = Beneath::open(self.root.path()).unwrap();
+            let place = Place { root: &root, folder: Path::new(""), sub: "cur", name: NAME.as_ref() };
             leave(&After::Delete, &place, &self.read, is_whole)
         }
 
@@ -204,9 +202,10 @@ mod tests {
         for name in ["postern-leaving.new.2.b", "postern-leaving.", "postern-leaving.old.x", "3.c"] {
             fs::write(tmp.join(name), name).unwrap();
         }
-        assert_eq!(recover(bench.root.path()).unwrap().len(), 2);
+        let root = Beneath::open(bench.root.path()).unwrap();
+        assert_eq!(recover(&root, root.path()).unwrap().len(), 2);
         assert_eq!((bench.names("cur"), bench.names("new")), (vec![NAME.to_owned()], vec!["2.b".to_owned()]));
         assert_eq!(bench.names("tmp").len(), 3);
-        assert!(recover(&bench.root.path().join("absent")).unwrap().is_empty());
+        assert!(recover(&root, &bench.root.path().join("absent")).unwrap().is_empty());
     }
 }

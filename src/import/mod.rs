@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod after;
 pub mod archive;
+pub mod beneath;
 mod books;
 mod candidates;
 pub mod changes;

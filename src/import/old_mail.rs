@@ -11,16 +11,15 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::OFlags;
-
 use super::archive::{self, Kind, Survey};
+use super::beneath::{self, Beneath, Entries, Entry};
 use super::disk_error::{self, is_gone, words};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
@@ -202,7 +201,7 @@ impl Reader<'_> {
         if fs::metadata(path)?.is_dir() {
             return self.directory(path);
         }
-        let file = File::open(path)?;
+        let file = beneath::named(path)?;
         let spool = path.parent().is_some_and(|parent| SPOOLS.iter().any(|spool| parent == Path::new(spool)));
         let below = if spool { Path::new("mbox") } else { Path::new(path.file_name().unwrap_or_default()) };
         self.file(file, path, below, true)
@@ -210,6 +209,7 @@ impl Reader<'_> {
 
     fn directory(&mut self, root: &Path) -> Result<(), Fault> {
         let found = layout::discover(root, None)?;
+        let beneath = &Beneath::open(root)?;
         if !found.folders.is_empty() {
             self.looked(format!(
                 "{}: a Maildir ({}), folders: {}",
@@ -227,22 +227,22 @@ impl Reader<'_> {
             self.unread(&root.join(path), error);
         }
         for folder in &found.folders {
-            self.maildir_folder(root, folder)?;
+            self.maildir_folder(beneath, folder)?;
         }
         let is_hidden = |path: &PathBuf| path.iter().any(|name| name.as_bytes().starts_with(b"."));
         let folders = found.folders.into_iter().map(|folder| folder.path);
         let others = found.others.into_iter().filter(|path| !is_hidden(path));
         let all: BTreeSet<PathBuf> = folders.chain(others).collect();
         for path in all {
-            self.loose_files(root, &path)?;
+            self.loose_files(beneath, &path)?;
         }
         Ok(())
     }
 
     /// The messages of one folder, the oldest first.
-    fn maildir_folder(&mut self, root: &Path, folder: &Folder) -> Result<(), Fault> {
-        let path = root.join(&folder.path);
-        let keywords = match disk_error::keywords(&path) {
+    fn maildir_folder(&mut self, root: &Beneath, folder: &Folder) -> Result<(), Fault> {
+        let path = root.path().join(&folder.path);
+        let keywords = match disk_error::keywords(root, &path) {
             Ok(keywords) => keywords,
             // Its messages come all the same: somebody is there who is told.
             Err(error) => {
@@ -252,10 +252,10 @@ impl Reader<'_> {
         };
         let (mut behind, mut missed) = (None, BTreeSet::new());
         loop {
-            let names = self.oldest(&path, behind.as_ref());
+            let names = self.oldest(root, &path, behind.as_ref());
             let more = names.len() >= MAX_NAMES;
             for (_, name, sub) in &names {
-                if self.maildir_file(&path, folder, &keywords, name, *sub)? {
+                if self.maildir_file(root, &path, folder, &keywords, (name, *sub))? {
                     missed.remove(&maildir::base(name));
                 } else {
                     missed.insert(maildir::base(name));
@@ -263,7 +263,7 @@ impl Reader<'_> {
             }
             behind = names.into_iter().next_back();
             if !more || behind.is_none() {
-                return self.renamed(&path, folder, &keywords, missed);
+                return self.renamed(root, &path, folder, &keywords, missed);
             }
         }
     }
@@ -272,6 +272,7 @@ impl Reader<'_> {
     /// found no more was deleted.
     fn renamed(
         &mut self,
+        root: &Beneath,
         path: &Path,
         folder: &Folder,
         keywords: &Keywords,
@@ -283,11 +284,13 @@ impl Reader<'_> {
             }
             for (sub, directory) in SUBS.iter().enumerate() {
                 let directory = path.join(directory);
-                let mut entries = self.entries(&directory);
+                let mut entries = self.entries(root, &directory);
                 while let Some(entry) = self.next(&directory, &mut entries) {
-                    let name = entry.file_name().as_bytes().to_vec();
+                    let name = entry.name.as_bytes().to_vec();
                     let base = maildir::base(&name);
-                    if missed.contains(&base) && self.maildir_file(path, folder, keywords, &name, sub)? {
+                    if missed.contains(&base)
+                        && self.maildir_file(root, path, folder, keywords, (&name, sub))?
+                    {
                         missed.remove(&base);
                     }
                 }
@@ -299,14 +302,14 @@ impl Reader<'_> {
     /// One message. Returns whether it is there.
     fn maildir_file(
         &mut self,
+        root: &Beneath,
         path: &Path,
         folder: &Folder,
         keywords: &Keywords,
-        name: &[u8],
-        sub: usize,
+        (name, sub): (&[u8], usize),
     ) -> Result<bool, Fault> {
         let file = path.join(SUBS[sub]).join(OsStr::from_bytes(name));
-        let opened = match open(&file) {
+        let opened = match root.file(&file).map_err(Fault::Read) {
             Err(Fault::Read(error)) if is_gone(&error) => return Ok(false),
             opened => opened,
         };
@@ -320,15 +323,15 @@ impl Reader<'_> {
     }
 
     /// The next names of a folder by their delivery.
-    fn oldest(&mut self, path: &Path, behind: Option<&Key>) -> BTreeSet<Key> {
+    fn oldest(&mut self, root: &Beneath, path: &Path, behind: Option<&Key>) -> BTreeSet<Key> {
         let mut names = BTreeSet::new();
         for (n, sub) in SUBS.iter().enumerate() {
             let directory = path.join(sub);
-            let mut entries = self.entries(&directory);
+            let mut entries = self.entries(root, &directory);
             while let Some(entry) = self.next(&directory, &mut entries) {
-                let name = entry.file_name().as_bytes().to_vec();
+                let name = entry.name.as_bytes().to_vec();
                 // Hidden files are not messages, by the rules of Maildir.
-                if name.starts_with(b".") || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if name.starts_with(b".") || entry.kind == beneath::Kind::Folder {
                     continue;
                 }
                 let key = (maildir::seconds(&name), name, n);
@@ -366,24 +369,24 @@ impl Reader<'_> {
     }
 
     /// Files that belong to no Maildir.
-    fn loose_files(&mut self, root: &Path, below: &Path) -> Result<(), Fault> {
-        let folder = root.join(below);
-        let (mut names, mut entries) = (Vec::new(), self.entries(&folder));
+    fn loose_files(&mut self, root: &Beneath, below: &Path) -> Result<(), Fault> {
+        let folder = root.path().join(below);
+        let (mut names, mut entries) = (Vec::new(), self.entries(root, &folder));
         while let Some(entry) = self.next(&folder, &mut entries) {
-            let name = entry.file_name();
+            let name = entry.name;
             let is_mail = !name.as_bytes().starts_with(b".") && name != Keywords::FILE;
-            if is_mail && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            if is_mail && entry.kind == beneath::Kind::File {
                 names.push(name);
             }
         }
         names.sort();
         for name in names {
             let path = folder.join(&name);
-            let opened = open(&path);
+            let opened = root.file(&path).map_err(Fault::Read);
             let Some(file) = self.or_note(&path, opened)? else { continue };
             // Messages of the root itself are named after it.
             let below = if below.as_os_str().is_empty() && is_eml(Path::new(&name)) {
-                Path::new(root.file_name().unwrap_or_default()).join(&name)
+                Path::new(root.path().file_name().unwrap_or_default()).join(&name)
             } else {
                 below.join(&name)
             };
@@ -487,8 +490,8 @@ impl Reader<'_> {
     }
 
     /// What a folder holds; one that cannot be listed is noted, one that is not there is empty.
-    fn entries(&mut self, folder: &Path) -> Option<fs::ReadDir> {
-        match fs::read_dir(folder) {
+    fn entries<'b>(&mut self, root: &'b Beneath, folder: &Path) -> Option<Entries<'b>> {
+        match root.entries(folder) {
             Ok(entries) => Some(entries),
             Err(error) if is_gone(&error) => None,
             Err(error) => {
@@ -498,7 +501,7 @@ impl Reader<'_> {
         }
     }
 
-    fn next(&mut self, folder: &Path, entries: &mut Option<fs::ReadDir>) -> Option<fs::DirEntry> {
+    fn next(&mut self, folder: &Path, entries: &mut Option<Entries<'_>>) -> Option<Entry> {
         match entries.as_mut()?.next()? {
             Ok(entry) => Some(entry),
             Err(error) => {
@@ -532,14 +535,3 @@ impl Reader<'_> {
 
 /// Delivery, name and directory of a message in a Maildir.
 type Key = (Option<i64>, Vec<u8>, usize);
-
-/// Not through a symbolic link, and without waiting for a FIFO: whoever runs this may be allowed to read
-/// more than who wrote into the folder.
-fn open(path: &Path) -> Result<File, Fault> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(Fault::Read(io::Error::other("no plain file")));
-    }
-    Ok(file)
-}

@@ -1,9 +1,11 @@
 //! Whether two sources would bring the same files: each would take for its own what the other takes, too.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use super::beneath::Beneath;
 use crate::store::sources::{After, Source};
 
 /// What a path has to do with a source that is there.
@@ -60,6 +62,22 @@ fn of(place: &Real, after: &After, other: &Source) -> Option<Overlap> {
         After::Move(target) if Real::new(target).lies_in(&known) => Some(Overlap::Feeds),
         _ => None,
     }
+}
+
+/// Why a folder may be neither a source nor where its files go.
+pub const OWN_DATA: &str = "lies in Postern's own data folder, or around it";
+
+/// Whether a folder, as it is now, lies in another or around it, whatever links and mounts lead there. One that is not there
+/// yet is where it would be made.
+///
+/// # Errors
+/// Of looking at them.
+pub fn touches(path: &Path, data: &Path) -> io::Result<bool> {
+    let there = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let (folder, own) = (Beneath::open(there)?.ancestors()?, Beneath::open(data)?.ancestors()?);
+    let inside = own.first().is_some_and(|own| folder.contains(own));
+    let around = there == path && folder.first().is_some_and(|folder| own.contains(folder));
+    Ok(inside || around)
 }
 
 /// A path without links, and which folders it and those above it are: a mount may show one in two places.

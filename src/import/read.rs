@@ -1,14 +1,13 @@
 //! Reading one file: streamed, hashed as it is and as it will be stored, and whether it holds still.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
-
+use super::beneath::Beneath;
 use super::disk_error::is_gone;
 use crate::model::ContentHash;
 use crate::store;
@@ -134,8 +133,8 @@ pub enum Quiet {
 
 /// Whether a file or folder came, or its rights changed, a moment ago.
 #[must_use]
-pub fn is_new(path: &Path) -> bool {
-    let Ok(metadata) = path.symlink_metadata() else { return false };
+pub fn is_new(root: &Beneath, path: &Path) -> bool {
+    let Ok(metadata) = root.metadata(path) else { return false };
     let changed =
         u64::try_from(metadata.ctime()).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
     changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age < SHARED))
@@ -146,12 +145,13 @@ pub fn is_new(path: &Path) -> bool {
 /// # Errors
 /// See [`Trouble`].
 pub fn stream(
+    root: &Beneath,
     path: &Path,
     quiet: Quiet,
     stop: &AtomicBool,
     sink: &mut dyn FnMut(&[u8]) -> Result<(), store::Error>,
 ) -> Result<Seen, Trouble> {
-    let (mut file, metadata) = open(path, quiet)?;
+    let (mut file, metadata) = open(root, path, quiet)?;
     let identity = Identity::new(&metadata);
     let mut hasher = blake3::Hasher::new();
     let (mut chunk, mut length) = (vec![0; CHUNK], 0);
@@ -184,13 +184,14 @@ pub fn stream(
 /// # Errors
 /// See [`Trouble`].
 pub fn hash(
+    root: &Beneath,
     path: &Path,
     quiet: Quiet,
     start: u64,
     stop: &AtomicBool,
 ) -> Result<(Seen, ContentHash, Option<Hashes>), Trouble> {
     let (mut both, mut left, mut at_start) = (Both::default(), start, None);
-    let seen = stream(path, quiet, stop, &mut |bytes| {
+    let seen = stream(root, path, quiet, stop, &mut |bytes| {
         let now = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         let (first, rest) = bytes.split_at(now);
         both.update(first);
@@ -245,14 +246,8 @@ fn instance(metadata: &Metadata) -> Option<u64> {
 
 const TOO_LARGE: &str = "larger than 1 GiB";
 
-fn open(path: &Path, quiet: Quiet) -> Result<(File, Metadata), Trouble> {
-    // Without NONBLOCK a FIFO in `new/` would hold everything up.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(Trouble::LeftAlone("no plain file"));
-    }
+fn open(root: &Beneath, path: &Path, quiet: Quiet) -> Result<(File, Metadata), Trouble> {
+    let (file, metadata) = root.plain(path)?.ok_or(Trouble::LeftAlone("no plain file"))?;
     if metadata.size() > MAX_FILE {
         return Err(Trouble::LeftAlone(TOO_LARGE));
     }
@@ -280,6 +275,15 @@ fn may_be_written(metadata: &Metadata, quiet: Quiet) -> bool {
 mod tests {
     use super::*;
     use std::fs;
+
+    fn hash(
+        path: &Path,
+        quiet: Quiet,
+        start: u64,
+        stop: &AtomicBool,
+    ) -> Result<(Seen, ContentHash, Option<Hashes>), Trouble> {
+        super::hash(&Beneath::open(path.parent().unwrap()).unwrap(), path, quiet, start, stop)
+    }
 
     fn settled(path: &Path, bytes: &[u8]) {
         fs::write(path, bytes).unwrap();
@@ -358,13 +362,14 @@ mod tests {
         File::create(path("huge")).unwrap().set_len(MAX_FILE + 1).unwrap();
         assert!(matches!(outcome("huge"), Trouble::LeftAlone(TOO_LARGE)));
         let mut grows = 0;
-        let changing = stream(&path("full"), SHORT, &quiet(), &mut |_| {
-            grows += 1;
-            if grows < 3 {
-                fs::write(path("full"), "x".repeat(grows + 1)).unwrap();
-            }
-            Ok(())
-        });
+        let changing =
+            stream(&Beneath::open(dir.path()).unwrap(), &path("full"), SHORT, &quiet(), &mut |_| {
+                grows += 1;
+                if grows < 3 {
+                    fs::write(path("full"), "x".repeat(grows + 1)).unwrap();
+                }
+                Ok(())
+            });
         assert!(matches!(changing, Err(Trouble::Changing)));
     }
 }

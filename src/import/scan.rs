@@ -4,7 +4,7 @@
 //! lie there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::beneath::Beneath;
 use super::books;
 use super::candidates::{Candidate, Listed, Listing, MAX_NAMES, SUBS, Wanted};
 use super::check::advice_for;
@@ -21,6 +22,7 @@ use super::layout::{self, Folder, Found};
 use super::leaving;
 use super::maildir::Keywords;
 use super::notes::Notes;
+use super::overlap;
 use super::read;
 use super::settling::{Settling, SteadyClock};
 use super::status::{Problem, SourceStatus};
@@ -79,6 +81,8 @@ pub struct Scanner {
 
 /// The directory that a look is in.
 pub(super) struct Here {
+    /// The source's folder, open.
+    pub(super) root: Arc<Beneath>,
     pub(super) folder: Folder,
     /// Its whole path.
     pub(super) path: PathBuf,
@@ -127,12 +131,30 @@ impl Scanner {
             After::Move(folder) => Some(folder.as_path()),
             _ => None,
         };
+        self.guard()?;
         layout::discover(&self.source.path, except)
+    }
+
+    /// A source's folder may become another at any time, by a link or a mount: the store's own files are never taken for
+    /// somebody's mail, nor is anything moved among them.
+    fn guard(&self) -> io::Result<()> {
+        let (_, data) = self.store.place();
+        let target = match &self.source.after {
+            After::Move(target) => Some(target.as_path()),
+            After::Keep | After::Delete => None,
+        };
+        for path in std::iter::once(self.source.path.as_path()).chain(target) {
+            if overlap::touches(path, &data)? {
+                return Err(io::Error::other(overlap::OWN_DATA));
+            }
+        }
+        Ok(())
     }
 
     /// These files were renamed into their places, and were whole when they were.
     pub fn arrived(&mut self, files: &BTreeSet<PathBuf>) {
-        files.iter().for_each(|path| self.settling.moved_in(path));
+        let Ok(root) = Beneath::open(&self.source.path) else { return };
+        files.iter().for_each(|path| self.settling.moved_in(&root, path));
     }
 
     /// Looks at every folder. Directories whose time says that nothing came or went since the last look
@@ -173,7 +195,7 @@ impl Scanner {
     fn recover(&mut self) {
         for folder in self.folders.clone() {
             let path = self.source.path.join(&folder.path);
-            match leaving::recover(&path) {
+            match Beneath::open(&self.source.path).and_then(|root| leaving::recover(&root, &path)) {
                 Ok(back) => back.iter().for_each(|path| tracing::info!(file = %path.display(), "put back")),
                 Err(error) if is_gone(&error) => self.look_again(AGAIN),
                 Err(error) => self.unreadable(&path.join("tmp"), &error),
@@ -243,7 +265,14 @@ impl Scanner {
         let full = wanted.iter().all(|wanted| matches!(wanted, Some(None)));
         let before = SystemTime::now();
         let path = self.source.path.join(&folder.path);
-        let times = SUBS.map(|sub| time_of(&path.join(sub)));
+        let root = match Beneath::open(&self.source.path) {
+            Ok(root) => Arc::new(root),
+            Err(error) => {
+                self.unreadable(&path, &error);
+                return Ok(());
+            }
+        };
+        let times = SUBS.map(|sub| time_of(&root, &path.join(sub)));
         if full && self.is_clean(&path, &times) {
             return Ok(());
         }
@@ -256,8 +285,8 @@ impl Scanner {
         };
         let key = folder.path.as_os_str().as_bytes().to_vec();
         let notes = self.notes.count();
-        let Some(keywords) = self.keywords(&path) else { return Ok(()) };
-        let here = Here { folder: folder.clone(), keywords, path, key, target };
+        let Some(keywords) = self.keywords(&root, &path) else { return Ok(()) };
+        let here = Here { root, folder: folder.clone(), keywords, path, key, target };
         let mut names = HashSet::new();
         let complete = self.files(&here, &wanted, &mut names)?;
         if full {
@@ -311,6 +340,7 @@ impl Scanner {
             snapshot: &self.store.snapshot()?,
             source: self.source.id,
             key: &here.key,
+            root: &here.root,
             path: &here.path,
             trusts_times: self.source.after == After::Keep,
             second: &self.second,
@@ -350,8 +380,8 @@ impl Scanner {
 
     /// What the letters of a folder's files mean. `None`: its disk fails, and its mail waits, for what is imported
     /// without them never gets them. Where it is only not allowed to read them, mail does not wait.
-    fn keywords(&mut self, folder: &Path) -> Option<Keywords> {
-        match disk_error::keywords(folder) {
+    fn keywords(&mut self, root: &Beneath, folder: &Path) -> Option<Keywords> {
+        match disk_error::keywords(root, folder) {
             Ok(keywords) => Some(keywords),
             Err(error) => {
                 self.unreadable(&folder.join(Keywords::FILE), &error);
@@ -362,7 +392,8 @@ impl Scanner {
 
     /// Notes what cannot be read, unless it is gone, or so new that this may change still: then it is looked at again.
     pub(super) fn unreadable(&mut self, path: &Path, error: &io::Error) {
-        if is_gone(error) || is_denied(error) && read::is_new(path) {
+        let is_new = || Beneath::open(&self.source.path).is_ok_and(|root| read::is_new(&root, path));
+        if is_gone(error) || is_denied(error) && is_new() {
             self.look_again(AGAIN);
         } else {
             self.notes.unreadable(path, error);
@@ -379,6 +410,6 @@ impl Scanner {
     }
 }
 
-fn time_of(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).ok().as_ref().and_then(|metadata: &Metadata| metadata.modified().ok())
+fn time_of(root: &Beneath, path: &Path) -> Option<SystemTime> {
+    root.metadata(path).ok().as_ref().and_then(|metadata: &Metadata| metadata.modified().ok())
 }

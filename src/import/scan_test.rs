@@ -497,3 +497,67 @@ fn a_file_that_is_gone_before_it_is_read_is_nobodys_problem() {
     assert_eq!((bench.count(), bench.problems()), (1, 0));
     assert_eq!(bench.scanner.status().problem, None);
 }
+
+/// Issue 12: beside a real cur/ somebody lays a link where new/ or a folder should be, to what the server alone may read:
+/// its own data, a neighbour's Maildir.
+#[test]
+fn nothing_is_taken_in_removed_or_moved_through_a_link() {
+    for after in [After::Keep, After::Delete, After::Move(PathBuf::new())] {
+        let secret = tempfile::tempdir().unwrap();
+        for sub in ["new", "cur", "tmp", ".Sub/cur"] {
+            fs::create_dir_all(secret.path().join(sub)).unwrap();
+            fs::write(secret.path().join(sub).join("1700000000.s"), "Subject: secret\n\nx\n").unwrap();
+        }
+        fs::write(secret.path().join("1700000001.s"), "Subject: secret\n\nx\n").unwrap();
+        let target = tempfile::tempdir().unwrap();
+        let after =
+            if matches!(after, After::Move(_)) { After::Move(target.path().to_owned()) } else { after };
+        let mut bench = bench(|_| after.clone());
+        bench.put(1);
+        fs::remove_dir_all(bench.path("new")).unwrap();
+        std::os::unix::fs::symlink(secret.path(), bench.path("new")).unwrap();
+        std::os::unix::fs::symlink(secret.path(), bench.path(".Link")).unwrap();
+        fs::create_dir_all(bench.path(".Half/cur")).unwrap();
+        std::os::unix::fs::symlink(secret.path().join("cur"), bench.path(".Half/new")).unwrap();
+        std::os::unix::fs::symlink(secret.path().join("1700000001.s"), bench.path("cur/1700000002.l"))
+            .unwrap();
+        bench.look(true);
+        bench.look_after(UNCHANGED);
+        bench.look(true);
+        assert_eq!(bench.count(), 1, "{after:?}");
+        let all = fs::read_dir(secret.path()).unwrap().count();
+        assert_eq!(all, 5, "{after:?}");
+        for sub in ["new", "cur", ".Sub/cur"] {
+            assert_eq!(fs::read_dir(secret.path().join(sub)).unwrap().count(), 1, "{after:?} {sub}");
+        }
+        let told = bench.scanner.status().unreadable.clone();
+        assert!(told.count >= 2, "{after:?}: {told:?}");
+    }
+}
+
+/// The store's own folder under another name, and a folder around it.
+#[test]
+fn the_data_folder_is_no_source_whatever_leads_there() {
+    let mut bench = bench(|_| After::Delete);
+    let (_, data) = bench.store.place();
+    fs::create_dir_all(data.join("new")).unwrap();
+    fs::create_dir_all(data.join("cur")).unwrap();
+    fs::write(data.join("new/1700000000.a"), "Subject: a\n\nx\n").unwrap();
+    let root = bench.folder.path().join("Maildir");
+    let inner = data.join("inner/Maildir");
+    fs::create_dir_all(inner.join("cur")).unwrap();
+    for leads in [data.clone(), data.parent().unwrap().to_owned(), inner] {
+        if root.is_symlink() {
+            fs::remove_file(&root).unwrap();
+        } else {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        std::os::unix::fs::symlink(&leads, &root).unwrap();
+        let refused = bench.scanner.discover().unwrap_err();
+        assert!(refused.to_string().contains("data folder"), "{}: {refused}", leads.display());
+    }
+    assert!(data.join("new/1700000000.a").exists());
+    fs::remove_file(&root).unwrap();
+    fs::create_dir_all(root.join("cur")).unwrap();
+    bench.look(true);
+}

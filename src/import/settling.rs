@@ -6,12 +6,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::fs::{self, Metadata};
+#[cfg(test)]
+use std::fs;
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::beneath::Beneath;
 use super::candidates::mark;
 use super::read::{Quiet, SETTLE};
 
@@ -116,8 +119,8 @@ impl Settling {
     }
 
     /// A file was renamed into its place. One that was seen before only has another name, and may be written still.
-    pub(super) fn moved_in(&mut self, path: &Path) {
-        let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    pub(super) fn moved_in(&mut self, root: &Beneath, path: &Path) {
+        let Ok(metadata) = root.metadata(path) else { return };
         if !metadata.is_file() || !self.inodes_last {
             return;
         }
@@ -281,6 +284,10 @@ mod tests {
     }
 
     impl Bench {
+        fn root(&self) -> Beneath {
+            Beneath::open(self.folder.path()).unwrap()
+        }
+
         fn new() -> Self {
             let clock = Arc::new(HandClock::default());
             let (folder, steady) = (tempfile::tempdir().unwrap(), Arc::clone(&clock));
@@ -324,7 +331,7 @@ mod tests {
     fn what_was_renamed_in_waits_for_nothing_unless_it_is_written_after_all() {
         let mut bench = Bench::new();
         bench.write("a", "whole");
-        bench.settling.moved_in(&bench.folder.path().join("a"));
+        bench.settling.moved_in(&bench.root(), &bench.folder.path().join("a"));
         let which = bench.see("a");
         assert!(bench.settling.left(which).is_zero());
         fs::rename(bench.folder.path().join("a"), bench.folder.path().join("b")).unwrap();
@@ -336,7 +343,7 @@ mod tests {
         // What was seen in its place is not made whole by a rename.
         bench.write("c", "half");
         let which = bench.see("c");
-        bench.settling.moved_in(&bench.folder.path().join("c"));
+        bench.settling.moved_in(&bench.root(), &bench.folder.path().join("c"));
         assert_eq!(bench.settling.left(which), UNCHANGED);
     }
 

@@ -7,13 +7,14 @@
 //! While one batch is made durable the next is read and prepared.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::after::{Place, dispose};
+use super::beneath::Beneath;
 use super::candidates::{Candidate, SUBS, is_same, mark, second_mark};
 use super::filing::{Half, Item, Job, Stored};
 use super::leaving::leave;
@@ -123,7 +124,7 @@ impl Scanner {
         let known = imported::get(&self.store.snapshot()?, self.source.id, &here.key, &base)?;
         let Some(known) = known else { return self.read_new(here, candidate, base, None).map(Some) };
         let (path, quiet) = (self.path(here, &candidate), self.settling.readiness(candidate.which));
-        let (seen, content, start) = read::hash(&path, quiet, known.length, &self.stop)?;
+        let (seen, content, start) = read::hash(&here.root, &path, quiet, known.length, &self.stop)?;
         if known.hash != seen.hash
             && let Some(half) = half_of(&known, &seen, start)
         {
@@ -241,7 +242,7 @@ impl Scanner {
         instead_of: Option<Half>,
     ) -> Result<Item, Trouble> {
         let quiet = self.settling.readiness(candidate.which);
-        let (prepared, seen) = self.stream(&self.path(here, &candidate), quiet)?;
+        let (prepared, seen) = self.stream(&here.root, &self.path(here, &candidate), quiet)?;
         let row = Imported {
             hash: seen.hash,
             length: seen.length,
@@ -262,10 +263,10 @@ impl Scanner {
         })
     }
 
-    fn stream(&self, path: &Path, quiet: Quiet) -> Result<(Prepared, Seen), Trouble> {
+    fn stream(&self, root: &Beneath, path: &Path, quiet: Quiet) -> Result<(Prepared, Seen), Trouble> {
         self.store.room_for_mail()?;
         let mut incoming = self.store.incoming(MAX_FILE);
-        let seen = read::stream(path, quiet, &self.stop, &mut |bytes| incoming.write(bytes))?;
+        let seen = read::stream(root, path, quiet, &self.stop, &mut |bytes| incoming.write(bytes))?;
         Ok((incoming.finish()?, seen))
     }
 
@@ -377,8 +378,9 @@ impl Scanner {
     }
 
     fn leave(&mut self, here: &Here, file: &File) -> Result<bool, Trouble> {
+        let root = Arc::clone(&here.root);
         let place = Place {
-            root: &self.source.path,
+            root: &root,
             folder: &here.folder.path,
             sub: SUBS[file.candidate.sub],
             name: OsStr::from_bytes(&file.candidate.name),
@@ -388,7 +390,7 @@ impl Scanner {
         }
         let left = leave(&self.source.after, &place, &file.identity, |path| {
             // It was quiet for long; that it was renamed just now says nothing.
-            let (seen, ..) = read::hash(path, Quiet::Whole, 0, &self.stop)?;
+            let (seen, ..) = read::hash(&root, path, Quiet::Whole, 0, &self.stop)?;
             Ok::<_, Trouble>(seen.hash == file.hash)
         });
         if !matches!(left, Ok(true)) {
@@ -399,7 +401,7 @@ impl Scanner {
 
     /// It lies where it lay. That we touched it is no news, and yet it waits anew.
     fn put_back(&mut self, here: &Here, file: &File) {
-        if let Ok(metadata) = fs::symlink_metadata(self.path(here, &file.candidate)) {
+        if let Ok(metadata) = here.root.metadata(&self.path(here, &file.candidate)) {
             let base = maildir::base(&file.candidate.name);
             let sight = self.settling.sight(&metadata, &here.path.join(OsStr::from_bytes(&base)));
             self.settling.see(&sight);

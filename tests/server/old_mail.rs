@@ -394,3 +394,41 @@ fn a_large_mbox_takes_no_more_memory_than_a_small_one() {
     assert!(peaks[1].0 < peaks[0].0 + 4_000, "the command: {peaks:?}");
     assert!(peaks[1].1 < peaks[0].1 + 20_000, "the server: {peaks:?}");
 }
+
+/// Root brings in what belongs to anybody, with that user's rights and no others; a FIFO holds up nobody.
+#[test]
+fn root_reads_only_what_the_owner_may_read() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let server = Server::start(&["anna"]);
+    let maildir = server.folder().join("of nobody");
+    for sub in ["cur", "new", "tmp"] {
+        std::fs::create_dir_all(maildir.join(sub)).unwrap();
+    }
+    for (name, mode) in [("own", 0o600), ("roots", 0o600), ("everybodys", 0o644)] {
+        let path = maildir.join("cur").join(format!("1700000000.{name}:2,S"));
+        std::fs::write(&path, format!("Subject: {name}\n\nx\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let chown = |path: &std::path::Path| std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(&maildir);
+    ["cur", "new", "tmp", "cur/1700000000.own:2,S"].iter().for_each(|path| chown(&maildir.join(path)));
+    std::fs::set_permissions(server.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        maildir.join("dovecot-keywords"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o644),
+        0,
+    )
+    .unwrap();
+    let (_, text) = server.command(&["import", maildir.to_str().unwrap()], "");
+    let mut client = server.login("anna");
+    let subjects: Vec<_> = everything(&server, "anna").into_iter().map(|seen| seen.subject).collect();
+    assert_eq!(subjects.len(), 2, "{subjects:?}: {text}");
+    assert!(subjects.iter().all(|subject| !subject.contains("roots")), "{subjects:?}");
+    assert!(text.contains("roots") && text.contains("dovecot-keywords"), "{text}");
+    client.ok("NOOP");
+}
