@@ -7,6 +7,8 @@ mod chance;
 mod crowd;
 #[path = "reliability/damage.rs"]
 mod damage;
+#[path = "reliability/faults.rs"]
+mod faults;
 #[path = "reliability/full_disk.rs"]
 mod full_disk;
 #[path = "server/harness.rs"]
