@@ -163,7 +163,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
         account::add(&context, "anna", Some("correct horse")).unwrap();
-        let maildir = folder.path().join("Maildir");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let maildir = elsewhere.path().join("Maildir");
         for sub in ["cur", "new", "tmp"] {
             std::fs::create_dir_all(maildir.join(sub)).unwrap();
         }

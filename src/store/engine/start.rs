@@ -53,7 +53,11 @@ pub(in crate::store) fn start(options: Options) -> Result<(Arc<Shared>, Engine),
     match opened {
         // A disk that takes no writes, files that are another's, a journal that cannot be read for the moment, no room
         // to keep aside what must not be lost: what can be read is served.
-        Err(why) if matches!(why.fault(), Some(Fault::Denied | Fault::Disk | Fault::Full)) => {
+        Err(why)
+            if matches!(why.fault(), Some(Fault::Denied | Fault::Disk))
+                // A store that is only being made has nothing to serve.
+                || why.fault() == Some(Fault::Full) && options.anew.is_none() =>
+        {
             open(options, Some(&why)).map_err(|_| why)
         }
         other => other,
