@@ -43,6 +43,8 @@ mod large;
 mod lifecycle;
 #[path = "server/logins.rs"]
 mod logins;
+#[path = "server/long_answers.rs"]
+mod long_answers;
 #[path = "server/long_sets.rs"]
 mod long_sets;
 #[path = "server/move_data.rs"]

@@ -9,14 +9,14 @@ use crate::imap::expunge::slices;
 use crate::imap::fair_queue::Step;
 use crate::imap::fetch_item::{Plan, Run, Scope};
 use crate::imap::fetch_literal::UNKNOWN_CTE;
-use crate::imap::flags;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::View;
-use crate::model::{ModSeq, SystemFlags, UidSet};
+use crate::imap::{flags, news};
+use crate::model::{ModSeq, SystemFlags, UidList, UidSet};
 use crate::protocol::command::Messages;
 use crate::protocol::command::fetch::Fetch;
-use crate::protocol::response::{self, code::Code};
+use crate::protocol::response::code::Code;
 use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages::{self, FlagChange};
@@ -45,11 +45,14 @@ pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal>
         uids = changed_since(session, &command, uids, ModSeq(since)).await?;
     }
     let view = session.view()?;
-    let gone = !uids.intersection(view.pending()).is_empty();
-    let uids = uids.difference(view.pending());
-    let newly_seen =
-        if plan.sets_seen() && !view.read_only { mark_seen(session, &uids).await? } else { UidSet::new() };
-    let missed = stream(session, plan, uids, newly_seen).await?;
+    let gone = view.any_pending(&uids);
+    let uids = view.without_pending(uids);
+    let newly_seen = if plan.sets_seen() && !view.read_only {
+        mark_seen(session, &uids).await?
+    } else {
+        UidList::default()
+    };
+    let missed = stream(session, plan, UidList::from(&uids), newly_seen).await?;
     if (gone || missed) && !command.uid {
         return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
     }
@@ -62,7 +65,7 @@ pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal>
 /// BAD for a sequence number that does not exist.
 pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidSet, Refusal> {
     match messages {
-        Messages::Saved => Ok(view.uids().select_uids(&view.saved).map(|(_, uid)| uid).collect()),
+        Messages::Saved => Ok(view.uids().select_uids(&view.saved.to_set()).map(|(_, uid)| uid).collect()),
         Messages::Set(set) if uid => Ok(view.by_uid(set)),
         Messages::Set(set) => {
             view.by_number(set).ok_or_else(|| Refusal::bad("There is no message with that sequence number"))
@@ -79,7 +82,7 @@ pub fn resolve_uids(view: &View, messages: &Messages) -> UidSet {
 /// Whether some of these are known to be gone.
 #[must_use]
 pub fn vanished_meanwhile(view: &View, uids: &UidSet) -> bool {
-    !uids.intersection(view.pending()).is_empty()
+    view.any_pending(uids)
 }
 
 /// CHANGEDSINCE narrows the set; with VANISHED what is gone is told first (RFC 7162 §3.2.6).
@@ -105,25 +108,30 @@ async fn changed_since(
         })
         .await?;
     if command.vanished {
-        vanished(session, &command.messages, gone, next)?;
+        vanished(session, &command.messages, gone, next).await?;
     }
     Ok(uids.intersection(&changed))
 }
 
 /// Tells what is gone of the messages that a command names (RFC 7162 §3.2.6). What the client still has a number
 /// for is told by VANISHED without EARLIER, which takes the number away (§3.2.10).
-fn vanished(session: &mut Session, messages: &Messages, gone: UidSet, next: u32) -> Result<(), Refusal> {
+async fn vanished(
+    session: &mut Session,
+    messages: &Messages,
+    gone: UidSet,
+    next: u32,
+) -> Result<(), Refusal> {
     let view = session.view()?;
     // `1:*` names all that the client can have known, though the last of it may be gone: its `*` is not the
     // last message that is left but the last that there was.
     let last = next.saturating_sub(1);
     let named = match messages {
         Messages::Set(set) => set.resolve(last),
-        Messages::Saved => view.saved.clone(),
+        // What is gone of it is not in it any more.
+        Messages::Saved => UidSet::new(),
     };
     let gone = gone.intersection(&named).difference(&view.uids().to_set());
-    response::vanished(&mut session.writer(), &gone, true);
-    Ok(())
+    news::tell_vanished_earlier(session, &gone).await
 }
 
 /// What changed, and what is gone, where nobody knows any more what was expunged when: all that is not in the
@@ -148,10 +156,10 @@ fn below_floor(
 }
 
 /// Marks messages as read before their bodies are sent; gives those that were unread.
-async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidSet, Refusal> {
+async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidList, Refusal> {
     let view = session.view()?;
     let (account, mailbox) = (view.account, view.mailbox);
-    let mut newly = UidSet::new();
+    let mut newly = UidList::default();
     for slice in slices(uids, SEEN_A_SLICE) {
         let stored = session
             .shared
@@ -166,7 +174,7 @@ async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidSet, Refus
                 if let Some(modseq) = stored.modseq {
                     session.view_mut()?.note_own(modseq, stored.changed.clone());
                 }
-                newly = newly.union(&stored.changed);
+                newly.extend(stored.changed.uids());
             }
             // A full or failing disk must not keep anyone from reading mail.
             Err(refusal) => {
@@ -182,8 +190,8 @@ async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidSet, Refus
 async fn stream(
     session: &mut Session,
     plan: Plan,
-    uids: UidSet,
-    newly_seen: UidSet,
+    uids: UidList,
+    newly_seen: UidList,
 ) -> Result<bool, Refusal> {
     let mailbox = session.view()?.mailbox;
     let keywords = if plan.shows_flags() {

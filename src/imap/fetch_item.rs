@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::imap::connection::CHUNK;
-use crate::imap::expunge::slices;
 use crate::imap::fetch_message::{self, Current};
 use crate::imap::flags;
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, Uid, UidList, UidSet};
@@ -93,9 +92,9 @@ pub struct Scope {
     /// The client's numbering.
     pub numbers: Arc<UidList>,
     /// Which messages.
-    pub uids: UidSet,
+    pub uids: UidList,
     /// Those that this FETCH has marked as read: their flags are shown.
-    pub newly_seen: UidSet,
+    pub newly_seen: UidList,
     /// Those that are `\Recent`.
     pub recent: UidSet,
     /// The mailbox's keywords.
@@ -126,7 +125,7 @@ impl Run {
     /// A run that has written nothing.
     #[must_use]
     pub fn new(plan: Plan, scope: Scope) -> Self {
-        let todo = Box::new(slices(&scope.uids, BATCH));
+        let todo = Box::new(scope.uids.clone().batches(BATCH));
         Run {
             plan,
             scope,
@@ -298,7 +297,7 @@ impl Run {
         let mut writer = Writer::new(out, self.scope.dialect);
         let mut response = Response::resume(&mut writer, current.first);
         let mut empty = current.first;
-        if self.scope.newly_seen.contains(current.record.uid.get()) {
+        if self.scope.newly_seen.contains(current.record.uid) {
             // RFC 7162 §3.2.4: UID and MODSEQ in every FETCH that tells of a change.
             if self.plan.condstore && !self.plan.items.contains(&Item::Uid) {
                 response.uid(current.record.uid);

@@ -1,155 +1,279 @@
-//! LIST, LSUB and XLIST (RFC 9051 §6.3.9, RFC 3501 §6.3.9).
+//! LIST, LSUB and XLIST (RFC 9051 §6.3.9, RFC 3501 §6.3.9). An account's names are read page by page and told in steps:
+//! all of them may take 10 MB. What is renamed between two steps may be told twice or not at all, as between two
+//! commands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
 
+use crate::imap::Shared;
+use crate::imap::connection::CHUNK;
 use crate::imap::pattern::Patterns;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::status;
+use crate::imap::steps::{self, Answer};
 use crate::model::{AccountId, MailboxName};
 use crate::protocol::command::list::{List, Lsub};
 use crate::protocol::response::list::{self, Attributes};
+use crate::protocol::response::{Dialect, Writer};
 use crate::store::mailboxes::{self, Mailbox};
-use crate::store::{Error, Rows};
+use crate::store::names::{self, Name};
+use crate::store::{Error, Rows, Snapshot};
 
-/// Names that are looked at in a row on a thread that serves others: each takes up to 50 µs.
-const NAMES_IN_A_ROW: usize = 64;
+/// Names that are read at a time.
+const PAGE: usize = 256;
 
-/// An account's names: mailboxes, subscriptions, and what lies above them.
-struct Tree {
-    /// Each name, and the mailbox if there is one.
-    names: BTreeMap<Order, (MailboxName, Option<Mailbox>)>,
-    /// Names that have others below them that exist.
-    parents: BTreeSet<MailboxName>,
-    subscribed: BTreeSet<MailboxName>,
-    /// Names that have subscribed ones below them.
-    above_subscribed: BTreeSet<MailboxName>,
+/// What was asked for.
+enum Asked {
+    List(List),
+    /// Subscriptions; with `%` in the pattern what lies above them too.
+    Lsub {
+        above: bool,
+    },
 }
 
-/// INBOX first, then by name, so that what is below a name stands together.
-type Order = (bool, String);
+/// An answer that is being written: INBOX first, then by name, each name behind those above it that have no row.
+struct Names {
+    shared: Arc<Shared>,
+    account: AccountId,
+    dialect: Dialect,
+    asked: Asked,
+    patterns: Patterns,
+    begun: bool,
+    /// Names up to here have been taken up.
+    after: String,
+    /// Those that come next.
+    todo: VecDeque<Name>,
+    /// How far the names below the first of them have been looked at.
+    below: Below,
+}
 
-/// Lets others have the thread after each `NAMES_IN_A_ROW` names.
-async fn give_way(n: usize) {
-    if n % NAMES_IN_A_ROW == NAMES_IN_A_ROW - 1 {
-        futures_lite::future::yield_now().await;
+/// What is known of the names below one that fit the selection (RFC 9051 §6.3.9.6).
+#[derive(Default)]
+struct Below {
+    after: Option<String>,
+    /// There are some.
+    any: bool,
+    /// One of them is not told itself.
+    hidden: bool,
+}
+
+impl Answer for Names {
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
+        let mut page = VecDeque::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            self.todo.extend(names::get(snapshot, self.account, &MailboxName::inbox())?);
+        }
+        while out.len() < CHUNK {
+            let Some(name) = self.todo.pop_front() else {
+                if page.is_empty() {
+                    page = names::page(snapshot, self.account, &self.after, PAGE)?.into();
+                }
+                let Some(name) = page.pop_front() else { return Ok(false) };
+                self.take_up(snapshot, name)?;
+                continue;
+            };
+            if self.tell(snapshot, &name, &page, until, out)? {
+                self.below = Below::default();
+            } else {
+                self.todo.push_front(name);
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        Ok(true)
     }
 }
 
-fn order(name: &MailboxName) -> Order {
-    (!name.is_inbox(), name.as_str().to_owned())
-}
+impl Names {
+    fn new(session: &Session, patterns: Patterns, asked: Asked) -> Result<Self, Refusal> {
+        Ok(Names {
+            shared: Arc::clone(&session.shared),
+            account: session.account()?,
+            dialect: session.enabled.dialect(),
+            asked,
+            patterns,
+            begun: false,
+            after: String::new(),
+            todo: VecDeque::new(),
+            below: Below::default(),
+        })
+    }
 
-impl Tree {
-    fn read(rows: &dyn Rows, account: AccountId) -> Result<Self, Error> {
-        let mut tree = Tree {
-            names: BTreeMap::new(),
-            parents: BTreeSet::new(),
-            subscribed: mailboxes::subscriptions(rows, account)?.into_iter().collect(),
-            above_subscribed: BTreeSet::new(),
+    /// Puts a name behind those above it that have no row and have not been told.
+    fn take_up(&mut self, rows: &dyn Rows, name: Name) -> Result<(), Error> {
+        // What is below a name stands together, so that it is the first of them unless the last one was below it too.
+        let told = |above: &MailboxName| {
+            self.after
+                .strip_prefix(above.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        for mailbox in mailboxes::list(rows, account)? {
-            for above in mailbox.name.ancestors() {
-                tree.names.entry(order(&above)).or_insert_with(|| (above.clone(), None));
-                tree.parents.insert(above);
-            }
-            tree.names.insert(order(&mailbox.name), (mailbox.name.clone(), Some(mailbox)));
-        }
-        for name in &tree.subscribed {
-            tree.names.entry(order(name)).or_insert_with(|| (name.clone(), None));
-            for above in name.ancestors() {
-                tree.names.entry(order(&above)).or_insert_with(|| (above.clone(), None));
-                tree.above_subscribed.insert(above);
+        let untold: Vec<MailboxName> = name.name.ancestors().take_while(|above| !told(above)).collect();
+        for above in untold.into_iter().rev() {
+            if names::get(rows, self.account, &above)?.is_none() {
+                self.todo.push_back(Name { name: above, mailbox: None, subscribed: false });
             }
         }
-        Ok(tree)
+        name.name.as_str().clone_into(&mut self.after);
+        // INBOX was the first.
+        if !name.name.is_inbox() {
+            self.todo.push_back(name);
+        }
+        Ok(())
     }
 
-    /// The names that fit the patterns, each tried once.
-    async fn matching(&self, patterns: &Patterns) -> BTreeSet<&MailboxName> {
-        let mut matching = BTreeSet::new();
-        for (n, (name, _)) in self.names.values().enumerate() {
-            if patterns.matches(name) {
-                matching.insert(name);
-            }
-            give_way(n).await;
+    /// Tells a name if it is asked for. False if that is not known by then.
+    fn tell(
+        &mut self,
+        rows: &dyn Rows,
+        name: &Name,
+        page: &VecDeque<Name>,
+        until: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        if !self.patterns.matches(&name.name) {
+            return Ok(true);
         }
-        matching
-    }
-
-    /// Who asks in the old way may know no `\NonExistent`, and must not try to select what is not there.
-    fn attributes(&self, name: &MailboxName, mailbox: Option<&Mailbox>, extended: bool) -> Attributes {
-        Attributes {
+        if let Asked::Lsub { above } = self.asked {
+            let told =
+                name.subscribed || above && names::has_subscribed_below(rows, self.account, &name.name)?;
+            if !told {
+                return Ok(true);
+            }
+        }
+        let mailbox = match name.mailbox {
+            Some(id) => mailboxes::get(rows, self.account, id)?,
+            None => None,
+        };
+        // Who asks in the old way may know no `\NonExistent`, and must not try to select what is not there.
+        let extended = matches!(&self.asked, Asked::List(command) if command.extended);
+        let attributes = Attributes {
             non_existent: mailbox.is_none(),
             no_select: mailbox.is_none() && !extended,
-            has_children: Some(self.parents.contains(name)),
-            special_use: mailbox.and_then(|mailbox| mailbox.special_use),
+            has_children: Some(self.has_children(rows, &name.name, page)?),
+            special_use: mailbox.as_ref().and_then(|mailbox| mailbox.special_use),
             ..Attributes::default()
+        };
+        if matches!(self.asked, Asked::List(_)) {
+            return self.tell_listed(rows, name, mailbox.as_ref(), attributes, until, out);
         }
+        let attributes = Attributes {
+            no_select: attributes.no_select || !name.subscribed,
+            non_existent: attributes.non_existent && name.subscribed,
+            ..attributes
+        };
+        list::lsub(&mut Writer::new(out, self.dialect), &attributes, name.name.as_str());
+        Ok(true)
     }
 
-    /// What LIST tells of a name, and whether it is told for its own sake; `None` if it is not among what was asked
-    /// for.
-    fn select(
-        &self,
-        command: &List,
-        matching: &BTreeSet<&MailboxName>,
-        name: &MailboxName,
+    fn tell_listed(
+        &mut self,
+        rows: &dyn Rows,
+        name: &Name,
         mailbox: Option<&Mailbox>,
-    ) -> Option<(Attributes, bool)> {
-        if !matching.contains(name) {
-            return None;
-        }
-        let mut attributes = self.attributes(name, mailbox, command.extended);
-        let selection = &command.selection;
-        let is_subscribed = self.subscribed.contains(name);
+        mut attributes: Attributes,
+        until: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Error> {
+        let Asked::List(command) = &self.asked else { return Ok(true) };
+        let selection = command.selection;
         let mut selected = true;
         if selection.subscribed {
-            selected = is_subscribed;
-        } else if mailbox.is_none() && !self.parents.contains(name) {
+            selected = name.subscribed;
+        } else if mailbox.is_none() && attributes.has_children != Some(true) {
             // Neither there nor above anything that is: only a subscription.
-            return None;
+            return Ok(true);
         }
         if selection.special_use {
             selected &= attributes.special_use.is_some();
         }
-        attributes.subscribed = is_subscribed && (selection.subscribed || command.ret.subscribed);
+        attributes.subscribed = name.subscribed && (selection.subscribed || command.ret.subscribed);
         let itself = selected;
         if selection.recursive_match {
-            let below: Vec<&MailboxName> =
-                self.below(name, selection.subscribed, selection.special_use).collect();
+            if !self.look_below(rows, &name.name, until)? {
+                return Ok(false);
+            }
             // A name that was not selected itself is told only for one below it that is not told (RFC 9051
             // §6.3.9.6).
-            let hidden = below.iter().any(|name| !matching.contains(name));
-            selected |= hidden;
-            if selected && !below.is_empty() {
+            selected |= self.below.hidden;
+            if selected && self.below.any {
                 attributes.child_info = selection.child_info();
             }
         }
-        selected.then_some((attributes, itself))
+        let Asked::List(command) = &self.asked else { return Ok(true) };
+        if selected {
+            let mut writer = Writer::new(out, self.dialect);
+            let write = if command.xlist { list::xlist } else { list::list };
+            write(&mut writer, &attributes, name.name.as_str());
+            // One that is told for what is below it has none (RFC 5819 §2, the example).
+            if let Some(mailbox) = mailbox.filter(|_| itself && !command.ret.status.is_empty()) {
+                status::learn_recent(rows, &self.shared, mailbox, &command.ret.status)?;
+                status::write(&mut writer, &self.shared, mailbox, &command.ret.status);
+            }
+        }
+        Ok(true)
     }
 
-    fn below<'a>(
-        &'a self,
-        name: &'a MailboxName,
-        subscribed: bool,
-        special_use: bool,
-    ) -> impl Iterator<Item = &'a MailboxName> {
-        // What is below a name stands together, from `name/` to the character after the separator: with
-        // thousands of mailboxes the whole list would be read for each.
-        let edge = |end: char| (true, format!("{}{end}", name.as_str()));
-        self.names.range(edge('/')..edge('0')).map(|(_, known)| known).filter_map(move |(other, mailbox)| {
-            let fits = (!subscribed || self.subscribed.contains(other))
-                && (!special_use || mailbox.as_ref().is_some_and(|mailbox| mailbox.special_use.is_some()));
-            (fits && other.is_below(name)).then_some(other)
-        })
+    /// Whether mailboxes lie below a name: in most cases what comes next and the page in hand tell.
+    fn has_children(
+        &self,
+        rows: &dyn Rows,
+        name: &MailboxName,
+        page: &VecDeque<Name>,
+    ) -> Result<bool, Error> {
+        if let Some(next) = self.todo.front().filter(|next| next.name.is_below(name)) {
+            return if next.mailbox.is_some() {
+                Ok(true)
+            } else {
+                names::has_below(rows, self.account, name)
+            };
+        }
+        let below = format!("{name}/");
+        match page.get(page.partition_point(|other| other.name.as_str() < below.as_str())) {
+            Some(next) if !next.name.is_below(name) => Ok(false),
+            Some(next) if next.mailbox.is_some() => Ok(true),
+            _ => names::has_below(rows, self.account, name),
+        }
+    }
+
+    /// Looks at the names below one. False if there are more to look at than can be until then.
+    fn look_below(&mut self, rows: &dyn Rows, name: &MailboxName, until: Instant) -> Result<bool, Error> {
+        let Asked::List(command) = &self.asked else { return Ok(true) };
+        let selection = command.selection;
+        loop {
+            let after = self.below.after.get_or_insert_with(|| format!("{name}/"));
+            let page = names::page(rows, self.account, after, PAGE)?;
+            if page.is_empty() {
+                return Ok(true);
+            }
+            for other in page {
+                if !other.name.is_below(name) {
+                    return Ok(true);
+                }
+                let special = |id| mailboxes::get(rows, self.account, id).map(|row| row?.special_use);
+                let fits = (!selection.subscribed || other.subscribed)
+                    && (!selection.special_use
+                        || other.mailbox.map(special).transpose()?.flatten().is_some());
+                self.below.any |= fits;
+                self.below.hidden |= fits && !self.patterns.matches(&other.name);
+                self.below.after = Some(other.name.as_str().to_owned());
+                if self.below.hidden {
+                    return Ok(true);
+                }
+                if Instant::now() >= until {
+                    return Ok(false);
+                }
+            }
+        }
     }
 }
 
 /// LIST and XLIST.
 ///
 /// # Errors
-/// Those of the store.
+/// Those of the store and of the socket.
 pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> {
     if !command.extended && matches!(command.patterns.as_slice(), [only] if only.is_empty()) {
         // It asks for the separator (RFC 9051 §6.3.9).
@@ -158,49 +282,20 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
         write(&mut session.writer(), &root, "");
         return Ok(Done::ok("LIST completed"));
     }
-    let account = session.account()?;
-    let tree = session.shared.pool.read(move |snapshot| Tree::read(snapshot, account)).await?;
+    status::note_condstore(session, &command.ret.status);
     let patterns = Patterns::new(&command.reference, &command.patterns);
-    let matching = tree.matching(&patterns).await;
-    for (n, (name, mailbox)) in tree.names.values().enumerate() {
-        give_way(n).await;
-        let Some((attributes, itself)) = tree.select(&command, &matching, name, mailbox.as_ref()) else {
-            continue;
-        };
-        let write = if command.xlist { list::xlist } else { list::list };
-        write(&mut session.writer(), &attributes, name.as_str());
-        // One that is told for what is below it has none (RFC 5819 §2, the example).
-        if let Some(mailbox) = mailbox.as_ref().filter(|_| itself && !command.ret.status.is_empty()) {
-            status::learn_recent(session, mailbox, &command.ret.status).await?;
-            status::write(session, mailbox, &command.ret.status);
-        }
-        session.io.flush_if_large().await?;
-    }
+    let names = Names::new(session, patterns, Asked::List(command))?;
+    steps::write(&session.shared.pool, &mut session.io, names).await?;
     Ok(Done::ok("LIST completed"))
 }
 
 /// LSUB: subscriptions, and with `%` what lies above them (RFC 3501 §6.3.9).
 ///
 /// # Errors
-/// Those of the store.
+/// Those of the store and of the socket.
 pub async fn lsub(session: &mut Session, command: Lsub) -> Result<Done, Refusal> {
-    let account = session.account()?;
-    let tree = session.shared.pool.read(move |snapshot| Tree::read(snapshot, account)).await?;
     let patterns = Patterns::new(&command.reference, std::slice::from_ref(&command.pattern));
-    for (n, (name, mailbox)) in tree.names.values().enumerate() {
-        give_way(n).await;
-        if !patterns.matches(name) {
-            continue;
-        }
-        let subscribed = tree.subscribed.contains(name);
-        let above = command.pattern.contains('%') && tree.above_subscribed.contains(name);
-        if subscribed || above {
-            let mut attributes = tree.attributes(name, mailbox.as_ref(), false);
-            attributes.no_select |= !subscribed;
-            attributes.non_existent &= subscribed;
-            list::lsub(&mut session.writer(), &attributes, name.as_str());
-        }
-        session.io.flush_if_large().await?;
-    }
+    let names = Names::new(session, patterns, Asked::Lsub { above: command.pattern.contains('%') })?;
+    steps::write(&session.shared.pool, &mut session.io, names).await?;
     Ok(Done::ok("LSUB completed"))
 }

@@ -40,6 +40,7 @@ pub mod seats;
 pub mod select;
 pub mod session;
 pub mod status;
+mod steps;
 pub mod store;
 pub mod view;
 

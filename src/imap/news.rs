@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::imap::expunge::slices;
+use crate::imap::fair_queue::Step;
 use crate::imap::flags;
 use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::session::Session;
@@ -13,6 +14,8 @@ use crate::protocol::response::{self, code::Code, fetch::Fetch};
 use crate::store::record::Record;
 use crate::store::{Error, messages};
 
+/// Expunged messages, or ranges of them, that are told before what waits is sent.
+const GONE_A_CHUNK: usize = 4_096;
 /// Changed messages that are told in one chunk.
 const CHANGED_A_CHUNK: usize = 1_000;
 
@@ -67,7 +70,7 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
             Err(refusal) => return Err(refusal),
         }
     } else if expunges == Expunges::Told {
-        tell_expunged(session)?;
+        tell_expunged(session).await?;
     }
     Ok(())
 }
@@ -85,7 +88,7 @@ fn half_told(session: &mut Session, refusal: Refusal) -> Refusal {
 async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Result<(), Refusal> {
     session.view_mut()?.take(&update);
     if expunges == Expunges::Told {
-        tell_expunged(session)?;
+        tell_expunged(session).await?;
     }
     if !update.added.is_empty() {
         tell_new(session, &update.added)?;
@@ -95,19 +98,34 @@ async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Resu
     Ok(())
 }
 
-/// Takes pending messages out of the client's numbering and says so.
+/// Takes pending messages out of the client's numbering and says so: the last of them first, so that what is told by
+/// number shifts nothing that is told later, some at a time.
+async fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
+    let qresync = session.enabled.qresync;
+    while !session.view()?.pending().is_empty() {
+        // A range is one word of VANISHED, and a line of EXPUNGE each number of it.
+        let most = if qresync { u32::MAX } else { GONE_A_CHUNK as u32 };
+        let (gone, numbers) = session.view_mut()?.expunge(GONE_A_CHUNK, most);
+        session.owes_modseq |= qresync;
+        let mut writer = session.writer();
+        if qresync {
+            response::vanished(&mut writer, gone.ranges(), false);
+        } else {
+            expunge_order(&numbers).for_each(|number| response::expunge(&mut writer, number));
+        }
+        session.io.flush_if_large().await?;
+    }
+    Ok(())
+}
+
+/// What is gone of what the client knew before (RFC 7162 §3.2.10).
 ///
 /// # Errors
-/// If no mailbox is open.
-pub fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
-    let (gone, numbers) = session.view_mut()?.expunge();
-    let qresync = session.enabled.qresync;
-    session.owes_modseq |= qresync && !gone.is_empty();
-    let mut writer = session.writer();
-    if qresync && !gone.is_empty() {
-        response::vanished(&mut writer, &gone, false);
-    } else if !qresync {
-        expunge_order(&numbers).for_each(|number| response::expunge(&mut writer, number));
+/// Those of the socket.
+pub async fn tell_vanished_earlier(session: &mut Session, gone: &UidSet) -> Result<(), Refusal> {
+    for ranges in gone.ranges().chunks(GONE_A_CHUNK) {
+        response::vanished(&mut session.writer(), ranges, true);
+        session.io.flush_if_large().await?;
     }
     Ok(())
 }
@@ -121,7 +139,7 @@ fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
     let lowest = session.shared.hub.take_recent(mailbox, next, read_only, first);
     let view = session.view_mut()?;
     view.extend(added);
-    view.add_recent(&added.intersection(&std::iter::once(lowest..=u32::MAX).collect()));
+    view.add_recent(lowest.max(first)..=next - 1);
     let (exists, recent) = (view.exists(), view.recent_count());
     let mut writer = session.writer();
     response::exists(&mut writer, exists);
@@ -137,11 +155,12 @@ fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
 /// Those of the store and of the socket.
 pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(), Refusal> {
     let mailbox = session.view()?.mailbox;
+    let mut step = Step::First;
     for slice in slices(changed, CHANGED_A_CHUNK) {
         let (records, keywords) = session
             .shared
             .pool
-            .read(move |snapshot| {
+            .read_as(std::mem::replace(&mut step, Step::Further), move |snapshot| {
                 let mut records: Vec<Record> = Vec::new();
                 messages::select(snapshot, mailbox, &slice, &mut |record| {
                     records.push(*record);
@@ -154,9 +173,9 @@ pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(),
         for (number, record) in numbered(session.view()?, &records) {
             if !session.view()?.is_own(record.uid, record.modseq) {
                 tell_flags(session, number, record, &keywords, true)?;
+                session.io.flush_if_large().await?;
             }
         }
-        session.io.flush_if_large().await?;
     }
     Ok(())
 }

@@ -60,7 +60,23 @@ impl Pool {
         T: Send + 'static,
         E: Into<Refusal> + Send + 'static,
     {
-        let _place = self.reads.enter(Step::First).await;
+        self.read_as(Step::First, read).await
+    }
+
+    /// As [`Pool::read`], for one of several reads that answer a command.
+    ///
+    /// # Errors
+    /// As [`Pool::read`].
+    pub async fn read_as<T, E>(
+        &self,
+        step: Step,
+        read: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal>
+    where
+        T: Send + 'static,
+        E: Into<Refusal> + Send + 'static,
+    {
+        let _place = self.reads.enter(step).await;
         let store = self.store.clone();
         smol::unblock(move || {
             contained("this could not be read", || {

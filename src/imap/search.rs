@@ -5,14 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::imap::expunge::slices;
 use crate::imap::fair_queue::Step;
 use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::search_facts::Facts;
 use crate::imap::search_filter::{Filter, Seen};
 use crate::imap::search_trial::Trial;
 use crate::imap::session::{Done, Session};
-use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidSet};
+use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, Uid, UidList, UidListBuilder, UidSet};
 use crate::protocol::command::Tag;
 use crate::protocol::command::search::{ReturnOptions, Search};
 use crate::protocol::response::search::{self, Esearch};
@@ -31,7 +30,7 @@ const NUMBERS_A_CHUNK: usize = 8 * 1024;
 /// Messages that fit.
 #[derive(Default)]
 struct Found {
-    uids: UidSet,
+    uids: UidListBuilder,
     /// The modseqs of the first and the last of them, and the highest of all.
     modseqs: Option<Modseqs>,
     /// Messages that could not be read, and why the first could not.
@@ -49,7 +48,7 @@ struct Modseqs {
 impl Found {
     /// Messages come in the order of their UIDs.
     fn insert(&mut self, record: &Record) {
-        self.uids.insert(record.uid);
+        self.uids.push(record.uid);
         let modseq = record.modseq;
         let known = self.modseqs.unwrap_or(Modseqs { first: modseq, last: modseq, highest: modseq });
         self.modseqs = Some(Modseqs { last: modseq, highest: known.highest.max(modseq), ..known });
@@ -86,13 +85,16 @@ pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Do
         Err(refusal) => {
             if command.options.is_some_and(|options| options.save) && refusal.condition == Condition::No {
                 // RFC 5182 §2.1: a search that is answered NO leaves nothing saved; one that is BAD what was.
-                session.view_mut()?.saved = UidSet::new();
+                session.view_mut()?.saved = Arc::default();
             }
             return Err(refusal);
         }
     };
-    answer(session, tag, &command, &found).await?;
-    warn(session, &found);
+    let Found { uids, modseqs, unread, why } = found;
+    answer(session, tag, &command, (uids.finish(), modseqs)).await?;
+    if let Some(why) = why {
+        warn(session, unread, &why);
+    }
     Ok(Done::ok("SEARCH completed"))
 }
 
@@ -102,7 +104,7 @@ async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal>
     let seen = Seen {
         numbers: view.uids().clone(),
         pending: view.pending().clone(),
-        saved: Arc::new(view.saved.clone()),
+        saved: Arc::clone(&view.saved),
         recent: Arc::new(view.recent().clone()),
     };
     let (command, names_modseq) = (command.clone(), command.key.names_modseq());
@@ -144,7 +146,7 @@ impl Run {
         let keywords = messages::keywords(snapshot, mailbox)?;
         let filter = Filter::compile(command, &seen, &keywords)?;
         let ids = filter.asks_ids.then(|| ObjectIds::load(snapshot, account)).transpose()?;
-        let todo = Box::new(slices(&filter.scope(&seen), BATCH));
+        let todo = Box::new(UidList::from(&filter.scope(&seen)).batches(BATCH));
         let (batch, trial, found) = Default::default();
         Ok(Run { mailbox, filter, keywords, seen, ids, todo, batch, trial, found })
     }
@@ -219,29 +221,41 @@ impl Run {
     }
 }
 
-async fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Found) -> Result<(), Refusal> {
+async fn answer(
+    session: &mut Session,
+    tag: &Tag,
+    command: &Search,
+    (found, modseqs): (UidList, Option<Modseqs>),
+) -> Result<(), Refusal> {
     let rev2 = session.enabled.rev2;
     let options = command.options;
+    let found = Arc::new(found);
     if let Some(options) = options.filter(|options| options.save) {
-        session.view_mut()?.saved = saved(options, &found.uids);
+        session.view_mut()?.saved = saved(options, &found);
     }
     let view = session.view()?;
-    let told: UidSet = if command.uid {
-        found.uids.clone()
-    } else {
-        view.uids().select_uids(&found.uids).map(|(number, _)| number.get()).collect()
+    let seen = (!command.uid).then(|| view.uids().clone());
+    let shown = |uid: Uid| match &seen {
+        Some(seen) => seen.seq(uid).map(SeqNum::get),
+        None => Some(uid.get()),
     };
+    let ends = (found.first().and_then(shown), found.last().and_then(shown));
+    let count = u64::from(found.len());
     let names_modseq = command.key.names_modseq();
-    let modseq = found.modseqs.filter(|_| names_modseq).and_then(|modseqs| shown_modseq(options, modseqs));
+    let modseq = modseqs.filter(|_| names_modseq).and_then(|modseqs| shown_modseq(options, modseqs));
     if let Some(modseq) = modseq {
         session.view_mut()?.note_sent(modseq);
     }
     let modseq = modseq.map(|modseq| modseq.0);
+    let told = UidList::clone(&found).batches(NUMBERS_A_CHUNK).map(move |uids| match &seen {
+        Some(seen) => seen.select_uids(&uids).map(|(number, _)| number.get()).collect(),
+        None => uids,
+    });
     match options {
         None if !rev2 => {
             search::begin(&mut session.writer());
-            for chunk in slices(&told, NUMBERS_A_CHUNK) {
-                search::numbers(&mut session.writer(), &chunk);
+            for numbers in told {
+                search::numbers(&mut session.writer(), &numbers);
                 session.io.flush_if_large().await?;
             }
             search::end(&mut session.writer(), modseq);
@@ -251,20 +265,34 @@ async fn answer(session: &mut Session, tag: &Tag, command: &Search, found: &Foun
         options => {
             let options = options.unwrap_or(ReturnOptions { all: true, ..ReturnOptions::default() });
             let response = Esearch {
-                min: told.first().filter(|_| options.min),
-                max: told.last().filter(|_| options.max),
-                count: options.count.then(|| told.len()),
+                min: ends.0.filter(|_| options.min),
+                max: ends.1.filter(|_| options.max),
+                count: options.count.then_some(count),
             };
             search::begin_esearch(&mut session.writer(), tag.as_str(), command.uid, &response);
             if options.all {
-                let mut first = true;
-                for ranges in told.ranges().chunks(NUMBERS_A_CHUNK) {
-                    search::ranges(&mut session.writer(), ranges, std::mem::take(&mut first));
-                    session.io.flush_if_large().await?;
-                }
+                tell_ranges(session, told).await?;
             }
             search::end_esearch(&mut session.writer(), modseq);
         }
+    }
+    Ok(())
+}
+
+/// Writes the ranges of all of these as those of one set.
+async fn tell_ranges(session: &mut Session, told: impl Iterator<Item = UidSet>) -> Result<(), Refusal> {
+    let (mut first, mut held) = (true, UidSet::new());
+    for numbers in told {
+        // Its last range may go on with the first of the next.
+        let mut ranges = held.union(&numbers).ranges().to_vec();
+        held = ranges.pop().into_iter().collect();
+        if !ranges.is_empty() {
+            search::ranges(&mut session.writer(), &ranges, std::mem::take(&mut first));
+        }
+        session.io.flush_if_large().await?;
+    }
+    if !held.is_empty() {
+        search::ranges(&mut session.writer(), held.ranges(), first);
     }
     Ok(())
 }
@@ -281,29 +309,18 @@ fn shown_modseq(options: Option<ReturnOptions>, modseqs: Modseqs) -> Option<ModS
 
 /// An untagged NO is a warning beside what was found (RFC 9051 §7.1.2): a tagged one would take the result away
 /// from a client for one damaged message of thousands.
-fn warn(session: &mut Session, found: &Found) {
-    if let Some(why) = &found.why {
-        let text = format!("{} messages could not be searched; of the first: {why}", found.unread);
-        session.untagged("NO", None, &text);
-    }
+fn warn(session: &mut Session, unread: u64, why: &Error) {
+    let text = format!("{unread} messages could not be searched; of the first: {why}");
+    session.untagged("NO", None, &text);
 }
 
 /// What SAVE saves: with MIN and MAX alone only those (RFC 5182 §2.4).
-fn saved(options: ReturnOptions, found: &UidSet) -> UidSet {
+fn saved(options: ReturnOptions, found: &Arc<UidList>) -> Arc<UidList> {
     if options.all || options.count || !(options.min || options.max) {
-        found.clone()
-    } else {
-        named(options, found)
-    }
-}
-
-/// The messages that the response names, for its MODSEQ (RFC 4731 §3.2).
-fn named(options: ReturnOptions, found: &UidSet) -> UidSet {
-    if options.all || options.count {
-        return found.clone();
+        return Arc::clone(found);
     }
     let ends = [found.first().filter(|_| options.min), found.last().filter(|_| options.max)];
-    ends.into_iter().flatten().collect()
+    Arc::new(ends.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -312,12 +329,17 @@ mod tests {
 
     #[test]
     fn what_is_saved() {
-        let found: UidSet = [3_u32, 5, 9].into_iter().collect();
+        let list =
+            |uids: &[u32]| -> Arc<UidList> { Arc::new(uids.iter().copied().filter_map(Uid::new).collect()) };
+        let found = list(&[3, 5, 9]);
+        let saved = |options, found: &Arc<UidList>| super::saved(options, found).to_set().to_string();
         let options = |min, max, all, count| ReturnOptions { min, max, all, count, save: true };
-        assert_eq!(saved(options(false, false, false, false), &found), found);
-        assert_eq!(saved(options(true, false, false, false), &found).to_string(), "3");
-        assert_eq!(saved(options(true, true, false, false), &found).to_string(), "3,9");
-        assert_eq!(saved(options(true, false, false, true), &found), found);
-        assert!(saved(options(true, true, false, false), &UidSet::new()).is_empty());
+        assert_eq!(saved(options(false, false, false, false), &found), "3,5,9");
+        assert_eq!(saved(options(true, false, false, false), &found), "3");
+        assert_eq!(saved(options(true, true, false, false), &found), "3,9");
+        assert_eq!(saved(options(true, false, false, true), &found), "3,5,9");
+        assert_eq!(saved(options(true, true, false, false), &list(&[])), "");
+        // The one that is both.
+        assert_eq!(saved(options(true, true, false, false), &list(&[7])), "7");
     }
 }

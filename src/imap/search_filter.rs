@@ -46,6 +46,7 @@ enum Node {
     Not(Box<Node>),
     Numbers(UidSet),
     Uids(Arc<UidSet>),
+    Saved(Arc<UidList>),
     Flag(SystemFlags),
     Keyword(u64),
     Larger(u64),
@@ -74,9 +75,9 @@ pub struct Seen {
     /// Its messages.
     pub numbers: UidList,
     /// Those of them that are gone.
-    pub pending: UidSet,
+    pub pending: UidList,
     /// `$`
-    pub saved: Arc<UidSet>,
+    pub saved: Arc<UidList>,
     /// Those that are `\Recent`.
     pub recent: Arc<UidSet>,
 }
@@ -122,19 +123,22 @@ impl Filter {
     /// The messages that can fit at all: where the search names some by number or UID, no others are read.
     #[must_use]
     pub fn scope(&self, seen: &Seen) -> UidSet {
-        let all = || seen.numbers.to_set().difference(&seen.pending);
+        let pending = seen.pending.to_set();
+        let all = || seen.numbers.to_set().difference(&pending);
         let narrowed = |scope: Option<UidSet>, node: &Node| {
             let known: UidSet = match node {
                 Node::Uids(uids) => seen.numbers.select_uids(uids).map(|(_, uid)| uid).collect(),
+                Node::Saved(uids) => seen.numbers.select_uids(&uids.to_set()).map(|(_, uid)| uid).collect(),
                 Node::Numbers(numbers) => seen.numbers.select_seqs(numbers).map(|(_, uid)| uid).collect(),
                 _ => return scope,
             };
-            Some(scope.map_or_else(|| known.difference(&seen.pending), |scope| scope.intersection(&known)))
+            Some(scope.map_or_else(|| known.difference(&pending), |scope| scope.intersection(&known)))
         };
         match &self.root {
             Node::Const(false) => UidSet::new(),
             Node::And(nodes) => {
-                let sets = nodes.iter().filter(|node| matches!(node, Node::Uids(_) | Node::Numbers(_)));
+                let named = |node: &&Node| matches!(node, Node::Uids(_) | Node::Saved(_) | Node::Numbers(_));
+                let sets = nodes.iter().filter(named);
                 sets.take(NARROWING).fold(None, narrowed).unwrap_or_else(all)
             }
             node => narrowed(None, node).unwrap_or_else(all),
@@ -172,7 +176,7 @@ impl Compiler<'_> {
             Key::Not(key) => Node::Not(Box::new(self.node(key)?)),
             Key::Numbers(set) => Node::Numbers(set.resolve(self.seen.numbers.len())),
             Key::Uids(set) => Node::Uids(Arc::new(self.uids(set))),
-            Key::Saved => Node::Uids(Arc::clone(&self.seen.saved)),
+            Key::Saved => Node::Saved(Arc::clone(&self.seen.saved)),
             Key::Flag(flag) => Node::Flag(*flag),
             Key::Keyword(keyword) => match self.keywords.bit(keyword) {
                 Some(bit) => Node::Keyword(1 << bit),
@@ -296,6 +300,7 @@ impl Node {
             Node::Not(node) => return node.decide(facts).map(|fits| !fits),
             Node::Numbers(numbers) => numbers.contains(facts.number.get()),
             Node::Uids(uids) => uids.contains(record.uid.get()),
+            Node::Saved(uids) => uids.contains(record.uid),
             Node::Flag(flag) => record.flags.contains(*flag),
             Node::Keyword(bit) => record.keywords & bit != 0,
             Node::Larger(size) => record.size > *size,

@@ -7,13 +7,13 @@ use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::View;
 use crate::imap::{flags, news};
-use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidSet};
+use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidListBuilder, UidSet};
 use crate::protocol::command::select::{Qresync, Select};
 use crate::protocol::response::{self, code::Code, list::Attributes};
 use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::mailboxes::{self, Mailbox};
-use crate::store::{Error, Rows, messages};
+use crate::store::{Error, Rows, messages, names};
 
 /// All that SELECT tells, read in one snapshot.
 struct Opened {
@@ -80,23 +80,18 @@ fn read(
     resync: Option<Qresync>,
 ) -> Result<Option<Opened>, Error> {
     let Some(mailbox) = mailboxes::get(rows, account, id)? else { return Ok(None) };
-    let mut uids = UidList::default();
-    let mut pending = Vec::with_capacity(512);
+    let mut uids = UidListBuilder::default();
     let mut fresh = None;
     messages::scan(rows, id, 1..=u32::MAX, &mut |record| {
         if record.save_date >= started && fresh.is_none() {
             fresh = Some(record.uid.get());
         }
-        pending.push(record.uid);
-        if pending.len() == 512 {
-            uids.extend(pending.drain(..));
-        }
+        uids.push(record.uid);
         Ok(ControlFlow::Continue(()))
     })?;
-    uids.extend(pending);
-    let list = mailboxes::list(rows, account)?;
-    let has_children = list.iter().any(|other| other.name.is_below(&mailbox.name));
-    let subscribed = mailboxes::subscriptions(rows, account)?.contains(&mailbox.name);
+    let uids = uids.finish();
+    let has_children = names::has_below(rows, account, &mailbox.name)?;
+    let subscribed = names::is_subscribed(rows, account, &mailbox.name)?;
     let resync = match resync {
         Some(known) if known.uid_validity == mailbox.uid_validity.get() => {
             Some(missed(rows, account, &mailbox, &uids, &known)?)
@@ -174,7 +169,7 @@ async fn tell(
     let mut view = View::new(account, ids, mailbox.name.clone(), read_only, uids, mailbox.highest_modseq);
     let lowest = session.shared.hub.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
     if lowest < mailbox.uid_next {
-        view.add_recent(&std::iter::once(lowest..=mailbox.uid_next - 1).collect());
+        view.add_recent(lowest..=mailbox.uid_next - 1);
     }
     view.keywords_told = flags::fingerprint(&keywords);
     let (exists, recent) = (view.exists(), view.recent_count());
@@ -203,10 +198,11 @@ async fn tell(
     session.untagged("OK", Some(Code::MailboxId(mailbox.object_id)), "The mailbox's id");
     session.open(view);
     if let Some(resync) = resync {
-        if !resync.vanished.is_empty() {
-            response::vanished(&mut session.writer(), &resync.vanished, true);
+        let mut told = news::tell_vanished_earlier(session, &resync.vanished).await;
+        if told.is_ok() {
+            told = news::tell_changed(session, &resync.changed).await;
         }
-        if let Err(refusal) = news::tell_changed(session, &resync.changed).await {
+        if let Err(refusal) = told {
             // Nothing is open after a NO (RFC 9051 §6.3.2).
             session.deselect();
             return Err(refusal);

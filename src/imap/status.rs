@@ -5,9 +5,10 @@ use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::{Shared, hub::Hub};
 use crate::protocol::command::status::{Status, StatusItem};
+use crate::protocol::response::Writer;
 use crate::protocol::response::status::{self, Value};
 use crate::store::mailboxes::{self, Mailbox};
-use crate::store::{Snapshot, messages};
+use crate::store::{Error, Rows, messages};
 
 /// STATUS of any mailbox, the open one included (some clients ask for it all the same).
 ///
@@ -22,8 +23,12 @@ pub async fn run(session: &mut Session, command: Status) -> Result<Done, Refusal
         .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
         .await?
         .ok_or_else(nowhere)?;
-    learn_recent(session, &mailbox, &command.items).await?;
-    write(session, &mailbox, &command.items);
+    note_condstore(session, &command.items);
+    let shared = std::sync::Arc::clone(&session.shared);
+    let (found, items) = (mailbox.clone(), command.items.clone());
+    session.shared.pool.read(move |snapshot| learn_recent(snapshot, &shared, &found, &items)).await?;
+    let shared = std::sync::Arc::clone(&session.shared);
+    write(&mut session.writer(), &shared, &mailbox, &command.items);
     Ok(Done::ok("STATUS completed"))
 }
 
@@ -31,32 +36,32 @@ pub async fn run(session: &mut Session, command: Status) -> Result<Done, Refusal
 /// session has been told of them (RFC 3501 §2.3.2).
 ///
 /// # Errors
-/// Those of the store.
-pub async fn learn_recent(
-    session: &mut Session,
+/// Of reading.
+pub fn learn_recent(
+    rows: &dyn Rows,
+    shared: &Shared,
     mailbox: &Mailbox,
     items: &[StatusItem],
-) -> Result<(), Refusal> {
-    let hub = &session.shared.hub;
-    if !items.contains(&StatusItem::Recent) || hub.recent(mailbox.id).is_some() {
+) -> Result<(), Error> {
+    if !items.contains(&StatusItem::Recent) || shared.hub.recent(mailbox.id).is_some() {
         return Ok(());
     }
-    let (id, next, started) = (mailbox.id, mailbox.uid_next, session.shared.started_unix);
-    let read = move |snapshot: &Snapshot| messages::saved_since(snapshot, id, next, started);
-    let first = session.shared.pool.read(read).await?;
-    hub.take_recent(id, next, true, first);
+    let (id, next) = (mailbox.id, mailbox.uid_next);
+    let first = messages::saved_since(rows, id, next, shared.started_unix)?;
+    shared.hub.take_recent(id, next, true, first);
     Ok(())
 }
 
+/// Asking for HIGHESTMODSEQ enables CONDSTORE (RFC 7162 §3.1.2.1).
+pub fn note_condstore(session: &mut Session, items: &[StatusItem]) {
+    session.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
+}
+
 /// Writes the STATUS response of a mailbox.
-pub fn write(session: &mut Session, mailbox: &Mailbox, items: &[StatusItem]) {
-    if items.contains(&StatusItem::HighestModSeq) {
-        // Asking for it enables CONDSTORE (RFC 7162 §3.1.2.1).
-        session.enabled.condstore = true;
-    }
+pub fn write(writer: &mut Writer<'_>, shared: &Shared, mailbox: &Mailbox, items: &[StatusItem]) {
     let values: Vec<(StatusItem, Value)> =
-        items.iter().map(|item| (*item, value(&session.shared, mailbox, *item))).collect();
-    status::write(&mut session.writer(), mailbox.name.as_str(), &values);
+        items.iter().map(|item| (*item, value(shared, mailbox, *item))).collect();
+    status::write(writer, mailbox.name.as_str(), &values);
 }
 
 fn value(shared: &Shared, mailbox: &Mailbox, item: StatusItem) -> Value {

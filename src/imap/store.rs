@@ -9,7 +9,7 @@ use crate::imap::news;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::{Update, View};
-use crate::model::{ModSeq, UidSet};
+use crate::model::{ModSeq, UidList, UidSet};
 use crate::protocol::command::store::{Action, Store};
 use crate::protocol::response::code::Code;
 use crate::store::changes::{self, Changes, Since};
@@ -39,7 +39,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
     let tells = !command.silent || session.enabled.condstore;
     let silent = command.silent;
-    let (mut modified, mut gone) = (UidSet::new(), false);
+    let (mut modified, mut gone) = (UidList::default(), false);
     for slice in slices(&uids, SLICE) {
         let flags = command.flags.clone();
         let seen = session.view()?.seen();
@@ -65,7 +65,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
                 Ok(StoredSlice { stored, untold, records, gone, keywords })
             })
             .await?;
-        modified = modified.union(&done.stored.modified);
+        modified.extend(done.stored.modified.uids());
         gone |= done.gone;
         note_answered(session.view_mut()?, seen, &done, silent);
         answer(session, &done, command.uid, silent).await?;
@@ -73,7 +73,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     let gone = gone && !command.uid;
     let code = match modified.is_empty() {
         true => None,
-        false => Some(modified_code(session, command.uid, &modified)?),
+        false => Some(modified_code(session, command.uid, &modified.to_set())?),
     };
     match code {
         // RFC 7162 §3.1.3, example 11.

@@ -8,7 +8,7 @@
 //! - Every change up to `told` has been told.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 
 use crate::model::{
@@ -21,6 +21,8 @@ use crate::store::{mailboxes, messages};
 /// How many of a session's own changes are remembered so that they are not echoed. Older ones would be told
 /// again, which does no harm.
 const OWN_CHANGES: usize = 64;
+/// How many ranges of UIDs all of them may have.
+const OWN_RANGES: usize = 10_000;
 
 /// A set of more ranges is compared with the whole list: looking each up decodes a chunk of the list.
 const MANY_RANGES: usize = 1_000;
@@ -38,7 +40,7 @@ pub struct View {
     pub read_only: bool,
     uid_validity: UidValidity,
     uids: UidList,
-    pending: UidSet,
+    pending: UidList,
     recent: UidSet,
     seen: ModSeq,
     told: ModSeq,
@@ -46,8 +48,9 @@ pub struct View {
     own: VecDeque<(ModSeq, Arc<UidSet>)>,
     /// Stands for the keywords that the client knows: FLAGS is sent again when they are others.
     pub keywords_told: u64,
-    /// The result of the last SEARCH RETURN (SAVE): UIDs (RFC 5182 §2.1).
-    pub saved: UidSet,
+    /// The result of the last SEARCH RETURN (SAVE): UIDs (RFC 5182 §2.1), those among them that are gone. No UID
+    /// comes back, and to take away each would make a range of each.
+    pub saved: Arc<UidList>,
 }
 
 /// What has happened since `seen`, as sets of UIDs.
@@ -89,14 +92,14 @@ impl View {
             read_only,
             uid_validity,
             uids,
-            pending: UidSet::new(),
+            pending: UidList::default(),
             recent: UidSet::new(),
             seen: reached,
             told: reached,
             sent: ModSeq::ZERO,
             own: VecDeque::new(),
             keywords_told: 0,
-            saved: UidSet::new(),
+            saved: Arc::default(),
         }
     }
 
@@ -126,19 +129,32 @@ impl View {
 
     /// UIDs that are gone but not told yet.
     #[must_use]
-    pub fn pending(&self) -> &UidSet {
+    pub fn pending(&self) -> &UidList {
         &self.pending
     }
 
-    /// UIDs that are `\Recent` in this session (RFC 3501 §2.3.2).
+    /// Whether some of these are gone but not told yet.
+    #[must_use]
+    pub fn any_pending(&self, uids: &UidSet) -> bool {
+        self.pending.select_uids(uids).next().is_some()
+    }
+
+    /// Those of these that are not known to be gone.
+    #[must_use]
+    pub fn without_pending(&self, uids: UidSet) -> UidSet {
+        if self.any_pending(&uids) { uids.difference(&self.pending.to_set()) } else { uids }
+    }
+
+    /// UIDs that are `\Recent` in this session (RFC 3501 §2.3.2), those among them that are not there, or not any
+    /// more: to take away each would make a range of each.
     #[must_use]
     pub fn recent(&self) -> &UidSet {
         &self.recent
     }
 
     /// Adds to the UIDs that are recent here.
-    pub fn add_recent(&mut self, uids: &UidSet) {
-        self.recent = self.recent.union(uids);
+    pub fn add_recent(&mut self, uids: RangeInclusive<u32>) {
+        self.recent.insert_range(uids);
     }
 
     /// How many recent messages the client can see.
@@ -171,10 +187,13 @@ impl View {
 
     /// Notes a change that this session made and has answered for: it is not echoed.
     pub fn note_own(&mut self, modseq: ModSeq, uids: UidSet) {
-        if self.own.len() == OWN_CHANGES {
+        self.own.push_back((modseq, Arc::new(uids)));
+        let ranges = |own: &VecDeque<(ModSeq, Arc<UidSet>)>| -> usize {
+            own.iter().map(|(_, uids)| uids.ranges().len()).sum()
+        };
+        while self.own.len() > OWN_CHANGES || self.own.len() > 1 && ranges(&self.own) > OWN_RANGES {
             self.own.pop_front();
         }
-        self.own.push_back((modseq, Arc::new(uids)));
     }
 
     /// Whether a record's present state is this session's own answered change.
@@ -241,7 +260,7 @@ impl View {
         let known = |set: &UidSet| -> UidSet { self.uids.select_uids(set).map(|(_, uid)| uid).collect() };
         let everything = added.union(changed);
         Update {
-            expunged: known(&expunged).difference(&self.pending),
+            expunged: self.without_pending(known(&expunged)),
             added: everything.intersection(&above),
             changed: known(changed).difference(&expunged),
             upto,
@@ -265,7 +284,7 @@ impl View {
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        update.expunged = self.uids.to_set().difference(&present).difference(&self.pending);
+        update.expunged = self.without_pending(self.uids.to_set().difference(&present));
         if let Some(row) = crate::store::mailboxes::get(rows, self.account, self.mailbox)? {
             update.upto = update.upto.max(row.highest_modseq);
         }
@@ -274,20 +293,23 @@ impl View {
 
     /// Takes in what was read, but for the messages themselves: expunged UIDs wait until they may be told.
     pub fn take(&mut self, update: &Update) {
-        self.pending = self.pending.union(&update.expunged);
+        if !update.expunged.is_empty() {
+            self.pending = UidList::from(&self.pending.to_set().union(&update.expunged));
+        }
         self.seen = self.seen.max(update.upto);
         if self.pending.is_empty() {
             self.told = self.seen;
         }
     }
 
-    /// Removes what is pending and returns the UIDs and the sequence numbers that they had.
-    pub fn expunge(&mut self) -> (UidSet, UidSet) {
-        let gone = std::mem::take(&mut self.pending);
+    /// Removes the last of what is pending, at most so many ranges and so many messages, and returns the UIDs and
+    /// the sequence numbers that they had.
+    pub fn expunge(&mut self, ranges: usize, messages: u32) -> (UidSet, UidSet) {
+        let gone = self.pending.take_last(ranges, messages);
         let numbers = self.uids.remove(&gone);
-        self.saved = self.saved.difference(&gone);
-        self.recent = self.recent.difference(&gone);
-        self.told = self.seen;
+        if self.pending.is_empty() {
+            self.told = self.seen;
+        }
         (gone, numbers)
     }
 
@@ -328,18 +350,23 @@ mod tests {
 
     #[test]
     fn expunged_messages_keep_their_number_until_told() {
-        let mut view = view(&[10, 20, 30, 40]);
+        let uids: Vec<u32> = (1..=8).map(|n| n * 10).chain(100..110).collect();
+        let mut view = view(&uids);
         view.take(&Update {
-            expunged: [20_u32, 40].into_iter().collect(),
+            expunged: [20_u32, 40].into_iter().chain(102..106).collect(),
             upto: ModSeq(11),
             ..Update::default()
         });
-        assert_eq!((view.exists(), view.told(), view.seen()), (4, ModSeq(10), ModSeq(11)));
+        assert_eq!((view.exists(), view.told(), view.seen()), (18, ModSeq(10), ModSeq(11)));
         assert_eq!(view.seq(Uid::new(30).unwrap()), SeqNum::new(3));
-        let (gone, numbers) = view.expunge();
-        assert_eq!((gone.to_string().as_str(), numbers.to_string().as_str()), ("20,40", "2,4"));
-        assert_eq!(expunge_order(&numbers).collect::<Vec<_>>(), [4, 2]);
-        assert_eq!((view.exists(), view.told()), (2, ModSeq(11)));
+        let mut told = Vec::new();
+        while !view.pending().is_empty() {
+            assert_eq!(view.told(), ModSeq(10), "not all is told yet");
+            let (gone, numbers) = view.expunge(1, 3);
+            told.extend(gone.iter().rev().zip(expunge_order(&numbers)));
+        }
+        assert_eq!(told, [(105, 14), (104, 13), (103, 12), (102, 11), (40, 4), (20, 2)]);
+        assert_eq!((view.exists(), view.told()), (12, ModSeq(11)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod mailbox_name;
 pub mod sequence_set;
 pub mod special_use;
+mod uid_chunk;
 pub mod uid_list;
 pub mod uid_set;
 
@@ -21,5 +22,5 @@ pub use ids::{
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use sequence_set::{Endpoint, SequenceSet, SetBuilder, TooManyRanges};
 pub use special_use::SpecialUse;
-pub use uid_list::UidList;
+pub use uid_list::{UidList, UidListBuilder};
 pub use uid_set::UidSet;

@@ -1,71 +1,16 @@
 //! A mailbox's UIDs in order, compact: the map between sequence numbers and UIDs.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
+use super::uid_chunk::{Body, Chunk, Packing, merge_small};
 use super::{SeqNum, Uid, UidSet};
 
-/// The most UIDs of a chunk. A chunk is what an EXPUNGE rewrites and what two sessions share.
-const CHUNK: usize = 512;
-
-/// UIDs in ascending order, stored as variable-length differences in shared chunks: about one byte a
-/// message, so that a view of 100,000 messages costs 110 KB, and copies of it next to nothing.
+/// UIDs in ascending order in shared chunks: a run of UIDs without a gap costs nothing however long it is, others a bit
+/// for each number between their first and their last or about a byte a message, whichever is less. Copies of it cost
+/// next to nothing.
 #[derive(Clone, Debug, Default)]
 pub struct UidList {
     chunks: Vec<Chunk>,
-}
-
-#[derive(Clone, Debug)]
-struct Chunk {
-    /// How many UIDs lie in the chunks before this one.
-    before: u32,
-    count: u32,
-    first: u32,
-    last: u32,
-    /// The differences from each UID to the next, LEB128.
-    steps: Arc<[u8]>,
-}
-
-impl Chunk {
-    fn new(before: u32, uids: &[u32]) -> Option<Self> {
-        let (&first, &last) = (uids.first()?, uids.last()?);
-        let mut steps = Vec::with_capacity(uids.len());
-        for pair in uids.windows(2) {
-            let mut step = pair[1] - pair[0];
-            while step >= 0x80 {
-                steps.push(step as u8 | 0x80);
-                step >>= 7;
-            }
-            steps.push(step as u8);
-        }
-        Some(Chunk { before, count: uids.len() as u32, first, last, steps: steps.into() })
-    }
-
-    fn uids(&self) -> impl Iterator<Item = u32> + '_ {
-        let mut next = Some(self.first);
-        let mut steps = self.steps.iter();
-        std::iter::from_fn(move || {
-            let current = next?;
-            let (mut step, mut shift, mut ended) = (0_u32, 0, true);
-            for byte in steps.by_ref() {
-                ended = false;
-                step |= u32::from(byte & 0x7f) << shift;
-                shift += 7;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-            }
-            next = if ended { None } else { Some(current + step) };
-            Some(current)
-        })
-    }
-}
-
-impl Chunk {
-    fn pairs(&self) -> impl Iterator<Item = (SeqNum, Uid)> + '_ {
-        let numbers = self.before + 1..;
-        numbers.zip(self.uids()).filter_map(|(number, uid)| Some((SeqNum::new(number)?, Uid::new(uid)?)))
-    }
 }
 
 impl UidList {
@@ -81,6 +26,12 @@ impl UidList {
         self.chunks.is_empty()
     }
 
+    /// The smallest UID.
+    #[must_use]
+    pub fn first(&self) -> Option<Uid> {
+        self.chunks.first().and_then(|chunk| Uid::new(chunk.first))
+    }
+
     /// The largest UID: `*` of a UID set.
     #[must_use]
     pub fn last(&self) -> Option<Uid> {
@@ -90,34 +41,20 @@ impl UidList {
     /// The memory that it holds, in bytes, shared chunks counted whole.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.chunks.capacity() * size_of::<Chunk>()
-            + self.chunks.iter().map(|chunk| chunk.steps.len() + 16).sum::<usize>()
+        self.chunks.capacity() * size_of::<Chunk>() + self.chunks.iter().map(Chunk::heap_bytes).sum::<usize>()
     }
 
     /// Appends UIDs above all that are there; others are ignored.
     pub fn extend(&mut self, uids: impl IntoIterator<Item = Uid>) {
-        let last = self.last().map_or(0, Uid::get);
-        let mut pending: Vec<u32> = Vec::new();
-        if let Some(chunk) = self.chunks.last().filter(|chunk| (chunk.count as usize) < CHUNK) {
-            pending.extend(chunk.uids());
-            self.chunks.pop();
-        }
-        let mut highest = last;
+        let mut highest = self.last().map_or(0, Uid::get);
+        let mut packing = Packing::onto(std::mem::take(&mut self.chunks));
         for uid in uids {
             if uid.get() > highest {
                 highest = uid.get();
-                pending.push(highest);
-                if pending.len() == CHUNK {
-                    self.push_chunk(&pending);
-                    pending.clear();
-                }
+                packing.push(highest);
             }
         }
-        self.push_chunk(&pending);
-    }
-
-    fn push_chunk(&mut self, uids: &[u32]) {
-        self.chunks.extend(Chunk::new(self.len(), uids));
+        self.chunks = packing.finish();
     }
 
     /// Removes every UID of `gone`, and gives the sequence numbers that they had, ascending, as a set.
@@ -126,31 +63,96 @@ impl UidList {
         if gone.is_empty() {
             return numbers;
         }
-        let mut kept: Vec<Chunk> = Vec::with_capacity(self.chunks.len());
-        let mut before = 0;
+        let mut packing = Packing::default();
+        let mut holes = gone.ranges();
         for chunk in std::mem::take(&mut self.chunks) {
-            let touched = !gone.intersection(&std::iter::once(chunk.first..=chunk.last).collect()).is_empty();
-            let chunk = if touched {
-                let mut left = Vec::with_capacity(chunk.count as usize);
-                for (n, uid) in chunk.uids().enumerate() {
-                    if gone.contains(uid) {
-                        let number = chunk.before + n as u32 + 1;
+            holes = &holes[holes.partition_point(|hole| *hole.end() < chunk.first)..];
+            let within = &holes[..holes.partition_point(|hole| *hole.start() <= chunk.last)];
+            if within.is_empty() {
+                packing.push_chunk(chunk);
+            } else if chunk.is_run() {
+                let mut from = chunk.first;
+                let number = |uid: u32| chunk.before + 1 + (uid - chunk.first);
+                for hole in within {
+                    let (start, end) = ((*hole.start()).max(chunk.first), (*hole.end()).min(chunk.last));
+                    numbers.insert_range(number(start)..=number(end));
+                    packing.push_run(from..=start - 1);
+                    from = end.saturating_add(1);
+                }
+                if *within[within.len() - 1].end() < chunk.last {
+                    packing.push_run(from..=chunk.last);
+                }
+            } else {
+                let mut within = within;
+                for (number, uid) in (chunk.before + 1..).zip(chunk.uids()) {
+                    while let Some((hole, rest)) = within.split_first()
+                        && *hole.end() < uid
+                    {
+                        within = rest;
+                    }
+                    if within.first().is_some_and(|hole| *hole.start() <= uid) {
                         numbers.insert_range(number..=number);
                     } else {
-                        left.push(uid);
+                        packing.push(uid);
                     }
                 }
-                Chunk::new(before, &left)
-            } else {
-                Some(Chunk { before, ..chunk })
-            };
-            if let Some(chunk) = chunk {
-                before += chunk.count;
-                kept.push(chunk);
+                packing.flush();
             }
         }
-        self.chunks = merge_small(kept);
+        self.chunks = merge_small(packing.finish());
         numbers
+    }
+
+    /// Takes away the last UIDs and gives them: about so many ranges (at least one), and about so many UIDs.
+    #[must_use]
+    pub fn take_last(&mut self, ranges: usize, uids: u32) -> UidSet {
+        let (mut taken, mut left) = (Vec::new(), uids.max(1));
+        while left > 0
+            && taken.len() < ranges.max(1)
+            && let Some(mut chunk) = self.chunks.pop()
+        {
+            if chunk.is_run() {
+                let end = chunk.last;
+                let from = end.saturating_sub(left - 1).max(chunk.first);
+                taken.push(from..=end);
+                left -= end - from + 1;
+                if chunk.first < from {
+                    (chunk.last, chunk.count) = (from - 1, chunk.count - (end - from + 1));
+                    self.chunks.push(chunk);
+                }
+            } else {
+                taken.extend(chunk.uids().map(|uid| uid..=uid));
+                left = left.saturating_sub(chunk.count);
+            }
+        }
+        taken.into_iter().collect()
+    }
+
+    /// Its UIDs, some at a time: about `size`, at least as many but for the last.
+    pub fn batches(self, size: usize) -> impl Iterator<Item = UidSet> + Send + use<> {
+        let mut chunks = self.chunks.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let mut batch = UidSet::new();
+            let mut left = size.max(1);
+            while left > 0
+                && let Some(chunk) = chunks.peek_mut()
+            {
+                if chunk.is_run() {
+                    let to = chunk.last.min(chunk.first.saturating_add(left as u32 - 1));
+                    batch.insert_range(chunk.first..=to);
+                    left -= (to - chunk.first + 1) as usize;
+                    if to < chunk.last {
+                        chunk.first = to + 1;
+                        break;
+                    }
+                } else {
+                    chunk.uids().for_each(|uid| batch.insert_range(uid..=uid));
+                    left = left.saturating_sub(chunk.count as usize);
+                }
+                chunks.next();
+            }
+            (!batch.is_empty()).then_some(batch)
+        })
     }
 
     /// The UID at a sequence number.
@@ -159,7 +161,7 @@ impl UidList {
         let index = number.get() - 1;
         let at = self.chunks.partition_point(|chunk| chunk.before + chunk.count <= index);
         let chunk = self.chunks.get(at)?;
-        chunk.uids().nth((index - chunk.before) as usize).and_then(Uid::new)
+        chunk.at(index - chunk.before).and_then(Uid::new)
     }
 
     /// The sequence number of a UID.
@@ -167,8 +169,7 @@ impl UidList {
     pub fn seq(&self, uid: Uid) -> Option<SeqNum> {
         let at = self.chunks.partition_point(|chunk| chunk.last < uid.get());
         let chunk = self.chunks.get(at)?;
-        let index = chunk.uids().position(|known| known == uid.get())?;
-        SeqNum::new(chunk.before + index as u32 + 1)
+        SeqNum::new(chunk.before + chunk.position(uid.get())? + 1)
     }
 
     /// Whether it holds `uid`.
@@ -179,7 +180,7 @@ impl UidList {
 
     /// All pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (SeqNum, Uid)> + '_ {
-        self.starting_at(0)
+        self.chunks.iter().flat_map(Chunk::pairs)
     }
 
     /// The pairs whose UID is in `uids`, ascending.
@@ -201,7 +202,7 @@ impl UidList {
     fn select<'a>(
         &'a self,
         set: &'a UidSet,
-        keys: impl Fn(&Chunk) -> RangeInclusive<u32> + 'a,
+        keys: impl Fn(&Chunk) -> RangeInclusive<u32> + Copy + 'a,
         key: impl Fn((SeqNum, Uid)) -> u32 + Copy + 'a,
     ) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
         let (mut chunks, mut ranges) = (self.chunks.as_slice(), set.ranges());
@@ -220,15 +221,30 @@ impl UidList {
             }
         });
         touched.flat_map(move |(chunk, mut ranges)| {
-            chunk.pairs().filter(move |pair| {
-                let key = key(*pair);
-                while let Some((range, rest)) = ranges.split_first()
-                    && *range.end() < key
-                {
-                    ranges = rest;
-                }
-                ranges.first().is_some_and(|range| *range.start() <= key)
-            })
+            // A run may be long: only what is wanted of it is gone through.
+            let run = chunk.is_run().then(|| {
+                let held = keys(chunk);
+                let within = &ranges[..ranges.partition_point(|range| range.start() <= held.end())];
+                within.iter().flat_map(move |range| {
+                    let low = (*range.start()).max(*held.start()) - held.start();
+                    let high = (*range.end()).min(*held.end()) - held.start();
+                    (low..=high).filter_map(|offset| {
+                        Some((SeqNum::new(chunk.before + 1 + offset)?, Uid::new(chunk.first + offset)?))
+                    })
+                })
+            });
+            let others = (!chunk.is_run()).then(|| {
+                chunk.pairs().filter(move |pair| {
+                    let key = key(*pair);
+                    while let Some((range, rest)) = ranges.split_first()
+                        && *range.end() < key
+                    {
+                        ranges = rest;
+                    }
+                    ranges.first().is_some_and(|range| *range.start() <= key)
+                })
+            });
+            run.into_iter().flatten().chain(others.into_iter().flatten())
         })
     }
 
@@ -236,33 +252,39 @@ impl UidList {
     #[must_use]
     pub fn to_set(&self) -> UidSet {
         let mut set = UidSet::new();
-        self.iter().for_each(|(_, uid)| set.insert(uid));
+        for chunk in &self.chunks {
+            match chunk.body {
+                Body::Run => set.insert_range(chunk.first..=chunk.last),
+                _ => chunk.uids().for_each(|uid| set.insert_range(uid..=uid)),
+            }
+        }
         set
-    }
-
-    fn starting_at(&self, index: u32) -> impl Iterator<Item = (SeqNum, Uid)> + '_ {
-        let at = self.chunks.partition_point(|chunk| chunk.before + chunk.count <= index);
-        self.chunks[at..]
-            .iter()
-            .flat_map(move |chunk| chunk.pairs().skip(index.saturating_sub(chunk.before) as usize))
     }
 }
 
-/// Joins neighbours that have become small, so that the list stays compact however much is expunged.
-fn merge_small(chunks: Vec<Chunk>) -> Vec<Chunk> {
-    let mut merged: Vec<Chunk> = Vec::with_capacity(chunks.len());
-    for chunk in chunks {
-        match merged.last_mut() {
-            Some(last) if (last.count + chunk.count) as usize <= CHUNK / 2 => {
-                let uids: Vec<u32> = last.uids().chain(chunk.uids()).collect();
-                if let Some(joined) = Chunk::new(last.before, &uids) {
-                    *last = joined;
-                }
-            }
-            _ => merged.push(chunk),
-        }
+impl From<&UidSet> for UidList {
+    fn from(set: &UidSet) -> Self {
+        let mut packing = Packing::default();
+        set.ranges().iter().for_each(|range| packing.push_run(range.clone()));
+        UidList { chunks: packing.finish() }
     }
-    merged
+}
+
+/// Makes a list out of UIDs that come one by one.
+#[derive(Default)]
+pub struct UidListBuilder(Packing);
+
+impl UidListBuilder {
+    /// Adds a UID above all before it.
+    pub fn push(&mut self, uid: Uid) {
+        self.0.push(uid.get());
+    }
+
+    /// The list.
+    #[must_use]
+    pub fn finish(self) -> UidList {
+        UidList { chunks: self.0.finish() }
+    }
 }
 
 impl FromIterator<Uid> for UidList {
@@ -290,17 +312,26 @@ mod tests {
         for _ in 0..300 {
             if !random(&mut seed).is_multiple_of(3) {
                 let mut next = model.last().copied().unwrap_or(0);
-                let added: Vec<u32> = (0..random(&mut seed) % 700)
+                // Runs, lists with few gaps, and with many.
+                let widest = [1, 2, 4, 300][random(&mut seed) as usize % 4];
+                let seldom = 1 + random(&mut seed) % 200;
+                let added: Vec<u32> = (0..random(&mut seed) % 1_500)
                     .map(|_| {
-                        next += 1 + random(&mut seed) % 300;
+                        let gap = random(&mut seed).is_multiple_of(seldom);
+                        next += 1 + if gap { random(&mut seed) % widest } else { 0 };
                         next
                     })
                     .collect();
                 list.extend(added.iter().copied().filter_map(Uid::new));
                 model.extend(added);
             } else {
-                let gone: UidSet =
-                    model.iter().copied().filter(|_| random(&mut seed).is_multiple_of(2)).collect();
+                let (kept, length) = (1 + random(&mut seed) % 50, 1 + random(&mut seed) % 900);
+                let gone: UidSet = if random(&mut seed).is_multiple_of(2) {
+                    model.iter().copied().filter(|_| random(&mut seed).is_multiple_of(kept)).collect()
+                } else {
+                    let starts = (0..5).map(|_| random(&mut seed) % 90_000 + 1);
+                    starts.map(|start| start..=start + length).collect()
+                };
                 let numbers = list.remove(&gone);
                 let expected: Vec<u32> =
                     (1..).zip(&model).filter(|(_, uid)| gone.contains(**uid)).map(|(n, _)| n).collect();
@@ -308,6 +339,20 @@ mod tests {
                 model.retain(|uid| !gone.contains(*uid));
             }
             assert_eq!(list.len() as usize, model.len());
+            let set: UidSet = model.iter().copied().collect();
+            assert_eq!(list.to_set(), set);
+            assert_eq!(UidList::from(&set).to_set(), set);
+            let batch = 1 + random(&mut seed) % 2_000;
+            let batches: Vec<UidSet> = list.clone().batches(batch as usize).collect();
+            assert!(batches.iter().all(|some| some.len() < u64::from(batch) + 512));
+            assert!(batches.iter().flat_map(UidSet::iter).eq(model.iter().copied()));
+            let (mut rest, mut taken) = (list.clone(), Vec::new());
+            while !rest.is_empty() {
+                let some = rest.take_last(200, batch);
+                assert!(some.ranges().len() < 200 + 512 && some.len() < u64::from(batch) + 512);
+                taken.push(some);
+            }
+            assert!(taken.iter().rev().flat_map(UidSet::iter).eq(model.iter().copied()));
             assert!(list.iter().map(|(_, uid)| uid.get()).eq(model.iter().copied()));
         }
         for (n, uid) in (1..).zip(&model) {
@@ -340,8 +385,29 @@ mod tests {
     #[test]
     fn a_hundred_thousand_scattered_uids_are_small() {
         let mut seed = 3;
-        let list: UidList =
-            (1..200_000).filter(|_| random(&mut seed).is_multiple_of(2)).filter_map(Uid::new).collect();
-        assert!(list.heap_bytes() < 150_000, "{} bytes", list.heap_bytes());
+        let mut scattered = |one_of: u32, most: usize| {
+            let uids = (1..100_000 * one_of).filter(|_| random(&mut seed).is_multiple_of(one_of));
+            let list: UidList = uids.filter_map(Uid::new).collect();
+            assert!(list.heap_bytes() < most, "one of {one_of}: {} bytes", list.heap_bytes());
+        };
+        scattered(2, 50_000);
+        scattered(50, 150_000);
+    }
+
+    #[test]
+    fn millions_without_a_gap_cost_nothing_and_are_found_at_once() {
+        let mut list = UidList::default();
+        for first in (0..8_400_000).step_by(600) {
+            list.extend((first + 1..=first + 600).filter_map(Uid::new));
+        }
+        assert_eq!((list.len(), list.chunks.len()), (8_400_000, 1));
+        assert!(list.remove(&UidSet::single(Uid::new(5_000_000).unwrap())).iter().eq([5_000_000]));
+        assert_eq!((list.len(), list.chunks.len()), (8_399_999, 2));
+        let far: UidSet = [7_000_000_u32, 7_000_002].into_iter().collect();
+        let found: Vec<(u32, u32)> = list.select_uids(&far).map(|(n, uid)| (n.get(), uid.get())).collect();
+        assert_eq!(found, [(6_999_999, 7_000_000), (7_000_001, 7_000_002)]);
+        assert_eq!(list.seq(Uid::new(8_400_000).unwrap()), SeqNum::new(8_399_999));
+        assert_eq!(list.uid(SeqNum::new(5_000_000).unwrap()), Uid::new(5_000_001));
+        assert_eq!(list.seq(Uid::new(5_000_000).unwrap()), None);
     }
 }

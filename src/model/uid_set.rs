@@ -179,8 +179,21 @@ impl UidSet {
 
 impl FromIterator<RangeInclusive<u32>> for UidSet {
     fn from_iter<I: IntoIterator<Item = RangeInclusive<u32>>>(ranges: I) -> Self {
-        let ranges = ranges.into_iter().map(|range| (*range.start()).max(1)..=*range.end());
-        let mut ranges: Vec<_> = ranges.filter(|range| range.start() <= range.end()).collect();
+        let mut set = UidSet::new();
+        // Most come in order, and a million of them may be one range.
+        let mut ranges = ranges.into_iter();
+        let early = ranges.by_ref().find(|range| {
+            let in_order = set.last().is_none_or(|last| *range.start() > last);
+            in_order.then(|| set.insert_range(range.clone())).is_none()
+        });
+        let Some(early) = early else {
+            set.ranges.shrink_to_fit();
+            return set;
+        };
+        let others = std::iter::once(early).chain(ranges);
+        let others = others.map(|range| (*range.start()).max(1)..=*range.end());
+        let mut ranges = set.ranges;
+        ranges.extend(others.filter(|range| range.start() <= range.end()));
         ranges.sort_unstable_by_key(|range| *range.start());
         // In place: a client's set may have a million ranges.
         ranges.dedup_by(|next, kept| {

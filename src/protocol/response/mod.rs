@@ -11,7 +11,8 @@ mod writer;
 
 pub use writer::{Dialect, Writer};
 
-use crate::model::UidSet;
+use std::ops::RangeInclusive;
+
 use code::Code;
 
 /// The longest text of a status response: it is for people.
@@ -94,10 +95,10 @@ pub fn expunge(w: &mut Writer<'_>, number: u32) {
 }
 
 /// VANISHED (RFC 7162 §3.2.10), in several responses where the set is long.
-pub fn vanished(w: &mut Writer<'_>, uids: &UidSet, earlier: bool) {
+pub fn vanished(w: &mut Writer<'_>, uids: &[RangeInclusive<u32>], earlier: bool) {
     let start: &[u8] = if earlier { b"* VANISHED (EARLIER) " } else { b"* VANISHED " };
     let mut line = String::new();
-    for range in uids.ranges() {
+    for range in uids {
         if line.len() > LONGEST_SET {
             w.line(start, &line);
             line.clear();
@@ -125,7 +126,7 @@ pub fn flags<'n>(w: &mut Writer<'_>, names: impl Iterator<Item = &'n str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::UidValidity;
+    use crate::model::{UidSet, UidValidity};
 
     pub(super) fn written(utf8: bool, write: impl FnOnce(&mut Writer<'_>)) -> String {
         let mut out = Vec::new();
@@ -150,7 +151,7 @@ mod tests {
     #[test]
     fn long_sets_are_told_in_several_lines() {
         let uids: UidSet = (1..20_000_u32).map(|n| n * 2).collect();
-        let text = written(false, |w| vanished(w, &uids, true));
+        let text = written(false, |w| vanished(w, uids.ranges(), true));
         let mut back = UidSet::new();
         for line in text.lines() {
             assert!(line.len() < 8_100);
@@ -159,7 +160,7 @@ mod tests {
             back = back.union(&cursor.sequence_set().unwrap().resolve(u32::MAX));
         }
         assert_eq!(back, uids);
-        assert_eq!(written(false, |w| vanished(w, &UidSet::new(), false)), "");
+        assert_eq!(written(false, |w| vanished(w, &[], false)), "");
     }
 
     #[test]

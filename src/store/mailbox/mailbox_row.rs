@@ -145,7 +145,7 @@ pub fn by_name(rows: &dyn Rows, account: AccountId, name: &MailboxName) -> Resul
 }
 
 /// The mailbox that a name leads to.
-pub(in crate::store) struct Named(MailboxId);
+pub(in crate::store) struct Named(pub(in crate::store) MailboxId);
 
 impl Row for Named {
     type Key = ();

@@ -12,6 +12,7 @@ use crate::store::base::schema::Table;
 use crate::store::base::settings::{self, Counter};
 use crate::store::mailbox::events::{self, EventKind};
 use crate::store::mailbox::mailbox_row::{Log, id_of, name_key, put_name};
+use crate::store::mailbox::names::name_of;
 use crate::store::mailbox::{bin, messages};
 
 pub(in crate::store) use crate::store::mailbox::mailbox_row::existing;
@@ -406,9 +407,7 @@ pub fn subscriptions(rows: &dyn Rows, account: AccountId) -> Result<Vec<MailboxN
     let (low, high) = all_of(account.0);
     let mut names = Vec::new();
     rows.scan(Table::Subscriptions, &low, &high, &mut |key, _| {
-        let name = key.get(4..).and_then(|name| std::str::from_utf8(name).ok());
-        let name = name.and_then(|name| MailboxName::new(name).ok());
-        names.push(name.ok_or_else(|| Error::Damaged("a subscription".to_owned()))?);
+        names.push(name_of(key)?);
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(names)

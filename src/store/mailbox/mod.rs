@@ -10,5 +10,6 @@ pub mod leap;
 pub mod mailbox_row;
 pub mod mailboxes;
 pub mod messages;
+pub mod names;
 pub mod record;
 pub mod records;
