@@ -232,17 +232,16 @@ fn write_section(
         (SectionText::Whole, true) => Some(Located::Range(0..record.size)),
         (SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_), true) => {
             let header = snapshot.header(record.email)?;
-            let cut = header.len() >= HEAD_MAX;
             match &wanted.what {
                 SectionText::HeaderFields(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false, cut));
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false));
                     return Ok(());
                 }
                 SectionText::HeaderFieldsNot(names) => {
-                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true, cut));
+                    write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true));
                     return Ok(());
                 }
-                _ if !cut => {
+                _ if header.len() < HEAD_MAX => {
                     write_bytes(response, wanted, partial, legacy, header);
                     return Ok(());
                 }
@@ -258,8 +257,7 @@ fn write_section(
             let mut bytes = Vec::new();
             let end = header.end.min(header.start.saturating_add(HEAD_MAX as u64));
             snapshot.read(record.email, header.start..end, &mut bytes)?;
-            let cut = end < header.end;
-            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not, cut));
+            write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not));
         }
         Some(Located::Range(range)) => {
             let range = clip(range, partial);

@@ -110,7 +110,12 @@ fn flags(head: &mut Head, field: Field<'_>) {
 #[must_use]
 pub fn without_bookkeeping(bytes: &[u8]) -> Vec<u8> {
     let names = BOOKKEEPING.map(str::to_owned);
-    header::filter_fields(bytes, &names, true, false)
+    let mut out = header::filter_fields(bytes, &names, true);
+    if !bytes.ends_with(b"\n\n") && !bytes.ends_with(b"\n\r\n") && !matches!(bytes, b"\n" | b"\r\n") {
+        // There was no empty line: a header of its own, or the start of one that is very long.
+        out.truncate(out.len().saturating_sub(2));
+    }
+    out
 }
 
 #[cfg(test)]
