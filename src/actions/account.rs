@@ -126,6 +126,10 @@ pub fn check_password(password: &str) -> Result<(), Failure> {
     if password.len() > LONGEST_PASSWORD {
         return Err(Failure::Invalid(format!("a password has at most {LONGEST_PASSWORD} bytes")));
     }
+    if password.contains('\0') {
+        // No program could log in with it (RFC 4616 §2).
+        return Err(Failure::Invalid("a password cannot hold a NUL character".to_owned()));
+    }
     Ok(())
 }
 

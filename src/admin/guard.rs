@@ -42,7 +42,10 @@ const HEADERS: [(header::HeaderName, &str); 6] = [
 /// Adds the headers, and refuses requests for another host: a page elsewhere whose name was made to point
 /// here (DNS rebinding).
 pub(super) async fn headers(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let response = if is_our_host(&shared, request.headers(), request.uri()) {
+    let response = if names_two_hosts(request.headers(), request.uri()) {
+        let text = "The request names its host twice, or two of them. Load the page again.";
+        page::plain(StatusCode::BAD_REQUEST, "That was not understood", text)
+    } else if is_our_host(&shared, request.headers(), request.uri()) {
         as_page(next.run(request).await)
     } else {
         let names = shared.context.certificates.describe().names.join(", ");
@@ -103,6 +106,17 @@ pub(super) async fn origin(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     page::plain(StatusCode::FORBIDDEN, "Refused", "This form was sent from another site.")
+}
+
+/// Two hosts, or one that the request line contradicts: whoever is in front of us may have gone by the other (RFC 9112
+/// §3.2).
+fn names_two_hosts(headers: &HeaderMap, uri: &Uri) -> bool {
+    let mut hosts = headers.get_all(header::HOST).into_iter();
+    let first = hosts.next();
+    let differs = |host: &HeaderValue| {
+        uri.authority().is_some_and(|uri| !host.as_bytes().eq_ignore_ascii_case(uri.as_str().as_bytes()))
+    };
+    hosts.next().is_some() || first.is_some_and(differs)
 }
 
 fn is_our_host(shared: &Shared, headers: &HeaderMap, uri: &Uri) -> bool {
@@ -181,6 +195,21 @@ mod tests {
         {
             assert_eq!(without_port(host), name);
         }
+    }
+
+    #[test]
+    fn one_host_and_no_other() {
+        let two = |hosts: &[&'static str], uri: &'static str| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_static(host));
+            }
+            names_two_hosts(&headers, &Uri::from_static(uri))
+        };
+        assert!(!two(&["pi.local:1980"], "/login") && !two(&[], "/") && !two(&[], "https://pi.local/"));
+        assert!(!two(&["PI.local"], "https://pi.local/"));
+        assert!(two(&["pi.local", "pi.local"], "/") && two(&["pi.local", "evil.example"], "/"));
+        assert!(two(&["pi.local"], "https://evil.example/"));
     }
 
     #[test]

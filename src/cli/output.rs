@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Failure;
 use crate::actions::words;
 pub(super) use crate::actions::words::{bytes, day};
+use crate::model::printable::{lines, one_line};
 
 /// Where a command's answer goes: text for people, or JSON.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +25,13 @@ impl Output {
         if self.json {
             print(&format!("{}\n", serde_json::to_string_pretty(value).map_err(Failure::new)?))
         } else {
-            print(&text(value))
+            print(&lines(&text(value)))
         }
     }
 
     /// Says that something was done; to scripts that want JSON, in JSON.
     pub(super) fn done(self, text: &str) -> Result<(), Failure> {
-        if self.json { print("{\"done\": true}\n") } else { print(&format!("{text}\n")) }
+        if self.json { print("{\"done\": true}\n") } else { print(&format!("{}\n", one_line(text))) }
     }
 }
 
@@ -47,28 +48,32 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// shown is no failure.
 pub(super) fn draw(line: &str) {
     let mut err = std::io::stderr().lock();
-    let _ = write!(err, "\r\x1b[2K{line}");
+    let ended = line.ends_with('\n');
+    let line = one_line(line.trim_end_matches('\n'));
+    let _ = write!(err, "\r\x1b[2K{line}{}", if ended { "\n" } else { "" });
     let _ = err.flush();
 }
 
 /// One line with the reason on stderr, and what helps below it.
 pub(super) fn complain(failure: &Failure) {
     let mut err = std::io::stderr().lock();
-    let _ = writeln!(err, "postern: {failure}");
+    let _ = writeln!(err, "postern: {}", lines(&failure.to_string()));
     if let Failure::Reason { advice, .. } = failure {
         if !advice.is_empty() {
             let _ = writeln!(err, "as root, this would allow it:");
         }
         for line in advice {
-            let _ = writeln!(err, "    {line}");
+            let _ = writeln!(err, "    {}", one_line(line));
         }
     }
 }
 
 /// Lines of columns, each as wide as its widest cell.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let shown = |row: &Vec<String>| row.iter().map(|cell| one_line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let mut widths: Vec<usize> = head.iter().map(|cell| cell.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -78,7 +83,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         format!("{}\n", padded.join("  ").trim_end())
     };
     let mut text = line(&mut head.iter().copied());
-    for row in rows {
+    for row in &rows {
         text.push_str(&line(&mut row.iter().map(String::as_str)));
     }
     text

@@ -2,8 +2,12 @@
 
 use std::net::SocketAddr;
 
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use async_signal::Signal;
@@ -12,6 +16,7 @@ use super::{Failure, Global, output, owner};
 use crate::actions::administrator::SetupLink;
 use crate::admin::log::Recent;
 use crate::config::{Config, LogLevel};
+use crate::model::printable::one_line;
 use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners, Progress};
 
@@ -58,6 +63,19 @@ fn announce(config: &Config, names: &[String], link: Option<&SetupLink>) {
     }
 }
 
+/// How what an event says is written. Names of files, mailboxes and programs are made by others: here, and nowhere else,
+/// they are kept from being a line of their own, or a command to the terminal.
+fn fields() -> impl for<'w> FormatFields<'w> + Send + Sync + 'static {
+    let each = format::debug_fn(|out: &mut Writer<'_>, field: &Field, value: &dyn std::fmt::Debug| {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => write!(out, "{}", one_line(&text)),
+            name => write!(out, "{name}={}", one_line(&text)),
+        }
+    });
+    each.delimited(" ")
+}
+
 /// Logs go to stderr, a line an event; under systemd the journal has the time already.
 /// The last ones are kept for the admin site.
 pub(super) fn start_log(level: LogLevel) -> Recent {
@@ -71,8 +89,10 @@ pub(super) fn start_log(level: LogLevel) -> Recent {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let shown = fmt::layer().with_target(false).with_writer(std::io::stderr).with_ansi(coloured);
-    let kept = fmt::layer().with_target(false).with_writer(move || kept.clone()).with_ansi(false);
+    let shown = fmt::layer().with_target(false).fmt_fields(fields()).with_writer(std::io::stderr);
+    let shown = shown.with_ansi(coloured);
+    let kept = fmt::layer().with_target(false).fmt_fields(fields()).with_writer(move || kept.clone());
+    let kept = kept.with_ansi(false);
     let all = tracing_subscriber::registry().with(level).with(kept);
     // A second call in the same process changes nothing.
     let _ = if std::env::var_os("JOURNAL_STREAM").is_some() {

@@ -78,6 +78,10 @@ impl Hasher {
     }
 
     fn raw(&self, password: &[u8], salt: &[u8], params: &Params) -> Result<[u8; HASH], String> {
+        // No password has one, and none is looked at that has (RFC 4616 §2): whoever names an account learns nothing.
+        if password.contains(&0) {
+            return Err("a password has no NUL".to_owned());
+        }
         let mut memory = self.lock();
         if memory.blocks.capacity() == 0 {
             memory.blocks = Vec::with_capacity(GIVEN_BACK / size_of::<Block>());
@@ -126,6 +130,7 @@ mod tests {
         assert!(!hasher.verify(b"correct horse", "nonsense"));
         assert!(!hasher.verify(b"correct horse", "$argon2id$v=19$m=4000000000,t=2,p=1$c2FsdHNhbHQ$AAAA"));
         assert!(!hasher.verify_nothing(b""));
+        assert!(!hasher.verify(b"correct horse\0", &stored) && hasher.hash("correct\0horse").is_err());
         assert_ne!(hasher.hash("correct horse").unwrap(), stored);
         hasher.release_if_idle();
         assert!(!hasher.lock().blocks.is_empty());

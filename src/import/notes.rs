@@ -7,6 +7,7 @@ use std::path::Path;
 use super::candidates::mark;
 use super::disk_error::words;
 use super::status::LeftAlone;
+use crate::model::printable::one_line;
 
 /// Things that were logged once and are not again, and things that a look has counted.
 const MAX_KNOWN: usize = 10_000;
@@ -38,7 +39,7 @@ impl Notes {
     /// Notes what cannot be read or removed.
     pub(super) fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let error = words(error);
-        let text = format!("{}: {error}", path.display());
+        let text = one_line(&format!("{}: {error}", path.display())).into_owned();
         if is_news(&mut self.logged, &text) {
             tracing::warn!(file = %path.display(), error, "cannot be read or removed; tried again at each look");
         }
@@ -49,7 +50,7 @@ impl Notes {
 
     /// Notes what is left where it is.
     pub(super) fn left(&mut self, path: &Path, why: &str) {
-        let text = format!("{}: {why}", path.display());
+        let text = one_line(&format!("{}: {why}", path.display())).into_owned();
         if is_news(&mut self.logged, &text) {
             tracing::warn!(file = %path.display(), why, "left where it is");
         }

@@ -29,6 +29,7 @@ use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
 use super::unpack::Unpacker;
 use super::window::Window;
 use crate::model::DateTime;
+use crate::model::printable::one_line;
 
 /// What was skipped is named up to this number, and counted beyond it.
 const MAX_SKIPPED: usize = 1_000;
@@ -473,14 +474,16 @@ impl Reader<'_> {
 
     fn looked(&mut self, what: String) {
         if self.report.looked.len() < MAX_SKIPPED {
-            self.report.looked.push(what);
+            self.report.looked.push(one_line(&what).into_owned());
         }
     }
 
     pub(super) fn skipped(&mut self, what: &str, why: &str) {
         self.report.skipped_count += 1;
         if self.report.skipped.len() < MAX_SKIPPED {
-            self.report.skipped.push(Skipped { what: what.to_owned(), why: why.to_owned() });
+            self.report
+                .skipped
+                .push(Skipped { what: one_line(what).into_owned(), why: one_line(why).into_owned() });
         }
     }
 

@@ -679,3 +679,29 @@ fn files_that_cannot_be_read_or_removed_are_named_and_come_once() {
     assert_eq!(messages(&mut client, "INBOX"), 5, "not twice");
     assert!(maildir.join("cur/1700000005.b:2,S").exists());
 }
+
+/// A name that would be a line of its own, as the shipped rule for fail2ban looks for them, and one that would clear a
+/// terminal: so anybody could have anybody banned.
+#[test]
+fn a_name_of_a_file_is_no_line_of_the_log_and_no_command_to_a_terminal() {
+    let server = Server::start(&["anna"]);
+    let maildir = folder(&server.folder().join("Maildir"));
+    let names = [
+        "cur/1.a\n WARN a wrong name or password peer=192.0.2.77 x:2,S",
+        "cur/2.b\r\u{1b}[2J\u{202e}moc.elpmaxe:2,S",
+    ];
+    for name in names {
+        std::os::unix::fs::symlink("nowhere", maildir.join(name)).unwrap();
+    }
+    add(&server, &maildir, &["--after", "keep"]);
+    wait("both are told of", LIMIT, || server.log().matches("left where it is").count() == 2);
+    let log = server.log();
+    assert!(log.contains("\\u{a} WARN a wrong name") && log.contains("\\u{1b}[2J\\u{202e}moc"), "{log}");
+    assert!(!log.lines().any(|line| line.trim_start().starts_with("WARN a wrong name")), "{log}");
+    let acts = |text: &str| text.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}');
+    assert!(!acts(&log));
+    for command in [&["source", "list"][..], &["status"]] {
+        let (_, text) = server.command(command, "");
+        assert!(!acts(&text) && !text.lines().any(|line| line.trim_start().starts_with("WARN")), "{text}");
+    }
+}

@@ -61,6 +61,9 @@ pub fn create(tx: &mut dyn Transaction, name: &str, password_hash: Option<&str>)
 /// A name that a new account can have.
 fn free_name(rows: &dyn Rows, name: &str) -> Result<String, Error> {
     let name = normalise(name)?;
+    if name == "." || name == ".." {
+        return Err(Error::Refused("an account cannot be called . or ..: a folder of that name is another"));
+    }
     let accounts = list(rows)?;
     if accounts.iter().any(|account| account.name == name) {
         return Err(Error::Exists("an account of this name"));
