@@ -45,7 +45,7 @@ impl Engine {
 }
 
 fn is_as_known(segment: &Segment, title: &Title) -> io::Result<bool> {
-    Ok(segment.title_on_disk()? == Some(*title) && segment.file.len()? >= title.size)
+    Ok(segment.title_on_disk()? == Some(*title) && segment.file.len()? >= segment.known_length)
 }
 
 impl Proof {

@@ -70,6 +70,8 @@ pub(super) struct Segment {
     pub(super) file: Arc<dyn DiskFile>,
     /// None of one that was made by postern 0.1.0, was not finished, or is damaged.
     pub(super) title: Option<Title>,
+    /// How long it was when it was opened or made ready: a power cut may have left it short, until its turn comes.
+    pub(super) known_length: u64,
 }
 
 /// The number in a segment's file name.
@@ -89,7 +91,8 @@ impl Segment {
         if file.is_empty()? {
             return Ok(None);
         }
-        let mut segment = Segment { number, path, file, title: None };
+        let known_length = file.len()?;
+        let mut segment = Segment { number, path, file, title: None, known_length };
         segment.title = segment.title_on_disk()?;
         Ok(Some(segment))
     }
@@ -108,7 +111,7 @@ impl Segment {
     pub(super) fn make(disk: &dyn Disk, folder: &Path, title: Title) -> io::Result<Segment> {
         let path = Self::path(folder, title.number);
         let file = disk.open(&path, true)?;
-        let mut segment = Segment { number: title.number, path, file, title: None };
+        let mut segment = Segment { number: title.number, path, file, title: None, known_length: 0 };
         segment.entitle(title)?;
         disk.sync_dir(folder)?;
         Ok(segment)
@@ -127,7 +130,7 @@ impl Segment {
         block.resize(BOUNDARY as usize, 0);
         self.file.write_at(0, &block)?;
         self.file.sync()?;
-        self.title = Some(title);
+        (self.title, self.known_length) = (Some(title), title.size);
         Ok(())
     }
 
