@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use futures_lite::future;
@@ -16,16 +17,15 @@ thread_local! {
     static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Runs a task of which [`give_way`] then knows how long it has the thread.
-pub async fn in_turns<T>(task: impl Future<Output = T>) -> T {
-    let mut task = std::pin::pin!(task);
-    std::future::poll_fn(|context| {
+/// Runs a task of which [`give_way`] then knows how long it has the thread. It comes in a box: moved from one future into
+/// another it would take its room twice.
+pub fn in_turns<T>(mut task: Pin<Box<impl Future<Output = T>>>) -> impl Future<Output = T> {
+    std::future::poll_fn(move |context| {
         BEGAN.set(Some(Instant::now()));
         let polled = task.as_mut().poll(context);
         BEGAN.set(None);
         polled
     })
-    .await
 }
 
 /// Lets others have the thread if this task has had it for its turn. Outside [`in_turns`] always.
@@ -44,13 +44,13 @@ mod tests {
     #[test]
     fn who_always_goes_on_gives_way_after_each_turn() {
         let mut rounds = 0_u32;
-        let endless = in_turns(async {
+        let endless = in_turns(Box::pin(async {
             loop {
                 rounds += 1;
                 give_way().await;
             }
-        });
-        let mut endless: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(endless);
+        }));
+        let mut endless: Pin<Box<dyn Future<Output = ()>>> = Box::pin(endless);
         let mut context = Context::from_waker(Waker::noop());
         // Each of these ends.
         for _ in 0..3 {
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn nobody_keeps_the_time_of_another() {
         let mut context = Context::from_waker(Waker::noop());
-        let mut ended = Box::pin(in_turns(async {}));
+        let mut ended = Box::pin(in_turns(Box::pin(async {})));
         assert_eq!(ended.as_mut().poll(&mut context), Poll::Ready(()));
         // Outside of a turn others come at once.
         assert_eq!(Box::pin(give_way()).as_mut().poll(&mut context), Poll::Pending);

@@ -20,7 +20,7 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
     loop {
         // Taken before the look at the store: a change in between rings it.
         let heard = bell.listen();
-        let told = news::sync(session, Expunges::Told).await;
+        let told = Box::pin(news::sync(session, Expunges::Told)).await;
         if matches!(session.state, State::Logout) {
             return Err(Refusal::hangup("the open mailbox is gone, or cannot be told of"));
         }

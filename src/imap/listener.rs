@@ -62,8 +62,8 @@ impl Imap {
                 Some(Ok((socket, peer))) => {
                     let _ = socket.set_nodelay(true);
                     let connection = Connection::plain(socket, peer, self.shared.turns.clone());
-                    let session =
-                        in_turns(begin(Arc::clone(&self.shared), connection, kind, shutdown.clone()));
+                    let session = begin(Arc::clone(&self.shared), connection, kind, shutdown.clone());
+                    let session = in_turns(Box::pin(session));
                     self.shared.executor.spawn(session).detach();
                 }
                 Some(Err(error)) => {
@@ -90,7 +90,7 @@ async fn begin(shared: Arc<Shared>, mut connection: Connection, kind: Kind, shut
         }
     };
     if kind == Kind::Imaps
-        && let Err(error) = connection.start_tls((shared.tls)()).await
+        && let Err(error) = Box::pin(connection.start_tls((shared.tls)())).await
     {
         tracing::debug!(%peer, %error, "the TLS handshake failed");
         return;

@@ -357,7 +357,7 @@ impl Session {
     async fn on_literal(&mut self, head: LiteralHead) {
         let logged_in = !matches!(self.state, State::NotAuthenticated(_));
         if logged_in && append::is_append(&head.so_far) {
-            return append::run(self, head).await;
+            return Box::pin(append::run(self, head)).await;
         }
         let tag = command::tag_of(&head.so_far);
         let length = head.len.saturating_add(head.so_far.len() as u64);
@@ -420,7 +420,7 @@ impl Session {
             self.state = State::Logout;
             return;
         }
-        if let Err(refusal) = news::sync(self, expunges).await {
+        if let Err(refusal) = Box::pin(news::sync(self, expunges)).await {
             if refusal.condition == Condition::Hangup {
                 self.state = State::Logout;
                 return;
@@ -470,9 +470,9 @@ impl Session {
         match (command, &self.state) {
             (Command::Any(any), _) => self.any(any).await,
             (Command::NonAuth(command), State::NotAuthenticated(_)) => match command {
-                NonAuth::StartTls => auth::start_tls(self, tag).await,
-                NonAuth::Authenticate(command) => auth::authenticate(self, command).await,
-                NonAuth::Login(login) => auth::login(self, login).await,
+                NonAuth::StartTls => Box::pin(auth::start_tls(self, tag)).await,
+                NonAuth::Authenticate(command) => Box::pin(auth::authenticate(self, command)).await,
+                NonAuth::Login(login) => Box::pin(auth::login(self, login)).await,
             },
             (Command::NonAuth(_), _) => Err(Refusal::bad("You are logged in already")),
             (_, State::NotAuthenticated(_)) => Err(Refusal::bad("Log in first")),
@@ -490,7 +490,7 @@ impl Session {
                 Ok(Done::ok("CAPABILITY completed"))
             }
             Any::Noop => Ok(Done::ok("NOOP completed")),
-            Any::Id(parameters) => Ok(id::run(self, &parameters).await),
+            Any::Id(parameters) => Ok(Box::pin(id::run(self, &parameters)).await),
             Any::Logout => {
                 self.bye(None, "See you soon");
                 Ok(Done::ok("LOGOUT completed"))
@@ -498,22 +498,23 @@ impl Session {
         }
     }
 
+    /// What commands need while they run lies in a box, but for IDLE: a session that waits holds none of it.
     async fn auth(&mut self, command: Auth) -> Result<Done, Refusal> {
         match command {
-            Auth::Enable(enable) => enable::run(self, &enable).await,
-            Auth::Select(command) => select::run(self, command).await,
-            Auth::Create(command) => mailbox::create(self, command).await,
-            Auth::Delete(command) => mailbox::delete(self, command).await,
-            Auth::Rename(command) => mailbox::rename(self, command).await,
-            Auth::Subscribe(command) => mailbox::subscribe(self, command).await,
-            Auth::Unsubscribe(command) => mailbox::unsubscribe(self, command).await,
-            Auth::List(command) => list::run(self, command).await,
-            Auth::Lsub(command) => list::lsub(self, command).await,
+            Auth::Enable(enable) => Box::pin(enable::run(self, &enable)).await,
+            Auth::Select(command) => Box::pin(select::run(self, command)).await,
+            Auth::Create(command) => Box::pin(mailbox::create(self, command)).await,
+            Auth::Delete(command) => Box::pin(mailbox::delete(self, command)).await,
+            Auth::Rename(command) => Box::pin(mailbox::rename(self, command)).await,
+            Auth::Subscribe(command) => Box::pin(mailbox::subscribe(self, command)).await,
+            Auth::Unsubscribe(command) => Box::pin(mailbox::unsubscribe(self, command)).await,
+            Auth::List(command) => Box::pin(list::run(self, command)).await,
+            Auth::Lsub(command) => Box::pin(list::lsub(self, command)).await,
             Auth::Namespace => {
                 response::list::namespace(&mut self.writer());
                 Ok(Done::ok("NAMESPACE completed"))
             }
-            Auth::Status(command) => status::run(self, command).await,
+            Auth::Status(command) => Box::pin(status::run(self, command)).await,
             Auth::Idle => idle::run(self).await,
             Auth::Append => Err(Refusal::bad("APPEND needs a message as a literal")),
         }
@@ -522,17 +523,17 @@ impl Session {
     async fn selected(&mut self, tag: &Tag, command: Selected) -> Result<Done, Refusal> {
         match command {
             Selected::Check => Ok(Done::ok("CHECK completed")),
-            Selected::Close => expunge::close(self).await,
+            Selected::Close => Box::pin(expunge::close(self)).await,
             Selected::Unselect => {
                 self.deselect();
                 Ok(Done::ok("UNSELECT completed"))
             }
-            Selected::Expunge(command) => expunge::run(self, command).await,
-            Selected::Search(command) => search::run(self, tag, command).await,
-            Selected::Fetch(command) => fetch::run(self, command).await,
-            Selected::Store(command) => store::run(self, command).await,
-            Selected::Copy(command) => copy::copy(self, command).await,
-            Selected::Move(command) => copy::move_(self, command).await,
+            Selected::Expunge(command) => Box::pin(expunge::run(self, command)).await,
+            Selected::Search(command) => Box::pin(search::run(self, tag, command)).await,
+            Selected::Fetch(command) => Box::pin(fetch::run(self, command)).await,
+            Selected::Store(command) => Box::pin(store::run(self, command)).await,
+            Selected::Copy(command) => Box::pin(copy::copy(self, command)).await,
+            Selected::Move(command) => Box::pin(copy::move_(self, command)).await,
         }
     }
 }
