@@ -16,14 +16,15 @@ const LETTERS: usize = 26;
 /// name is.
 #[must_use]
 pub fn base(name: &[u8]) -> Vec<u8> {
-    let bare = split_info(name).0;
+    // A name of flags alone is one by itself.
+    let bare = Some(split_info(name).0).filter(|bare| !bare.is_empty()).unwrap_or(name);
     let mut parts = bare.split(|byte| *byte == b',');
     let mut base = parts.next().unwrap_or_default().to_vec();
     for part in parts.filter(|part| !is_added(part)) {
         base.push(b',');
         base.extend_from_slice(part);
     }
-    if base.is_empty() { name.to_vec() } else { base }
+    if base.is_empty() { bare.to_vec() } else { base }
 }
 
 /// The letters of the info part: `FS` of `x:2,FS`.
@@ -169,6 +170,10 @@ mod tests {
             ("a:", "a"),
             ("a:2", "a"),
             (",U=5", ",U=5"),
+            (",U=5:2,S", ",U=5"),
+            (":2,S", ":2,S"),
+            (":2,a,S=5", ":2,a"),
+            (":2,a,S=5:2,S", ":2,a"),
             ("a,S=,W=1x", "a,S=,W=1x"),
             ("", ""),
         ] {
