@@ -10,3 +10,5 @@ mod golden;
 mod grammar;
 #[path = "pure/printed.rs"]
 mod printed;
+#[path = "pure/told.rs"]
+mod told;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use postern::mail::digest::Digest;
-use postern::mail::structure::Digester;
-use postern::protocol::response::{Dialect, Writer, bodystructure, envelope};
+use postern::protocol::response::Dialect;
+
+use crate::told::{digest, envelope_of, structure_of};
 
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/pure")
@@ -22,24 +22,6 @@ pub fn messages() -> BTreeMap<String, Vec<u8>> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
         .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read(&path).unwrap()))
         .collect()
-}
-
-pub fn digest(message: &[u8]) -> Digest {
-    let mut digester = Digester::new();
-    digester.push(message);
-    digester.finish()
-}
-
-pub fn envelope_of(digest: &Digest, dialect: Dialect) -> Vec<u8> {
-    let mut out = Vec::new();
-    envelope::write(&mut Writer::new(&mut out, dialect), &digest.envelope);
-    out
-}
-
-pub fn structure_of(digest: &Digest, extended: bool) -> Vec<u8> {
-    let mut out = Vec::new();
-    bodystructure::write(&mut Writer::new(&mut out, Dialect::default()), &digest.root, extended);
-    out
 }
 
 /// As the file has it: line ends of literals as \r\n, other bytes as \xNN where they are not UTF-8.
