@@ -39,7 +39,7 @@ macro_rules! bodies {
     };
 }
 
-bodies!(headers, imap, mail, mbox, names, text);
+bodies!(archives, catalogues, control, headers, imap, mail, mbox, names, records, text, volumes);
 
 fn try_all(name: &str) {
     let body = BODIES.iter().find(|body| body.name == name).unwrap();

@@ -7,14 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The longest content of a frame. What is larger goes in several.
-const LONGEST: usize = 256 * 1024;
+pub const LONGEST: usize = 256 * 1024;
 /// Bytes of mail in a frame.
 const CHUNK: usize = 64 * 1024;
 
 /// What a frame is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub enum Kind {
     /// Bytes of the present message.
     Data = b'd',
     /// The present message is whole; JSON where it goes.
@@ -37,7 +37,7 @@ impl Kind {
 }
 
 /// Writes a frame.
-pub(super) fn write(out: &mut dyn Write, kind: Kind, content: &[u8]) -> io::Result<()> {
+pub fn write(out: &mut dyn Write, kind: Kind, content: &[u8]) -> io::Result<()> {
     let length = u32::try_from(content.len()).ok().filter(|_| content.len() <= LONGEST);
     let length = length.ok_or(io::ErrorKind::InvalidInput)?;
     out.write_all(&[kind as u8])?;
@@ -46,17 +46,17 @@ pub(super) fn write(out: &mut dyn Write, kind: Kind, content: &[u8]) -> io::Resu
 }
 
 /// Writes a frame of JSON.
-pub(super) fn write_json<T: Serialize>(out: &mut dyn Write, kind: Kind, value: &T) -> io::Result<()> {
+pub fn write_json<T: Serialize>(out: &mut dyn Write, kind: Kind, value: &T) -> io::Result<()> {
     write(out, kind, &serde_json::to_vec(value)?)
 }
 
 /// Writes bytes of mail.
-pub(super) fn write_data(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
+pub fn write_data(out: &mut dyn Write, bytes: &[u8]) -> io::Result<()> {
     bytes.chunks(CHUNK).try_for_each(|chunk| write(out, Kind::Data, chunk))
 }
 
 /// Reads a frame; its content is in `content` then. `None` at the end of the stream.
-pub(super) fn read(input: &mut dyn Read, content: &mut Vec<u8>) -> io::Result<Option<Kind>> {
+pub fn read(input: &mut dyn Read, content: &mut Vec<u8>) -> io::Result<Option<Kind>> {
     let mut kind = [0];
     loop {
         match input.read(&mut kind) {
@@ -77,7 +77,7 @@ pub(super) fn read(input: &mut dyn Read, content: &mut Vec<u8>) -> io::Result<Op
 }
 
 /// The value of a frame of JSON.
-pub(super) fn json<T: DeserializeOwned>(content: &[u8]) -> io::Result<T> {
+pub fn json<T: DeserializeOwned>(content: &[u8]) -> io::Result<T> {
     Ok(serde_json::from_slice(content)?)
 }
 

@@ -4,7 +4,8 @@
 
 pub mod client;
 pub mod delivery;
-mod frame;
+#[doc(hidden)]
+pub mod frame;
 pub mod message;
 pub mod notice;
 pub mod server;

@@ -24,6 +24,8 @@ mod household;
 mod mailbox;
 mod opening;
 #[doc(hidden)]
+pub mod read_back;
+#[doc(hidden)]
 pub mod trials;
 
 #[cfg(test)]

@@ -129,6 +129,19 @@ pub(super) fn write_rows(rows: &dyn Rows, head: Head, out: &mut dyn Write) -> Re
     Ok(Summary { head, rows, bytes, hash })
 }
 
+/// For tests: a catalogue of rows that are in the order of its tables, of no store.
+pub(in crate::store) fn of_rows(
+    rows: &[(Table, Vec<u8>, Vec<u8>)],
+    out: &mut dyn Write,
+) -> Result<Summary, Error> {
+    let (writing, head) = (|error| Error::io("writing a catalogue", error), Head::default());
+    let mut frames = FrameWriter::new(out);
+    frames.plain(&encode_preface(&head)).map_err(writing)?;
+    rows.iter().try_for_each(|(table, key, value)| frames.row(*table as u8, key, value)).map_err(writing)?;
+    let (Count { rows, bytes }, hash) = frames.finish().map_err(writing)?;
+    Ok(Summary { head, rows, bytes, hash })
+}
+
 /// Reads a catalogue, and gives every row to `visit`. Frame by frame: a row that is given is as it was written,
 /// but only the end of the file shows that none is missing. Who must not begin before that is known reads it
 /// twice, with [`verify`] first.

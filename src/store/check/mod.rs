@@ -26,7 +26,7 @@ mod repair;
 #[cfg(test)]
 mod repair_test;
 mod report;
-mod rows;
+pub(in crate::store) mod rows;
 mod safeguards;
 #[cfg(test)]
 mod safeguards_test;

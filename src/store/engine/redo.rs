@@ -43,7 +43,7 @@ impl Row {
         (self.table, self.key.as_slice(), self.value.as_deref())
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(in crate::store) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.file.to_le_bytes());
         out.push(self.table);
         out.extend_from_slice(&(self.key.len() as u32).to_le_bytes());
@@ -54,7 +54,7 @@ impl Row {
     }
 
     /// The rows of a payload.
-    pub(super) fn decode_all(mut payload: &[u8]) -> Option<Vec<Row>> {
+    pub(in crate::store) fn decode_all(mut payload: &[u8]) -> Option<Vec<Row>> {
         let mut rows = Vec::new();
         while !payload.is_empty() {
             rows.push(Row::decode(&mut payload)?);
@@ -92,25 +92,25 @@ fn long(bytes: &mut &[u8]) -> Option<u64> {
 
 /// What stands before a record's payload.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Head {
+pub(in crate::store) struct Head {
     /// The batch goes on in the next record.
-    pub(super) more: bool,
+    pub(in crate::store) more: bool,
     /// A checkpoint's mark: it has no rows.
-    pub(super) mark: bool,
+    pub(in crate::store) mark: bool,
     /// The segment ends here: the record of this number, a mark, is in the next.
-    pub(super) close: bool,
-    pub(super) length: u32,
-    pub(super) generation: u64,
-    pub(super) epoch: u64,
-    pub(super) sequence: u64,
-    pub(super) batch: u64,
-    pub(super) before: u64,
-    pub(super) payload_sum: u64,
-    pub(super) sum: u64,
+    pub(in crate::store) close: bool,
+    pub(in crate::store) length: u32,
+    pub(in crate::store) generation: u64,
+    pub(in crate::store) epoch: u64,
+    pub(in crate::store) sequence: u64,
+    pub(in crate::store) batch: u64,
+    pub(in crate::store) before: u64,
+    pub(in crate::store) payload_sum: u64,
+    pub(in crate::store) sum: u64,
 }
 
 impl Head {
-    pub(super) fn encode(&mut self) -> [u8; HEAD] {
+    pub(in crate::store) fn encode(&mut self) -> [u8; HEAD] {
         let mut bytes = Vec::with_capacity(HEAD);
         bytes.extend_from_slice(MAGIC);
         let flags = [(self.more, MORE), (self.mark, MARK), (self.close, CLOSE)];
@@ -129,7 +129,7 @@ impl Head {
         head
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Option<Head> {
+    pub(in crate::store) fn decode(bytes: &[u8]) -> Option<Head> {
         let (head, fits) = Self::read(bytes)?;
         (fits && head.sum == xxh3_64(bytes.get(..HEAD - 8)?)).then_some(head)
     }

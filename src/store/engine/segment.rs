@@ -23,16 +23,16 @@ const LENGTH: usize = 72;
 
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Title {
-    pub(super) id: [u8; 16],
-    pub(super) generation: u64,
-    pub(super) number: u32,
-    pub(super) identity: [u8; 16],
-    pub(super) size: u64,
+pub(in crate::store) struct Title {
+    pub(in crate::store) id: [u8; 16],
+    pub(in crate::store) generation: u64,
+    pub(in crate::store) number: u32,
+    pub(in crate::store) identity: [u8; 16],
+    pub(in crate::store) size: u64,
 }
 
 impl Title {
-    fn encode(&self) -> Vec<u8> {
+    pub(in crate::store) fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.id);
@@ -45,7 +45,7 @@ impl Title {
         out
     }
 
-    fn decode(bytes: &[u8]) -> Option<Title> {
+    pub(in crate::store) fn decode(bytes: &[u8]) -> Option<Title> {
         let whole = bytes.get(..LENGTH)?;
         let (text, sum) = whole.split_at_checked(LENGTH - 8)?;
         let field = |at: usize, count: usize| text.get(at..at + count);

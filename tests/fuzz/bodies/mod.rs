@@ -2,6 +2,9 @@
 //! must be true of it. A new one is a file here, a line in [`BODIES`], a test in tests/fuzz.rs, a `[[bin]]` in
 //! tests/fuzz/Cargo.toml.
 
+mod archives;
+mod catalogues;
+mod control;
 #[path = "../../pure/grammar.rs"]
 mod grammar;
 mod headers;
@@ -9,9 +12,11 @@ mod imap;
 mod mail;
 mod mbox;
 mod names;
+mod records;
 mod text;
 #[path = "../../pure/told.rs"]
 mod told;
+mod volumes;
 
 use std::path::Path;
 
@@ -31,12 +36,17 @@ pub struct Body {
 
 /// All of them.
 pub const BODIES: &[Body] = &[
+    Body { name: "archives", run: archives::run, seeds: archives::seeds, inputs: 30_000 },
+    Body { name: "catalogues", run: catalogues::run, seeds: catalogues::seeds, inputs: 20_000 },
+    Body { name: "control", run: control::run, seeds: control::seeds, inputs: 200_000 },
     Body { name: "headers", run: headers::run, seeds: headers::seeds, inputs: 15_000 },
     Body { name: "imap", run: imap::run, seeds: imap::seeds, inputs: 18_000 },
     Body { name: "mail", run: mail::run, seeds: mail::seeds, inputs: 12_000 },
     Body { name: "mbox", run: mbox::run, seeds: mbox::seeds, inputs: 20_000 },
     Body { name: "names", run: names::run, seeds: names::seeds, inputs: 35_000 },
+    Body { name: "records", run: records::run, seeds: records::seeds, inputs: 80_000 },
     Body { name: "text", run: text::run, seeds: text::seeds, inputs: 20_000 },
+    Body { name: "volumes", run: volumes::run, seeds: volumes::seeds, inputs: 10_000 },
 ];
 
 /// The body of this name, for a target.
@@ -71,4 +81,22 @@ fn folder(name: &str) -> std::path::PathBuf {
 /// Texts as seeds, each behind the bytes that its body decides by.
 fn texts(heads: &[&[u8]], texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().flat_map(|text| heads.iter().map(|head| [head, text.as_bytes()].concat())).collect()
+}
+
+/// Rows of a file of the store of format 1, as tests/store has them: table, key, value.
+fn stored_rows(file: &str) -> Vec<(String, Vec<u8>, Vec<u8>)> {
+    let text = std::fs::read_to_string(folder("store").join("format-1-rows.txt")).unwrap();
+    let bytes = |hex: &str| -> Option<Vec<u8>> {
+        let digits = hex.as_bytes().chunks(2).map(|two| std::str::from_utf8(two).ok());
+        digits.map(|two| u8::from_str_radix(two?, 16).ok()).collect()
+    };
+    let rows = text.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (of, table, key) = (words.next()?, words.next()?, words.next()?);
+        // The bytes of contents are not in it.
+        let value = words.next().unwrap_or_default();
+        let row = (table.to_owned(), bytes(key)?, bytes(value)?);
+        (of == file).then_some(row)
+    });
+    rows.collect()
 }

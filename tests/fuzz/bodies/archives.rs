@@ -1,0 +1,124 @@
+//! Archives of mail: nothing is named beyond the archive, both rounds see the same, and what is inflated is bounded
+//! where somebody stops reading.
+
+use std::ffi::OsStr;
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use postern::import::archive::{self, Entry, Kind, Survey, Visitor};
+use zip::write::SimpleFileOptions;
+
+use super::first;
+
+const KINDS: [Kind; 4] = [Kind::Zip, Kind::Tar, Kind::TarGz, Kind::Gz];
+/// What is read of all files of an archive.
+const MOST: u64 = 4 << 20;
+/// Files that are looked at.
+const FILES: usize = 2_000;
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let files: &[(&str, &[u8])] = &[
+        ("Maildir/cur/1700000000.M1P1.host:2,S", b"Subject: a\r\n\r\nb\r\n"),
+        ("Maildir/.Sent/new/1700000001.M1P1.host", b"Subject: c\n\nd\n"),
+        ("Maildir/dovecot-keywords", b"0 $Label1\n"),
+        ("old/inbox.mbox", b"From a@b Tue Jan  9 14:00:00 2024\nSubject: x\n\ny\n"),
+    ];
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (n, (name, bytes)) in files.iter().enumerate() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(1_700_000_000);
+        tar.append_data(&mut header, name, *bytes).unwrap();
+        let method = [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated][n % 2];
+        zip.start_file(*name, SimpleFileOptions::default().compression_method(method)).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    let (tar, zip) = (tar.into_inner().unwrap(), zip.finish().unwrap().into_inner());
+    let gz = |bytes: &[u8]| {
+        let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    };
+    let zeros = gz(&vec![0; 1 << 20]);
+    let all = [zip, tar.clone(), gz(&tar), gz(files[0].1), zeros, sparse()];
+    let kinds = [0, 1, 2, 3, 3, 1];
+    let of = |(kind, bytes): (&u8, Vec<u8>)| {
+        assert!(!look(KINDS[usize::from(*kind)], &bytes).1.files.is_empty(), "nothing in {kind}");
+        [&[*kind], &bytes[..]].concat()
+    };
+    kinds.iter().zip(all).map(of).collect()
+}
+
+/// A file of GNU tar with a hole that says to be larger than any disk.
+fn sparse() -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("hole.eml").unwrap();
+    header.set_size(512);
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    let gnu = header.as_gnu_mut().unwrap();
+    let octal = |out: &mut [u8], number: u64| out.copy_from_slice(format!("{number:011o}\0").as_bytes());
+    octal(&mut gnu.sparse[0].offset, 0o70000000000);
+    octal(&mut gnu.sparse[0].numbytes, 512);
+    octal(&mut gnu.realsize, 0o70000001000);
+    header.set_cksum();
+    [header.as_bytes(), &[b'x'; 512][..], &[0; 1024]].concat()
+}
+
+/// What was seen: names with the first bytes of each, and their number.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    files: Vec<(PathBuf, Option<i64>, u64)>,
+    unreadable: usize,
+    bytes: u64,
+}
+
+impl Visitor<io::Error> for Seen {
+    fn entry(&mut self, entry: Entry<'_>) -> io::Result<()> {
+        assert!(is_plain(&entry.path), "{:?}", entry.path);
+        let read = io::copy(&mut entry.reader.take(MOST - self.bytes), &mut io::sink());
+        self.bytes += read.as_ref().copied().unwrap_or(0);
+        self.files.push((entry.path, entry.modified, read?));
+        let enough = self.bytes == MOST || self.files.len() == FILES;
+        if enough { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(()) }
+    }
+
+    fn unreadable(&mut self, path: &Path, _: String) {
+        assert!(is_plain(path), "{path:?}");
+        self.unreadable += 1;
+    }
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components().all(|component| matches!(component, Component::Normal(_)))
+}
+
+pub fn run(data: &[u8]) {
+    let (kind, file) = first(data);
+    let kind = KINDS[usize::from(kind) % KINDS.len()];
+    let once = look(kind, file);
+    assert_eq!(once, look(kind, file));
+    assert!(kind != Kind::Gz || once.1.bytes <= 1_040 * file.len() as u64, "{} inflated", once.1.bytes);
+    // The first round reads no file but lists of keywords, so that it may be at its end where the second is not.
+    if once.1.bytes < MOST && once.1.files.len() < FILES {
+        survey(file, kind);
+    }
+}
+
+fn look(kind: Kind, file: &[u8]) -> (Result<(), String>, Seen) {
+    let mut seen = Seen::default();
+    let done: io::Result<()> = archive::visit(Cursor::new(file), kind, &mut seen);
+    (done.map_err(|error| error.to_string()), seen)
+}
+
+fn survey(file: &[u8], kind: Kind) {
+    let Ok(survey) = Survey::of(Cursor::new(file), kind) else { return };
+    for (path, folder) in &survey.folders {
+        assert!(is_plain(path) && is_plain(&folder.path));
+        assert!(path.file_name() != Some(OsStr::new("cur")) || path.ends_with(&folder.path));
+    }
+    assert!(survey.base.is_none_or(|base| is_plain(&base)));
+}
