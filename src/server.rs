@@ -461,10 +461,20 @@ async fn signs_of_life(supervisor: Supervisor) {
     }
 }
 
+/// Files what the index does not name into "Recovered", on a thread of its own.
+fn recover_unnamed(store: Store) -> smol::Task<()> {
+    smol::unblock(move || {
+        if let Err(error) = store.recover_unnamed() {
+            tracing::error!(%error, "messages that the index does not name could not be recovered");
+        }
+    })
+}
+
 /// What has to be done now and then.
 async fn upkeep(context: Context) {
     let (mut looked, mut noted) = (Instant::now(), Instant::now());
     let (mut keeper, mut told) = (Keeper::default(), Vec::new());
+    let mut recovery: Option<smol::Task<()>> = None;
     loop {
         tell_problems(&context.store, &mut told);
         Timer::after(TICK).await;
@@ -479,9 +489,9 @@ async fn upkeep(context: Context) {
             }
             keeper = keep_catalogue(context.store.clone(), keeper).await;
             back_up_if_due(context.clone()).await;
-            let store = context.store.clone();
-            if let Err(error) = smol::unblock(move || store.recover_unnamed()).await {
-                tracing::error!(%error, "messages that the index does not name could not be recovered");
+            // Once, after a mixture, it may take minutes: nothing waits for it.
+            if recovery.as_ref().is_none_or(smol::Task::is_finished) {
+                recovery = Some(recover_unnamed(context.store.clone()));
             }
             let store = context.store.clone();
             if let Err(error) = smol::unblock(move || forecast::sample(&store, unix_now())).await {

@@ -18,3 +18,5 @@ mod harness;
 mod import;
 #[path = "reliability/operations.rs"]
 mod operations;
+#[path = "reliability/soak.rs"]
+mod soak;
