@@ -7,6 +7,8 @@ mod chance;
 mod crowd;
 #[path = "reliability/damage.rs"]
 mod damage;
+#[path = "reliability/damage_running.rs"]
+mod damage_running;
 #[path = "reliability/faults.rs"]
 mod faults;
 #[path = "reliability/full_disk.rs"]

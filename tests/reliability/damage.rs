@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -19,13 +20,13 @@ const PLACES: usize = 200;
 const KINDS: [&str; 5] = ["flipped", "zeroed", "cut", "deleted", "older"];
 
 /// Message by message: its mailbox's UIDVALIDITY and its UID, by subject.
-type Known = BTreeMap<(u32, u32), String>;
+pub type Known = BTreeMap<(u32, u32), String>;
 
 /// What all is compared with.
-struct Truth {
+pub struct Truth {
     /// Whole messages by their subject.
-    bodies: BTreeMap<String, Vec<u8>>,
-    given: Known,
+    pub bodies: BTreeMap<String, Vec<u8>>,
+    pub given: Known,
 }
 
 fn message(n: usize, chance: &Chance) -> String {
@@ -38,7 +39,7 @@ fn message(n: usize, chance: &Chance) -> String {
 }
 
 /// A store that was served, stopped in order or killed; an older copy of it; and a backup of it.
-fn filled(chance: &Chance) -> (Server, PathBuf, PathBuf, Truth) {
+pub fn filled(chance: &Chance) -> (Server, PathBuf, PathBuf, Truth) {
     let mut server = Server::start(&["anna"]);
     let (older, base) = (server.folder().join("older"), server.folder().join("base"));
     let mut bodies = BTreeMap::new();
@@ -67,7 +68,7 @@ fn filled(chance: &Chance) -> (Server, PathBuf, PathBuf, Truth) {
     (server, older, base, Truth { bodies, given })
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).unwrap();
     for (path, name) in files(from) {
@@ -97,7 +98,7 @@ fn files(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// What every mailbox lists, and how many messages could not be read. Panics at wrong bytes.
-fn read(rows: &Snapshot, bodies: &BTreeMap<String, Vec<u8>>) -> Result<(Known, usize), Error> {
+pub fn read(rows: &Snapshot, bodies: &BTreeMap<String, Vec<u8>>) -> Result<(Known, usize), Error> {
     let (mut known, mut unread) = (Known::new(), 0);
     let Some(account) = accounts::by_name(rows, "anna")?.map(|account| account.id) else {
         return Ok((known, unread));
@@ -127,27 +128,23 @@ fn read(rows: &Snapshot, bodies: &BTreeMap<String, Vec<u8>>) -> Result<(Known, u
 }
 
 /// Damages a file; what was done, in words.
-fn damage(folder: &Path, older: &Path, n: usize, chance: &Chance) -> Option<String> {
+pub fn damage(folder: &Path, older: &Path, n: usize, chance: &Chance) -> Option<String> {
     let all = files(folder);
     let (path, name) = all[(n / KINDS.len()) % all.len()].clone();
     let kind = KINDS[n % KINDS.len()];
     let bytes = fs::read(&path).unwrap();
     let at = if bytes.is_empty() { 0 } else { chance.below(bytes.len()) };
+    // In place: a server may have it open and write beside it.
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     match kind {
         _ if bytes.is_empty() && kind != "deleted" => return None,
-        "flipped" => {
-            let mut bytes = bytes;
-            bytes[at] ^= 1 << chance.below(8);
-            fs::write(&path, bytes).unwrap();
-        }
+        "flipped" => file.write_all_at(&[bytes[at] ^ 1 << chance.below(8)], at as u64).unwrap(),
         "zeroed" => {
-            let mut bytes = bytes;
             let from = at / 4096 * 4096;
-            let to = bytes.len().min(from + 4096);
-            bytes[from..to].fill(0);
-            fs::write(&path, bytes).unwrap();
+            let length = bytes.len().min(from + 4096) - from;
+            file.write_all_at(&vec![0; length], from as u64).unwrap();
         }
-        "cut" => fs::write(&path, &bytes[..at]).unwrap(),
+        "cut" => file.set_len(at as u64).unwrap(),
         "deleted" => fs::remove_file(&path).unwrap(),
         _ => drop(fs::copy(older.join(&name), &path).ok()?),
     }
@@ -155,7 +152,7 @@ fn damage(folder: &Path, older: &Path, n: usize, chance: &Chance) -> Option<Stri
 }
 
 /// Files one more message; the UID must be new.
-fn file_one(store: &Store, truth: &Truth) -> Result<(), Error> {
+pub fn file_one(store: &Store, truth: &Truth) -> Result<(), Error> {
     let mut incoming = store.incoming(1 << 20);
     incoming.write(b"Subject: later\r\n\r\nx\r\n")?;
     let prepared = incoming.finish()?;
@@ -176,7 +173,7 @@ fn file_one(store: &Store, truth: &Truth) -> Result<(), Error> {
 }
 
 /// The messages that no mailbox lists after a repair; all that are listed can be read.
-fn missing(server: &Server, truth: &Truth, what: &str, told: &str) -> Vec<String> {
+pub fn missing(server: &Server, truth: &Truth, what: &str, told: &str) -> Vec<String> {
     let store = Store::open(Options::new(server.data())).unwrap_or_else(|error| panic!("{what}: {error}"));
     let (given, unread) = read(&store.snapshot().unwrap(), &truth.bodies).unwrap();
     assert_eq!(unread, 0, "{what}: {told}");
