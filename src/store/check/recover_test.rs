@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::tests::{check, file, household, message, name, options};
+use crate::store::base::running;
 use crate::store::base::sim::SimDisk;
 use crate::store::{Store, accounts, mailboxes, messages};
 
@@ -118,5 +119,39 @@ fn a_start_that_is_cut_short_loses_nothing_of_it() {
         let cut = whole.cut(position, position as u64);
         let found = recovered(&cut, &format!("cut at {position}"));
         assert!((100..108).all(|seed| found.contains(&message(seed))), "cut at {position}: {}", found.len());
+    }
+}
+
+/// What no row names is neither dropped nor written over for fourteen days, over restarts, while mail comes and is given
+/// room; who looks only at their end finds all of it. After them it is dropped like anything that nothing names.
+#[test]
+fn nothing_unnamed_goes_for_fourteen_days() {
+    for looks in [true, false] {
+        let (before, disk) = killed(2, 6);
+        put_back(&disk, &before, INDEX);
+        let mut store = Store::open(options(&disk)).unwrap();
+        for day in 0..14 {
+            assert_eq!(store.sweep().unwrap().dropped, 0, "day {day}");
+            store.reclaim().unwrap();
+            let anna = accounts::by_name(&store.snapshot().unwrap(), "anna").unwrap().unwrap().id;
+            file(&store, anna, "INBOX", &message(500 + day));
+            if day % 5 == 3 {
+                store.close().unwrap();
+                store = Store::open(options(&disk)).unwrap();
+            }
+            assert!(check(&store).to_string().contains("nothing lists"), "day {day}");
+            if day < 13 {
+                store.write(|tx| running::advance(tx, 86_400)).unwrap();
+            }
+        }
+        if looks {
+            store.recover_unnamed().unwrap();
+        }
+        store.write(|tx| running::advance(tx, 86_400)).unwrap();
+        store.sweep().unwrap();
+        let found = texts(&store, "Recovered");
+        assert_eq!(found.len(), if looks { 12 } else { 0 });
+        assert!(!looks || (100..112).all(|seed| found.contains(&message(seed))));
+        assert!(!check(&store).to_string().contains("nothing lists"), "looks: {looks}");
     }
 }
