@@ -39,7 +39,9 @@ macro_rules! bodies {
     };
 }
 
-bodies!(archives, catalogues, control, headers, imap, mail, mbox, names, records, text, volumes);
+bodies!(
+    archives, catalogues, control, forms, headers, imap, mail, mbox, names, records, sessions, text, volumes
+);
 
 fn try_all(name: &str) {
     let body = BODIES.iter().find(|body| body.name == name).unwrap();

@@ -24,15 +24,18 @@ mod setup;
 mod source;
 mod storage;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_rustls::TlsAcceptor;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{get, post};
+use tower::ServiceExt;
 
 use crate::actions::import_job::Imports;
 use crate::actions::{Context, Failure};
@@ -80,6 +83,15 @@ impl Shared {
 }
 
 impl Admin {
+    /// For tests: answers a request as one that came from `peer` through a connection.
+    #[doc(hidden)]
+    pub async fn answer(&self, mut request: Request, peer: SocketAddr) -> Response {
+        request.extensions_mut().insert(serve::Peer(peer));
+        match self.site.router.clone().oneshot(request).await {
+            Ok(response) => response,
+        }
+    }
+
     /// Accepts connections until `stop` is closed.
     pub async fn serve(&self, listener: smol::net::TcpListener, stop: async_channel::Receiver<()>) {
         self.site.serve(listener, stop).await;

@@ -5,6 +5,7 @@
 mod archives;
 mod catalogues;
 mod control;
+mod forms;
 #[path = "../../pure/grammar.rs"]
 mod grammar;
 mod headers;
@@ -13,10 +14,12 @@ mod mail;
 mod mbox;
 mod names;
 mod records;
+mod sessions;
 mod text;
 #[path = "../../pure/told.rs"]
 mod told;
 mod volumes;
+mod world;
 
 use std::path::Path;
 
@@ -39,12 +42,14 @@ pub const BODIES: &[Body] = &[
     Body { name: "archives", run: archives::run, seeds: archives::seeds, inputs: 30_000 },
     Body { name: "catalogues", run: catalogues::run, seeds: catalogues::seeds, inputs: 20_000 },
     Body { name: "control", run: control::run, seeds: control::seeds, inputs: 200_000 },
+    Body { name: "forms", run: forms::run, seeds: forms::seeds, inputs: 10_000 },
     Body { name: "headers", run: headers::run, seeds: headers::seeds, inputs: 15_000 },
     Body { name: "imap", run: imap::run, seeds: imap::seeds, inputs: 18_000 },
     Body { name: "mail", run: mail::run, seeds: mail::seeds, inputs: 12_000 },
     Body { name: "mbox", run: mbox::run, seeds: mbox::seeds, inputs: 20_000 },
     Body { name: "names", run: names::run, seeds: names::seeds, inputs: 35_000 },
     Body { name: "records", run: records::run, seeds: records::seeds, inputs: 80_000 },
+    Body { name: "sessions", run: sessions::run, seeds: sessions::seeds, inputs: 300 },
     Body { name: "text", run: text::run, seeds: text::seeds, inputs: 20_000 },
     Body { name: "volumes", run: volumes::run, seeds: volumes::seeds, inputs: 10_000 },
 ];
