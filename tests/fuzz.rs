@@ -40,7 +40,8 @@ macro_rules! bodies {
 }
 
 bodies!(
-    archives, catalogues, control, forms, headers, imap, mail, mbox, names, records, sessions, text, volumes
+    archives, catalogues, control, forms, headers, imap, imports, mail, mbox, names, records, sessions,
+    stores, text, volumes
 );
 
 fn try_all(name: &str) {

@@ -17,6 +17,9 @@ const MOST_BODIES: usize = 8;
 /// What a digest takes for each byte of its message, at most: a part of two lines has a type, a charset, an encoding.
 const DIGEST: usize = 16;
 
+/// As much of BODYSTRUCTURE, which tells all of that in words: eighty bytes for a part of four.
+const STRUCTURE: usize = 40;
+
 pub fn seeds() -> Vec<Vec<u8>> {
     let files = std::fs::read_dir(folder("pure/messages")).unwrap();
     let mut paths: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
@@ -39,6 +42,8 @@ pub fn run(data: &[u8]) {
     assert!(stored.len() <= DIGEST * message.len() + 1_024, "{} of {}", stored.len(), message.len());
     let preview = digest.preview.chars().count();
     assert!(preview <= 200, "a preview of {preview} characters");
+    let structure = told::structure_of(&digest, true);
+    assert!(structure.len() <= STRUCTURE * message.len() + 1_024, "{} of {}", structure.len(), message.len());
     told::check("fuzz", message);
     let mut walk = Walk { root: &digest.root, message, seed: u64::from(seed), parts: 0, bodies: 0 };
     walk.message(&digest.root, &mut Vec::new());

@@ -10,11 +10,13 @@ mod forms;
 mod grammar;
 mod headers;
 mod imap;
+mod imports;
 mod mail;
 mod mbox;
 mod names;
 mod records;
 mod sessions;
+mod stores;
 mod text;
 #[path = "../../pure/told.rs"]
 mod told;
@@ -41,15 +43,17 @@ pub struct Body {
 pub const BODIES: &[Body] = &[
     Body { name: "archives", run: archives::run, seeds: archives::seeds, inputs: 30_000 },
     Body { name: "catalogues", run: catalogues::run, seeds: catalogues::seeds, inputs: 20_000 },
-    Body { name: "control", run: control::run, seeds: control::seeds, inputs: 200_000 },
+    Body { name: "control", run: control::run, seeds: control::seeds, inputs: 100_000 },
     Body { name: "forms", run: forms::run, seeds: forms::seeds, inputs: 10_000 },
     Body { name: "headers", run: headers::run, seeds: headers::seeds, inputs: 15_000 },
     Body { name: "imap", run: imap::run, seeds: imap::seeds, inputs: 18_000 },
+    Body { name: "imports", run: imports::run, seeds: imports::seeds, inputs: 4_000 },
     Body { name: "mail", run: mail::run, seeds: mail::seeds, inputs: 12_000 },
     Body { name: "mbox", run: mbox::run, seeds: mbox::seeds, inputs: 20_000 },
     Body { name: "names", run: names::run, seeds: names::seeds, inputs: 35_000 },
     Body { name: "records", run: records::run, seeds: records::seeds, inputs: 80_000 },
     Body { name: "sessions", run: sessions::run, seeds: sessions::seeds, inputs: 300 },
+    Body { name: "stores", run: stores::run, seeds: stores::seeds, inputs: 250 },
     Body { name: "text", run: text::run, seeds: text::seeds, inputs: 20_000 },
     Body { name: "volumes", run: volumes::run, seeds: volumes::seeds, inputs: 10_000 },
 ];
