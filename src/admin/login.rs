@@ -13,6 +13,7 @@ use super::form::{Empty, Field, Submitted};
 use super::serve::Peer;
 use super::{Shared, guard, page};
 use crate::actions::{Failure, administrator};
+use crate::credential::TooMany;
 
 /// Under this name the throttle counts the administrator; no account can have it.
 const THROTTLED: &str = "\0administrator";
@@ -47,7 +48,10 @@ pub(super) async fn log_in(
     Form(typed): Form<Typed>,
 ) -> Response {
     let address = peer.ip();
-    smol::Timer::after(shared.throttle.delay(shared.started.elapsed(), address, THROTTLED)).await;
+    match shared.throttle.begin(shared.started.elapsed(), address, THROTTLED) {
+        Ok(attempt) => drop(smol::Timer::after(attempt.wait).await),
+        Err(many) => return too_many(many),
+    }
     let right = shared.act(move |context| administrator::verify(context, &typed.password)).await;
     let now = shared.started.elapsed();
     match right {
@@ -57,13 +61,20 @@ pub(super) async fn log_in(
             begin(&shared, "/")
         }
         Ok(false) => {
-            shared.throttle.failed(now, address, THROTTLED);
             tracing::warn!(peer = %address, "a wrong password for the admin site");
             let password = Field::default().wrong("That is not the password.");
             page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &Login { password })
         }
-        Err(failure) => page::failed(&failure),
+        Err(failure) => {
+            shared.throttle.withdrawn(now, address, THROTTLED);
+            page::failed(&failure)
+        }
     }
+}
+
+fn too_many(many: TooMany) -> Response {
+    let password = Field::default().wrong(format!("For now no password is tried: {many}."));
+    page::show_as(StatusCode::TOO_MANY_REQUESTS, &Login { password })
 }
 
 /// Begins a session and goes on to `next`.

@@ -77,19 +77,30 @@ pub(super) async fn set(
     Extension(Peer(peer)): Extension<Peer>,
     Form(typed): Form<Typed>,
 ) -> Response {
-    smol::Timer::after(shared.throttle.delay(shared.started.elapsed(), peer.ip(), THROTTLED)).await;
+    let address = peer.ip();
+    let attempt = shared.throttle.begin(shared.started.elapsed(), address, THROTTLED);
     let mut form = Setup::new(&shared, typed.code.clone(), true).await;
+    match attempt {
+        Ok(attempt) => drop(smol::Timer::after(attempt.wait).await),
+        Err(many) => {
+            form.code = form.code.wrong(format!("For now no code is tried: {many}."));
+            return page::show_as(StatusCode::TOO_MANY_REQUESTS, &form);
+        }
+    }
     if let Err(failure) = account::check_password(&typed.password) {
         form.password = form.password.wrong(failure);
+        shared.throttle.withdrawn(shared.started.elapsed(), address, THROTTLED);
         return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
     }
     if typed.password != typed.again {
         form.again = form.again.wrong("The two passwords are not the same.");
+        shared.throttle.withdrawn(shared.started.elapsed(), address, THROTTLED);
         return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
     }
     match shared.act(move |context| administrator::set_up(context, &typed.code, &typed.password)).await {
         Ok(()) => {
-            tracing::info!(peer = %peer.ip(), "the administrator's password was set");
+            shared.throttle.withdrawn(shared.started.elapsed(), address, THROTTLED);
+            tracing::info!(peer = %address, "the administrator's password was set");
             // Whoever knew the old one is out.
             shared.sessions.end_all();
             // A lost password was set anew, or this is a new server.
@@ -99,7 +110,6 @@ pub(super) async fn set(
             }
         }
         Err(failure) => {
-            shared.throttle.failed(shared.started.elapsed(), peer.ip(), THROTTLED);
             form.code = form.code.wrong(failure);
             form.open = false;
             page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form)

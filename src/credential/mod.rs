@@ -4,6 +4,7 @@
 mod device_password;
 mod hasher;
 mod recent;
+mod refusals;
 pub mod sasl_plain;
 pub mod scram;
 mod throttle;
@@ -11,7 +12,8 @@ mod throttle;
 pub use device_password::DevicePassword;
 pub use hasher::Hasher;
 pub use recent::RecentLogins;
-pub use throttle::{Throttle, network};
+pub use refusals::{MINUTE, Refusals};
+pub use throttle::{Attempt, Throttle, TooMany, is_local, network};
 
 /// What can go wrong with credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

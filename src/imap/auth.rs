@@ -1,5 +1,7 @@
 //! STARTTLS, AUTHENTICATE and LOGIN (RFC 9051 §6.2).
 
+use std::time::{Duration, Instant};
+
 use base64::Engine;
 
 use crate::credential::{DevicePassword, sasl_plain};
@@ -19,6 +21,8 @@ use crate::store::unix_now;
 
 /// A device's last use is written at most so often (STORE.md, Files), in seconds.
 const TOUCH: i64 = 3600;
+/// Whoever waits for a turn looks so often whether it is needed any more.
+const LOOKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// STARTTLS (RFC 9051 §6.2.1). What was sent behind it in the clear could be an attacker's: refused.
 ///
@@ -115,7 +119,15 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
     tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
     let bell = session.shared.hub.join(account.id, device_id);
     still_welcome(session, &account, device_id).await?;
-    session.log_in(User { account: account.id, name: account.name, device: device_id, noted, bell, seat });
+    session.log_in(User {
+        account: account.id,
+        name: account.name,
+        device: device_id,
+        noted,
+        bell,
+        seat,
+        connection: None,
+    });
     Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))
 }
 
@@ -171,25 +183,47 @@ async fn verify(
         return Ok(account.map(|account| (account, None)));
     }
     let address = session.io.peer().ip();
-    let delay = session.shared.throttle.delay(session.shared.started.elapsed(), address, name);
-    smol::Timer::after(delay).await;
+    let throttle = &session.shared.throttle;
+    let attempt = throttle
+        .begin(session.shared.started.elapsed(), address, name)
+        .map_err(|many| Refusal::no(Code::Unavailable, many.to_string()))?;
+    if wait_for_turn(session, account.as_ref(), password, attempt.wait).await {
+        throttle.withdrawn(session.shared.started.elapsed(), address, name);
+        return Ok(account.map(|account| (account, None)));
+    }
     if let Some(revoked) = revoked {
         // A phone that was forgotten tries every few minutes: no hash is spent on it.
-        session.shared.throttle.failed(session.shared.started.elapsed(), address, name);
         note_revoked(session, &revoked).await;
         return Ok(None);
     }
-    let right = own_password(session, account.as_ref(), password).await;
-    let now = session.shared.started.elapsed();
-    if right {
-        session.shared.throttle.succeeded(now, address, name);
-        Ok(account.map(|account| (account, None)))
-    } else {
-        session.shared.throttle.failed(now, address, name);
-        // A name that nobody has is not logged: people type their password there.
-        let account = account.as_ref().map(|account| account.name.as_str());
-        tracing::warn!(peer = %address, account, "a wrong name or password");
-        Ok(None)
+    if own_password(session, account.as_ref(), password, attempt.is_known).await {
+        throttle.succeeded(session.shared.started.elapsed(), address, name);
+        return Ok(account.map(|account| (account, None)));
+    }
+    // A name that nobody has is not logged: people type their password there.
+    let account = account.as_ref().map(|account| account.name.as_str());
+    tracing::warn!(peer = %address, account, "a wrong name or password");
+    Ok(None)
+}
+
+/// Waits until the attempt may be made. True as soon as another connection has shown that the password is right: a
+/// program opens five at once.
+async fn wait_for_turn(
+    session: &Session,
+    account: Option<&Account>,
+    password: &[u8],
+    wait: Duration,
+) -> bool {
+    let until = Instant::now() + wait;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        smol::Timer::after(left.min(LOOKED_AGAIN)).await;
+        if account.is_some_and(|account| lately_right(session, account, password)) {
+            return true;
+        }
     }
 }
 
@@ -200,7 +234,7 @@ fn lately_right(session: &Session, account: &Account, password: &[u8]) -> bool {
     stored.is_some_and(|stored| session.shared.recent.knows(now, account.id, stored, password))
 }
 
-async fn own_password(session: &Session, account: Option<&Account>, password: &[u8]) -> bool {
+async fn own_password(session: &Session, account: Option<&Account>, password: &[u8], is_known: bool) -> bool {
     let stored = account.and_then(|account| account.password_hash.clone());
     let hasher = std::sync::Arc::clone(&session.shared.hasher);
     let (typed, hash) = (password.to_vec(), stored.clone());
@@ -208,7 +242,7 @@ async fn own_password(session: &Session, account: Option<&Account>, password: &[
     let right = session
         .shared
         .pool
-        .hash(move || match hash {
+        .hash(is_known, move || match hash {
             Some(hash) => hasher.verify(&typed, &hash),
             None => hasher.verify_nothing(&typed),
         })

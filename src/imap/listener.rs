@@ -1,5 +1,6 @@
 //! Accepts connections and starts a session for each.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,10 @@ use async_channel::{Receiver, Sender};
 use futures_lite::FutureExt;
 use smol::net::TcpListener;
 
+use crate::credential::MINUTE;
 use crate::imap::connection::Connection;
 use crate::imap::fair_turn::in_turns;
+use crate::imap::seats::Full;
 use crate::imap::session::Session;
 use crate::imap::{Imap, Shared};
 
@@ -76,12 +79,22 @@ impl Imap {
     }
 }
 
+/// Logs a refused connection, those of one address within a minute together.
+fn tell_refused(shared: &Arc<Shared>, address: IpAddr, full: Full) {
+    let kept = Arc::clone(shared);
+    let told = async move {
+        let minute = smol::Timer::after(MINUTE);
+        kept.refusals.log(address, "a connection was refused", &full.to_string(), minute).await;
+    };
+    shared.executor.spawn(told).detach();
+}
+
 async fn begin(shared: Arc<Shared>, mut connection: Connection, kind: Kind, shutdown: Shutdown) {
     let peer = connection.peer();
     let seat = match shared.seats.connect(peer.ip()) {
         Ok(seat) => seat,
         Err(full) => {
-            tracing::warn!(%peer, %full, "a connection was refused");
+            tell_refused(&shared, peer.ip(), full);
             if kind == Kind::StartTls {
                 connection.out().extend_from_slice(format!("* BYE [UNAVAILABLE] {full}\r\n").as_bytes());
                 connection.close().await;

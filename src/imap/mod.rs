@@ -49,7 +49,7 @@ use std::time::Instant;
 
 use async_rustls::TlsAcceptor;
 
-use crate::credential::{Hasher, RecentLogins, Throttle};
+use crate::credential::{Hasher, RecentLogins, Refusals, Throttle};
 use crate::model::{AccountId, DeviceId};
 use crate::store::{ListenerId, Store};
 
@@ -85,6 +85,8 @@ pub struct Shared {
     pub recent: RecentLogins,
     /// Slows down wrong passwords.
     pub throttle: Throttle,
+    /// Connections that were refused lately.
+    pub refusals: Refusals,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
     /// How long clients are waited for.
@@ -119,6 +121,7 @@ impl Imap {
             hasher: options.hasher,
             recent: RecentLogins::new(),
             throttle: Throttle::new(),
+            refusals: Refusals::default(),
             message_limit: options.message_limit,
             patience: options.patience,
             started: Instant::now(),

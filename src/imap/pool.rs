@@ -27,6 +27,7 @@ pub struct Pool {
     writes: Semaphore,
     bulk: Semaphore,
     hashes: Semaphore,
+    strangers: Semaphore,
 }
 
 impl Pool {
@@ -39,6 +40,7 @@ impl Pool {
             writes: Semaphore::new(WRITES),
             bulk: Semaphore::new(BULK),
             hashes: Semaphore::new(HASHES),
+            strangers: Semaphore::new(HASHES),
         }
     }
 
@@ -139,8 +141,14 @@ impl Pool {
         self.blocking(work).await
     }
 
-    /// Runs a password hash.
-    pub async fn hash<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    /// Runs a password hash: of strangers one waits at a time, so that those who are known come next however many there
+    /// are.
+    pub async fn hash<T: Send + 'static>(
+        &self,
+        is_known: bool,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let _first = if is_known { None } else { Some(self.strangers.acquire().await) };
         let _permit = self.hashes.acquire().await;
         smol::unblock(work).await
     }

@@ -4,14 +4,21 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::credential::network;
+use crate::credential::{is_local, network};
 use crate::model::{AccountId, DeviceId};
 
 /// Connections in all, logged in or not: each costs about 20 KB, the machine has 512 MB.
 pub const CONNECTIONS: u32 = 1_000;
+/// Of these, those that have not logged in: whoever has is not kept out by them.
+pub const STRANGERS: u32 = 500;
+/// And of those, places for the local network and for addresses from which somebody is logged in.
+pub const STRANGERS_KEPT: u32 = 100;
 /// Connections of one address that have not logged in: a household behind one address stays below it.
 pub const STRANGERS_AN_ADDRESS: u32 = 50;
+/// Once half of the places for strangers are taken, each has so long to log in.
+pub const CROWDED_PATIENCE: Duration = Duration::from_secs(15);
 /// Sessions of one address once logged in (a family behind NAT, one connection a synced folder).
 pub const AN_ADDRESS: u32 = 200;
 /// Sessions with an account's own password.
@@ -23,6 +30,7 @@ pub const A_DEVICE: u32 = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Count {
     Connections,
+    Strangers,
     Stranger(IpAddr),
     Address(IpAddr),
     Account(AccountId),
@@ -48,6 +56,9 @@ pub enum Full {
     /// [`CONNECTIONS`]
     #[error("this server has as many connections as it can serve; try again later")]
     Server,
+    /// [`STRANGERS`]
+    #[error("too many connections that have not logged in; try again in a minute")]
+    Strangers,
     /// [`STRANGERS_AN_ADDRESS`]
     #[error("too many connections from this address that have not logged in")]
     Stranger,
@@ -68,13 +79,28 @@ impl Seats {
     /// # Errors
     /// Which limit is reached.
     pub fn connect(self: &Arc<Self>, address: IpAddr) -> Result<Seat, Full> {
+        let network = network(address);
+        let is_familiar = is_local(address) || self.held(Count::Address(network)) > 0;
+        let strangers = if is_familiar { STRANGERS } else { STRANGERS - STRANGERS_KEPT };
         self.take(&[
             (Count::Connections, CONNECTIONS, Full::Server),
-            (Count::Stranger(network(address)), STRANGERS_AN_ADDRESS, Full::Stranger),
+            (Count::Strangers, strangers, Full::Strangers),
+            (Count::Stranger(network), STRANGERS_AN_ADDRESS, Full::Stranger),
         ])
     }
 
-    /// A seat for a session that has just logged in, with its own password or a device's.
+    /// Whether strangers hold half of the places that they may have.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.held(Count::Strangers) >= STRANGERS / 2
+    }
+
+    fn held(&self, count: Count) -> u32 {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(&count).copied().unwrap_or(0)
+    }
+
+    /// A seat for a connection that has just logged in, with its own password or a device's, beside the one that it has: it
+    /// is connected already, so that no limit of connections keeps it out.
     ///
     /// # Errors
     /// Which limit is reached.
@@ -88,11 +114,7 @@ impl Seats {
             Some(device) => (Count::Device(account, device), A_DEVICE, Full::Device),
             None => (Count::Account(account), AN_ACCOUNT, Full::Account),
         };
-        self.take(&[
-            (Count::Connections, CONNECTIONS, Full::Server),
-            (Count::Address(network(address)), AN_ADDRESS, Full::Address),
-            login,
-        ])
+        self.take(&[(Count::Address(network(address)), AN_ADDRESS, Full::Address), login])
     }
 
     /// How many sessions are logged in.
@@ -117,10 +139,25 @@ impl Seats {
     }
 }
 
+impl Seat {
+    /// Whoever holds it is no stranger any more.
+    pub fn is_known(&mut self) {
+        let strangers = |count: &mut Count| matches!(count, Count::Strangers | Count::Stranger(_));
+        let freed: Vec<Count> = self.held.extract_if(.., strangers).collect();
+        self.seats.free(&freed);
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        for count in &self.held {
+        self.seats.free(&self.held);
+    }
+}
+
+impl Seats {
+    fn free(&self, counts: &[Count]) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        for count in counts {
             if let Some(held) = taken.get_mut(count) {
                 *held -= 1;
                 if *held == 0 {
@@ -150,8 +187,47 @@ mod tests {
     }
 
     #[test]
+    fn strangers_never_take_more_than_half() {
+        let seats = Arc::new(Seats::default());
+        let far = |n: u32| IpAddr::from((0xc000_0200 + n).to_be_bytes());
+        let local: IpAddr = "192.168.1.7".parse().unwrap();
+        let mut held: Vec<Seat> =
+            (0..20).flat_map(|n| (0..50).map(move |_| n)).map_while(|n| seats.connect(far(n)).ok()).collect();
+        assert_eq!(held.len(), (STRANGERS - STRANGERS_KEPT) as usize);
+        assert!(seats.is_crowded());
+        assert_eq!(seats.connect(far(99)).err(), Some(Full::Strangers));
+        // Somebody is logged in from there.
+        let own = seats.log_in(far(99), AccountId(1), None).unwrap();
+        held.extend((0..50).map(|_| seats.connect(far(99)).unwrap()));
+        held.extend((0..50).map(|_| seats.connect(local).unwrap()));
+        assert_eq!(held.len(), STRANGERS as usize);
+        assert_eq!(seats.connect("10.1.2.3".parse().unwrap()).err(), Some(Full::Strangers));
+        drop(own);
+        held.clear();
+        assert!(!seats.is_crowded() && seats.connect(far(99)).is_ok());
+    }
+
+    #[test]
+    fn who_is_connected_can_log_in_however_full_it_is() {
+        let seats = Arc::new(Seats::default());
+        let address = |n: u32| IpAddr::from((0xc000_0200 + n / 100).to_be_bytes());
+        let mut held = Vec::new();
+        for n in 1..CONNECTIONS {
+            let mut connection = seats.connect(address(n)).unwrap();
+            held.push(seats.log_in(address(n), AccountId(1), Some(DeviceId(n))).unwrap());
+            connection.is_known();
+            held.push(connection);
+        }
+        held.push(seats.connect(address(0)).unwrap());
+        assert_eq!(seats.connect(address(0)).err(), Some(Full::Server));
+        held.push(seats.log_in(address(0), AccountId(2), None).unwrap());
+        drop(held);
+        assert_eq!((seats.sessions(), seats.taken.lock().unwrap().len()), (0, 0));
+    }
+
+    #[test]
     fn addresses_of_one_ipv6_network_count_together() {
-        assert_eq!(network("2001:db8::1".parse().unwrap()), network("2001:db8::2".parse().unwrap()));
+        assert_eq!(network("2001:db8::1".parse().unwrap()), network("2001:db8:0:7f::2".parse().unwrap()));
         assert_eq!(network("::ffff:192.0.2.1".parse().unwrap()), "192.0.2.1".parse::<IpAddr>().unwrap());
     }
 }

@@ -9,7 +9,7 @@ use crate::imap::hub::Bell;
 use crate::imap::listener::Shutdown;
 use crate::imap::news::{self, Expunges};
 use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::seats::Seat;
+use crate::imap::seats::{CROWDED_PATIENCE, Seat};
 use crate::imap::view::View;
 use crate::imap::{
     Shared, append, auth, copy, enable, expunge, fetch, id, idle, list, mailbox, search, select, status,
@@ -48,6 +48,8 @@ pub struct User {
     pub bell: Arc<Bell>,
     /// Its place among all sessions.
     pub seat: Seat,
+    /// Its place among all connections.
+    pub connection: Option<Seat>,
 }
 
 /// The states of RFC 9051 §3; each owns what it has.
@@ -278,8 +280,12 @@ impl Session {
     }
 
     /// After login the limits are wider.
-    pub fn log_in(&mut self, user: User) {
+    pub fn log_in(&mut self, mut user: User) {
         self.io.framer.set_limit(COMMAND);
+        if let State::NotAuthenticated(mut seat) = std::mem::replace(&mut self.state, State::Logout) {
+            seat.is_known();
+            user.connection = Some(seat);
+        }
         self.state = State::Authenticated(user);
     }
 
@@ -310,7 +316,11 @@ impl Session {
     pub fn patience(&self) -> Duration {
         let patience = self.shared.patience;
         if matches!(self.state, State::NotAuthenticated(_)) {
-            patience.before_login.min(patience.to_log_in.saturating_sub(self.begun.elapsed()))
+            let in_all = match self.shared.seats.is_crowded() {
+                true => patience.to_log_in.min(CROWDED_PATIENCE),
+                false => patience.to_log_in,
+            };
+            patience.before_login.min(in_all.saturating_sub(self.begun.elapsed()))
         } else {
             patience.logged_in
         }
