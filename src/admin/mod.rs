@@ -18,6 +18,8 @@ mod login;
 pub mod notice;
 mod overview;
 mod page;
+mod patient;
+mod seats;
 mod serve;
 mod sessions;
 mod setup;

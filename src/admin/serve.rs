@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_channel::Receiver;
-use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_rustls::TlsAcceptor;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use futures_lite::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,10 +23,20 @@ use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tower::ServiceExt;
 
-/// Connections at a time: a person has a browser or two, which opens six each.
-const CONNECTIONS: usize = 48;
+use super::patient::Patient;
+use super::seats::{Full, Seat, Seats};
+use crate::credential::{MINUTE, Refusals};
+
 /// The handshake, and a request's header, take no longer. It also ends connections that only wait.
 const HEADER: Duration = Duration::from_secs(30);
+/// Whoever connects says something within this.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// A client that takes nothing for so long is gone.
+const WRITE_STALL: Duration = Duration::from_secs(20);
+/// A request without much behind its header is read and answered within this.
+const ANSWER: Duration = Duration::from_secs(300);
+/// What is not much: no form is longer (`guard::BODY`).
+const SMALL: u64 = 64 * 1024;
 /// hyper's read buffer: headers are no longer.
 const BUFFER: usize = 32 * 1024;
 /// A connection is over after this, whatever it does: an upload of old mail takes long, all else does not.
@@ -51,9 +61,8 @@ pub(super) struct Site {
 impl Site {
     /// Accepts connections until `stop` is closed.
     pub(super) async fn serve(&self, listener: TcpListener, stop: Receiver<()>) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let (seats, refusals) = (Arc::new(Seats::default()), Arc::new(Refusals::default()));
         loop {
-            let place = places.acquire_arc().await;
             let accept = async { Some(listener.accept().await) };
             let end = async {
                 let _ = stop.recv().await;
@@ -63,8 +72,13 @@ impl Site {
                 None => return,
                 Some(Ok((socket, peer))) => {
                     let _ = socket.set_nodelay(true);
-                    let connection = connection(self.clone(), socket, peer, stop.clone(), place);
-                    self.executor.spawn(connection).detach();
+                    match seats.take(peer.ip()) {
+                        Ok(seat) => {
+                            let connection = connection(self.clone(), socket, peer, stop.clone(), seat);
+                            self.executor.spawn(connection).detach();
+                        }
+                        Err(full) => self.tell_refused(&refusals, peer, full),
+                    }
                 }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "accepting a connection to the admin site failed");
@@ -73,15 +87,19 @@ impl Site {
             }
         }
     }
+
+    /// Logs a refused connection, those of one address within a minute together.
+    fn tell_refused(&self, refusals: &Arc<Refusals>, peer: SocketAddr, full: Full) {
+        let refusals = Arc::clone(refusals);
+        let told = async move {
+            let (what, minute) = ("a connection to the admin site was refused", Timer::after(MINUTE));
+            refusals.log(peer.ip(), what, &full.to_string(), minute).await;
+        };
+        self.executor.spawn(told).detach();
+    }
 }
 
-async fn connection(
-    site: Site,
-    socket: TcpStream,
-    peer: SocketAddr,
-    stop: Receiver<()>,
-    _place: SemaphoreGuardArc,
-) {
+async fn connection(site: Site, socket: TcpStream, peer: SocketAddr, stop: Receiver<()>, _seat: Seat) {
     let done = async { talk(site, socket, peer, stop).await };
     if let Err(error) = done.or(expire(LONGEST)).await {
         tracing::debug!(%peer, %error, "a connection to the admin site ended");
@@ -96,7 +114,7 @@ async fn talk(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let mut first = [0_u8];
     let looked = async { socket.peek(&mut first).await };
-    if looked.or(expire(HEADER)).await? == 0 {
+    if looked.or(expire(FIRST_BYTE)).await? == 0 {
         return Ok(());
     }
     // TLS begins with 22, HTTP with a letter: someone left out the s of https.
@@ -104,6 +122,7 @@ async fn talk(
         return Ok(send_to_https(socket).or(expire(HEADER)).await?);
     }
     let acceptor = (site.tls)();
+    let socket = Patient::new(socket, WRITE_STALL);
     let handshake = async { acceptor.accept(socket).await };
     let stream = handshake.or(expire(HEADER)).await?;
     let service = service_fn(move |request| respond(site.router.clone(), request, peer));
@@ -134,7 +153,15 @@ async fn respond(
 ) -> Result<Response, Infallible> {
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(Peer(peer));
-    router.oneshot(request).await
+    // Old mail that is uploaded takes as long as it takes; nobody may send a form for hours.
+    if request.body().size_hint().exact().is_some_and(|size| size > SMALL) {
+        return router.oneshot(request).await;
+    }
+    let late = async {
+        Timer::after(ANSWER).await;
+        Ok(StatusCode::REQUEST_TIMEOUT.into_response())
+    };
+    router.oneshot(request).or(late).await
 }
 
 /// Answers plain HTTP with the same address under https.
