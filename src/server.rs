@@ -304,7 +304,8 @@ pub fn run(
     let deliveries = config.delivery_socket();
     let delivery = if_writable(&store, &deliveries, control::delivery::bind(&deliveries))?;
     let delivery_task = delivery.map(|delivery| {
-        let serving = control::delivery::serve(delivery, parts.context.clone(), Arc::clone(&parts.executor));
+        let (context, executor) = (parts.context.clone(), Arc::clone(&parts.executor));
+        let serving = control::delivery::serve(delivery, context, config.message_limit, executor);
         parts.executor.spawn(serving)
     });
     let upkeep = parts.executor.spawn(upkeep(parts.context.clone()));

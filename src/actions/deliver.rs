@@ -6,11 +6,10 @@
 //! and stays so, is anything else.
 
 use super::{Context, Failure, account};
-use crate::import::read::MAX_FILE;
 use crate::import::target::Target;
 use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
 use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Incoming, Store};
+use crate::store::{Error, Incoming, Store, mailboxes};
 
 /// The longest line that may be a `From ` line.
 const LONGEST_LINE: usize = 1_000;
@@ -79,21 +78,51 @@ pub struct Delivery {
     /// The first line, until it is known whether it is one.
     line: Option<Vec<u8>>,
     bytes: u64,
+    limit: u64,
 }
 
-/// Opens the way in for a message.
+/// What whoever delivers may do.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// The largest message, in bytes.
+    pub limit: u64,
+    /// Whether it may make a mailbox of this account.
+    pub may_create: &'a dyn Fn(&str) -> bool,
+}
+
+/// Opens the way in for a message. One for a mailbox that is not there, and that whoever delivers may not make, goes to
+/// the inbox: it would be lost otherwise.
 ///
 /// # Errors
 /// If there is no such account, or no mailbox can have this name.
-pub fn begin(context: &Context, account: Option<&str>, mailbox: Option<&str>) -> Result<Delivery, Fault> {
+pub fn begin(
+    context: &Context,
+    account: Option<&str>,
+    mailbox: Option<&str>,
+    terms: &Terms<'_>,
+) -> Result<Delivery, Fault> {
     let account = account::find_or_only(context, account)?;
     let mailbox = mailbox.map_or_else(|| Ok(MailboxName::inbox()), MailboxName::new);
-    let mailbox = mailbox.map_err(|error| Fault::Usage(error.to_string()))?;
+    let mut mailbox = mailbox.map_err(|error| Fault::Usage(error.to_string()))?;
     let store = context.store.clone();
+    if !is_there(&store, account.id, &mailbox)? && !(terms.may_create)(&account.name) {
+        tracing::warn!(
+            account = account.name,
+            mailbox = mailbox.as_str(),
+            "a message goes to INBOX: there is no such mailbox, and whoever delivers may not make it"
+        );
+        mailbox = MailboxName::inbox();
+    }
     // How long it is, nobody says before it has come; what is too much is refused on the way.
     store.room_for_mail().map_err(|error| Fault::Later(error.to_string()))?;
-    let incoming = store.incoming(MAX_FILE);
-    Ok(Delivery { store, account: account.id, mailbox, incoming, line: Some(Vec::new()), bytes: 0 })
+    // Line ends are made CRLF, which may make it longer.
+    let (limit, incoming) = (terms.limit, store.incoming(terms.limit.saturating_mul(2)));
+    Ok(Delivery { store, account: account.id, mailbox, incoming, limit, line: Some(Vec::new()), bytes: 0 })
+}
+
+fn is_there(store: &Store, account: AccountId, mailbox: &MailboxName) -> Result<bool, Fault> {
+    let found = store.snapshot().and_then(|rows| mailboxes::by_name(&rows, account, mailbox));
+    found.map(|found| found.is_some()).map_err(|error| Fault::Later(error.to_string()))
 }
 
 impl Delivery {
@@ -121,6 +150,9 @@ impl Delivery {
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         self.bytes += bytes.len() as u64;
+        if self.bytes > self.limit {
+            return Err(Fault::Data(format!("a message may have {} bytes, this one has more", self.limit)));
+        }
         self.incoming.write(bytes).map_err(|error| match error {
             Error::Limit(reason) => Fault::Data(reason.to_owned()),
             other => Fault::Later(other.to_string()),

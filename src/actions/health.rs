@@ -190,7 +190,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
         crate::actions::account::add(&context, "anna", None).unwrap();
-        let mut delivery = crate::actions::deliver::begin(&context, None, None).unwrap();
+        let terms = crate::actions::deliver::Terms { limit: 1 << 20, may_create: &|_| true };
+        let mut delivery = crate::actions::deliver::begin(&context, None, None, &terms).unwrap();
         delivery.write(b"Subject: x\n\nx\n").unwrap();
         delivery.finish().unwrap();
         let worst = |context: &Context| concerns(&status::read(context).unwrap(), 0).into_iter().next();

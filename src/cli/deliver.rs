@@ -23,7 +23,8 @@ pub(super) struct Arguments {
     /// Whose mail it is; needed where there are several accounts
     #[arg(long)]
     account: Option<String>,
-    /// The mailbox, which is made if it is not there [default: INBOX]
+    /// The mailbox, which is made if it is not there and the user who calls this is the account's
+    /// namesake, root or the server's own; for others the message goes to INBOX then [default: INBOX]
     #[arg(long)]
     mailbox: Option<String>,
 }
@@ -63,7 +64,7 @@ fn deliver(global: &Global, order: &Order) -> Result<(), Fault> {
             remembered = Some(perform::prepare(&config, false).map_err(later)?);
         }
         match server::open_store(&config.data, remembered.take().flatten()) {
-            Ok(store) => return directly(store, order, &mut stdin),
+            Ok(store) => return directly(store, order, config.message_limit, &mut stdin),
             Err(server::Error::Store(Error::Locked(_))) if since.elapsed() < PATIENCE => {
                 std::thread::sleep(PAUSE);
             }
@@ -72,12 +73,12 @@ fn deliver(global: &Global, order: &Order) -> Result<(), Fault> {
     }
 }
 
-fn directly(store: Store, order: &Order, message: &mut dyn std::io::Read) -> Result<(), Fault> {
+fn directly(store: Store, order: &Order, limit: u64, message: &mut dyn std::io::Read) -> Result<(), Fault> {
     let delivered = {
         let certificates = Certificates::open(&store).map_err(|error| Fault::Later(error.to_string()))?;
         let (certificates, hasher) = (Arc::new(certificates), Arc::new(Hasher::new()));
         let context = Context { store: store.clone(), hasher, certificates, running: None };
-        delivery::directly(&context, order, message)
+        delivery::directly(&context, order, limit, message)
     };
     // Durable already: the journal has it.
     if let Err(error) = store.close() {

@@ -10,22 +10,27 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_lite::FutureExt;
 use serde::{Deserialize, Serialize};
-use smol::net::unix::UnixListener;
+use smol::net::unix::{UnixListener, UnixStream};
 
+use super::delivery_turns::Turns;
 use super::frame::{self, Kind};
 use super::{client, server};
 use crate::actions::Context;
-use crate::actions::deliver::{self, Delivery, Fault};
+use crate::actions::deliver::{self, Delivery, Fault, Terms};
 
 /// Who delivers may do nothing else, so that everybody may.
 const MODE: u32 = 0o666;
-/// Deliveries at a time; more wait.
-const AT_A_TIME: usize = 4;
+/// Whoever connects has so long to say for whom it is.
+const ORDER: Duration = Duration::from_secs(10);
 /// Whoever delivers may pause for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// And may take so long for all of it.
 const DEADLINE: Duration = Duration::from_secs(900);
+/// Whoever delivers waits so long for an answer, and tries again later: the server may be at work on a slow disk, or on
+/// other messages of the same user.
+const ANSWER: Duration = Duration::from_secs(600);
 /// An order, or a verdict, is shorter.
 const LONGEST: u64 = 16 * 1024;
 
@@ -55,23 +60,22 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
     server::bind_with(path, MODE)
 }
 
-/// Serves deliveries until it is dropped.
-pub async fn serve(listener: UnixListener, context: Context, executor: Arc<smol::Executor<'static>>) {
-    let turns = Arc::new(async_lock::Semaphore::new(AT_A_TIME));
+/// Serves deliveries until it is dropped. No message is larger than `limit` bytes.
+pub async fn serve(
+    listener: UnixListener,
+    context: Context,
+    limit: u64,
+    executor: Arc<smol::Executor<'static>>,
+) {
+    let turns = Arc::new(Turns::new(rustix::process::geteuid().as_raw()));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let turn = turns.acquire_arc().await;
-                let context = context.clone();
+                let (context, turns) = (context.clone(), Arc::clone(&turns));
                 let served = async move {
-                    let done = match server::blocking(stream) {
-                        Ok(stream) => smol::unblock(move || serve_one(&stream, &context)).await,
-                        Err(error) => Err(error),
-                    };
-                    if let Err(error) = done {
+                    if let Err(error) = serve_one(stream, context, limit, &turns).await {
                         tracing::warn!(%error, "a delivery was broken off");
                     }
-                    drop(turn);
                 };
                 executor.spawn(served).detach();
             }
@@ -83,19 +87,51 @@ pub async fn serve(listener: UnixListener, context: Context, executor: Arc<smol:
     }
 }
 
-fn serve_one(stream: &BlockingStream, context: &Context) -> io::Result<()> {
+/// Until its turn a delivery holds no thread.
+async fn serve_one(stream: UnixStream, context: Context, limit: u64, turns: &Arc<Turns>) -> io::Result<()> {
+    let uid = rustix::net::sockopt::socket_peercred(&stream)?.uid.as_raw();
+    let Some(place) = turns.connect(uid) else {
+        // Whoever sent nothing so far is told so all the same: its first look is for this.
+        let fault = Fault::Later("too many deliveries of this user wait already".to_owned());
+        tracing::debug!(uid, "a delivery was refused: too many of this user wait");
+        return answer(&server::blocking(stream)?, Err(fault));
+    };
+    let late = async {
+        smol::Timer::after(ORDER).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    let order: Order = serde_json::from_slice(&server::read_line(&stream).or(late).await?)?;
+    let turn = place.turn().await;
+    let is_trusted = turns.is_trusted(uid);
+    let stream = server::blocking(stream)?;
+    let taken = smol::unblock(move || {
+        let may_create = |account: &str| is_trusted || is_users(uid, account);
+        let terms = Terms { limit, may_create: &may_create };
+        take_one(&stream, &context, &order, &terms)
+    });
+    let taken = taken.await;
+    drop(turn);
+    taken
+}
+
+/// Whether an account is called as the user of this machine: then it is its owner.
+fn is_users(uid: u32, account: &str) -> bool {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let (uid, mut users) = (uid.to_string(), users.lines().map(|line| line.split(':')));
+    users.any(|mut user| user.next().is_some_and(|name| name == account) && user.nth(1) == Some(uid.as_str()))
+}
+
+fn take_one(stream: &BlockingStream, context: &Context, order: &Order, terms: &Terms<'_>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut input = BufReader::new(stream);
-    let order: Order = read_line(&mut input)?;
-    let delivery = deliver::begin(context, order.account.as_deref(), order.mailbox.as_deref());
+    let delivery = deliver::begin(context, order.account.as_deref(), order.mailbox.as_deref(), terms);
     let delivery = match delivery {
         Ok(delivery) => delivery,
         Err(fault) => return answer(stream, Err(fault)),
     };
     answer(stream, Ok(()))?;
-    let taken = take(&mut input, delivery)?;
+    let taken = take(&mut BufReader::new(stream), delivery)?;
     if let Err(fault) = &taken {
         tracing::warn!(%fault, "a delivery was refused");
     }
@@ -151,6 +187,10 @@ pub fn send(path: &Path, order: &Order, message: &mut dyn Read) -> Result<Option
         Err(error) => return Err(Fault::Later(error.to_string())),
     };
     let later = |error: io::Error| Fault::Later(format!("the server did not answer: {error}"));
+    stream
+        .set_read_timeout(Some(ANSWER))
+        .and_then(|()| stream.set_write_timeout(Some(ANSWER)))
+        .map_err(later)?;
     let mut out = BufWriter::new(stream.try_clone().map_err(later)?);
     let mut input = BufReader::new(stream);
     let mut line = serde_json::to_vec(order).map_err(io::Error::from).map_err(later)?;
@@ -172,8 +212,10 @@ fn verdict(input: &mut impl BufRead) -> Result<(), Fault> {
 ///
 /// # Errors
 /// Those of the delivery.
-pub fn directly(context: &Context, order: &Order, message: &mut dyn Read) -> Result<(), Fault> {
-    let mut delivery = deliver::begin(context, order.account.as_deref(), order.mailbox.as_deref())?;
+pub fn directly(context: &Context, order: &Order, limit: u64, message: &mut dyn Read) -> Result<(), Fault> {
+    // Whoever can open the store may do anything with it.
+    let terms = Terms { limit, may_create: &|_| true };
+    let mut delivery = deliver::begin(context, order.account.as_deref(), order.mailbox.as_deref(), &terms)?;
     pass(message, &mut |bytes| delivery.write(bytes))?;
     delivery.finish()
 }

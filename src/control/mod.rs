@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod delivery;
+mod delivery_turns;
 #[doc(hidden)]
 pub mod frame;
 pub mod message;

@@ -129,3 +129,28 @@ fn many_at_once() {
     });
     assert_eq!(everything(&server, "anna").len(), 24);
 }
+
+/// Whoever connects and says nothing, or says for whom and then nothing, holds up nobody else.
+#[test]
+fn silent_ones_hold_nobody_up() {
+    let server = Server::start(&["anna"]);
+    let path = server.data().join("deliver.sock");
+    let silent: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    assert_eq!(deliver(&server, &["--account", "anna"], b"Subject: whole\n\nx\n").0, 0);
+    assert_eq!(everything(&server, "anna").len(), 1);
+    // Above what one user may have they are told to come back, at once.
+    let more: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let mut answer = String::new();
+    BufReader::new(more.last().unwrap()).read_line(&mut answer).unwrap();
+    assert!(answer.contains("\"code\":75"), "{answer}");
+    drop((silent, more));
+}
+
+#[test]
+fn a_message_is_no_larger_than_any_other_may_be() {
+    let server = Server::start(&["anna"]);
+    let large = [b"Subject: large\n\n".to_vec(), vec![b'x'; 60 * 1024 * 1024]].concat();
+    let (code, said) = deliver(&server, &["--account", "anna"], &large);
+    assert_eq!(code, 65, "{said}");
+    assert!(everything(&server, "anna").is_empty());
+}
