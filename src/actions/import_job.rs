@@ -107,7 +107,7 @@ impl Imports {
         self.lock().as_ref().is_some_and(|job| job.state.ended.is_none())
     }
 
-    /// Breaks it off at the next message. What was stored stays; the same import again goes on.
+    /// Breaks it off at once. What was stored stays; the same import again goes on.
     pub fn stop(&self) {
         if let Some(job) = self.lock().as_ref() {
             job.stop.store(true, Ordering::Release);
@@ -115,7 +115,7 @@ impl Imports {
     }
 
     fn run(&self, order: &Order, mut sink: Stoppable) {
-        let wishes = Wishes { seen: order.seen };
+        let wishes = Wishes { seen: order.seen, stop: Arc::clone(&sink.stop) };
         let paths = [order.path.clone()];
         tracing::info!(what = order.name, account = order.account, "an import began");
         let report = old_mail::read(&paths, wishes, &mut sink, &mut |progress| {

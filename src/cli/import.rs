@@ -47,7 +47,9 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     let mut sender = Sender::new(input)?;
     become_reader(&paths)?;
     let mut bar = Bar::new(global.json);
-    let report = old_mail::read(&paths, Wishes { seen }, &mut sender, &mut |progress| bar.show(progress));
+    let report = old_mail::read(&paths, Wishes { seen, ..Wishes::default() }, &mut sender, &mut |progress| {
+        bar.show(progress)
+    });
     bar.clear();
     let outcome = sender.outcome();
     drop(sender);

@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use tar::EntryType;
 use zip::ZipArchive;
 
+use super::bounds::Bounds;
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
 use super::roles;
@@ -20,6 +21,8 @@ use super::window::Window;
 
 /// Directories of an archive that are noted; in more than these no Maildir is looked for.
 const MAX_DIRECTORIES: usize = 20_000;
+/// A header of a file in a zip, without its name.
+const ZIP_HEADER: u64 = 30;
 /// A header of tar.
 const TAR_BLOCK: usize = 512;
 
@@ -95,24 +98,30 @@ pub trait Visitor<E> {
 /// Visits every file.
 ///
 /// # Errors
-/// Of the archive as a whole, or of the visitor.
+/// Of the archive as a whole, or of the visitor; if it unpacks to more than `bounds` says, or is broken off.
 pub fn visit<E: From<io::Error>>(
     file: impl Read + Seek,
     kind: Kind,
+    bounds: &Bounds,
     visitor: &mut dyn Visitor<E>,
 ) -> Result<(), E> {
     match kind {
-        Kind::Zip => visit_zip(file, visitor),
-        Kind::Tar => visit_tar(BufReader::new(file), visitor),
-        Kind::TarGz => visit_tar(MultiGzDecoder::new(BufReader::new(file)), visitor),
+        Kind::Zip => visit_zip(file, bounds, visitor),
+        Kind::Tar => visit_tar(BufReader::new(file), bounds, visitor),
+        // What is inflated counts here, also where it is skipped, and once more where it is read.
+        Kind::TarGz => visit_tar(bounds.of(MultiGzDecoder::new(BufReader::new(file))), bounds, visitor),
         Kind::Gz => {
-            let mut reader = MultiGzDecoder::new(BufReader::new(file));
+            let mut reader = bounds.of(MultiGzDecoder::new(BufReader::new(file)));
             visitor.entry(Entry { path: PathBuf::new(), modified: None, reader: &mut reader })
         }
     }
 }
 
-fn visit_tar<E: From<io::Error>>(source: impl Read, visitor: &mut dyn Visitor<E>) -> Result<(), E> {
+fn visit_tar<E: From<io::Error>>(
+    source: impl Read,
+    bounds: &Bounds,
+    visitor: &mut dyn Visitor<E>,
+) -> Result<(), E> {
     let mut archive = tar::Archive::new(source);
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -121,7 +130,8 @@ fn visit_tar<E: From<io::Error>>(source: impl Read, visitor: &mut dyn Visitor<E>
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 let modified = entry.header().mtime().ok().and_then(|time| i64::try_from(time).ok());
-                visitor.entry(Entry { path, modified, reader: &mut entry })?;
+                // A sparse one says itself how long its holes are.
+                visitor.entry(Entry { path, modified, reader: &mut bounds.of(&mut entry) })?;
             }
             EntryType::Directory => {
                 visitor.entry(Entry { path: path.join(""), modified: None, reader: &mut io::empty() })?;
@@ -131,12 +141,22 @@ fn visit_tar<E: From<io::Error>>(source: impl Read, visitor: &mut dyn Visitor<E>
             }
             _ => {}
         }
+        bounds.check()?;
     }
     Ok(())
 }
 
-fn visit_zip<E: From<io::Error>>(file: impl Read + Seek, visitor: &mut dyn Visitor<E>) -> Result<(), E> {
+fn visit_zip<E: From<io::Error>>(
+    file: impl Read + Seek,
+    bounds: &Bounds,
+    visitor: &mut dyn Visitor<E>,
+) -> Result<(), E> {
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(io::Error::from)?;
+    if overlaps(&mut archive) {
+        return Err(
+            io::Error::other("its files share their bytes, which no program that keeps mail does").into()
+        );
+    }
     for index in in_order(&archive) {
         let name = archive.name_for_index(index).and_then(Result::ok).unwrap_or_default().into_owned();
         let path = plain(Path::new(&name));
@@ -150,10 +170,28 @@ fn visit_zip<E: From<io::Error>>(file: impl Read + Seek, visitor: &mut dyn Visit
         if entry.is_dir() {
             visitor.entry(Entry { path: path.join(""), modified: None, reader: &mut io::empty() })?;
         } else if entry.is_file() {
-            visitor.entry(Entry { path, modified: None, reader: &mut entry })?;
+            visitor.entry(Entry { path, modified: None, reader: &mut bounds.of(&mut entry) })?;
         }
+        bounds.check()?;
     }
     Ok(())
+}
+
+/// Whether two entries have bytes in common: a few megabytes are thousands of gigabytes then.
+fn overlaps<R: Read + Seek>(archive: &mut ZipArchive<R>) -> bool {
+    let mut places = Vec::with_capacity(archive.len());
+    for index in 0..archive.len() {
+        // One that cannot be read is told of later.
+        let Ok(entry) = archive.by_index_raw(index) else { continue };
+        let size = if entry.is_dir() { 0 } else { entry.compressed_size() };
+        places.push((entry.header_start(), size));
+    }
+    places.sort_unstable();
+    let is_inside = |two: &[(u64, u64)]| match two {
+        [(start, size), (next, _)] => start.saturating_add(ZIP_HEADER).saturating_add(*size) > *next,
+        _ => false,
+    };
+    places.windows(2).any(is_inside)
 }
 
 /// By folder; the messages of a Maildir by their delivery, so that UIDs are in that order.
@@ -198,9 +236,9 @@ impl Survey {
     ///
     /// # Errors
     /// Of the archive as a whole.
-    pub fn of(file: impl Read + Seek, kind: Kind) -> io::Result<Survey> {
+    pub fn of(file: impl Read + Seek, kind: Kind, bounds: &Bounds) -> io::Result<Survey> {
         let mut survey = Survey::default();
-        visit(file, kind, &mut survey)?;
+        visit(file, kind, bounds, &mut survey)?;
         let directories = std::mem::take(&mut survey.directories);
         let is_maildir = |[cur, new, tmp]: [bool; 3]| cur || new && tmp;
         let paths: Vec<_> =
@@ -268,6 +306,8 @@ impl Visitor<io::Error> for Survey {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Cursor, Write};
+
     use super::*;
 
     fn paths(names: &[&str]) -> Vec<PathBuf> {
@@ -308,5 +348,66 @@ mod tests {
         assert!(!is_tar(&[0; 512]));
         assert!(!is_tar(&bytes[..511]));
         assert!(!is_tar(&b"From anna Mon Jan  5 10:00:00 2004\n".repeat(20)));
+    }
+
+    /// What of an archive can be read, and what ends that.
+    struct Reads(u64);
+
+    impl Visitor<io::Error> for Reads {
+        fn entry(&mut self, entry: Entry<'_>) -> io::Result<()> {
+            self.0 += io::copy(entry.reader, &mut io::sink())?;
+            Ok(())
+        }
+
+        fn unreadable(&mut self, _: &Path, _: String) {}
+    }
+
+    fn reads(bytes: Vec<u8>, kind: Kind) -> io::Result<u64> {
+        let (bounds, mut reads) = (Bounds::new(bytes.len() as u64, Default::default()), Reads(0));
+        visit(Cursor::new(bytes), kind, &bounds, &mut reads).map(|()| reads.0)
+    }
+
+    #[test]
+    fn a_tar_with_a_hole_without_end() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("mbox").unwrap();
+        header.set_entry_type(EntryType::GNUSparse);
+        header.set_size(512);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.sparse[0].set_offset(0);
+        gnu.sparse[0].set_length(512);
+        gnu.sparse[1].set_offset((1 << 62) - 512);
+        gnu.sparse[1].set_length(0);
+        gnu.set_real_size((1 << 62) - 512);
+        header.set_cksum();
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append(&header, &[b'x'; 512][..]).unwrap();
+        let error = reads(builder.into_inner().unwrap(), Kind::Tar).unwrap_err();
+        assert!(error.to_string().contains("unpacks"), "{error}");
+    }
+
+    #[test]
+    fn a_gzip_of_zeros() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        io::copy(&mut io::repeat(0).take(200 << 20), &mut packed).unwrap();
+        let error = reads(packed.finish().unwrap(), Kind::Gz).unwrap_err();
+        assert!(error.to_string().contains("unpacks"), "{error}");
+    }
+
+    /// Two names of one file's bytes.
+    #[test]
+    fn a_zip_whose_files_share_their_bytes() {
+        let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["a.eml", "b.eml"] {
+            writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            writer.write_all(&b"Subject: one\r\n\r\nx\r\n".repeat(1_000)).unwrap();
+        }
+        let mut bytes = writer.finish().unwrap().into_inner();
+        assert_eq!(reads(bytes.clone(), Kind::Zip).unwrap(), 2 * 19_000);
+        // The second entry of the directory points at the first file.
+        let directory = bytes.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+        bytes[directory + 42..directory + 46].fill(0);
+        let error = reads(bytes, Kind::Zip).unwrap_err();
+        assert!(error.to_string().contains("share"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ pub mod after;
 pub mod archive;
 pub mod beneath;
 mod books;
+pub mod bounds;
 mod candidates;
 pub mod changes;
 pub mod check;

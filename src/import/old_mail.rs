@@ -17,9 +17,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::archive::{self, Kind, Survey};
 use super::beneath::{self, Beneath, Entries, Entry};
+use super::bounds::Bounds;
 use super::disk_error::{self, is_gone, words};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
@@ -45,10 +48,12 @@ const MAX_LOOKS: usize = 5;
 const SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
 
 /// What is wanted beyond the mail itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Wishes {
     /// All of it counts as read.
     pub seen: bool,
+    /// Breaks off, at the next piece that is read or skipped.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Something that was not taken.
@@ -105,6 +110,7 @@ pub fn read(
         match reader.path(path) {
             Ok(()) => {}
             Err(Fault::Stop(stop)) => return Err(stop),
+            Err(Fault::Read(_)) if reader.is_stopped() => return Err(reader.broken_off()?),
             Err(Fault::Read(error)) => reader.unread(path, &error),
         }
     }
@@ -159,10 +165,14 @@ impl From<Stop> for Fault {
 struct Counted<R> {
     inner: R,
     done: Rc<Cell<u64>>,
+    stop: Arc<AtomicBool>,
 }
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Acquire) {
+            return Err(io::Error::other("broken off"));
+        }
         let count = self.inner.read(out)?;
         self.done.set(self.done.get() + count as u64);
         Ok(count)
@@ -198,6 +208,21 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn is_stopped(&self) -> bool {
+        self.wishes.stop.load(Ordering::Acquire)
+    }
+
+    /// Keeps what came before.
+    fn broken_off(&mut self) -> Result<Stop, Stop> {
+        self.sink.discard()?;
+        self.sink.finish()?;
+        Ok(Stop::Server("broken off".to_owned()))
+    }
+
+    fn counted<R>(&self, inner: R) -> Counted<R> {
+        Counted { inner, done: Rc::clone(&self.done), stop: Arc::clone(&self.wishes.stop) }
+    }
+
     fn path(&mut self, path: &Path) -> Result<(), Fault> {
         if fs::metadata(path)?.is_dir() {
             return self.directory(path);
@@ -316,7 +341,7 @@ impl Reader<'_> {
         };
         let Some(opened) = self.or_note(&file, opened)? else { return Ok(true) };
         let modified = opened.metadata().map(|metadata| metadata.mtime()).ok();
-        let mut source = Counted { inner: opened, done: Rc::clone(&self.done) };
+        let mut source = self.counted(opened);
         let origin = file.display().to_string();
         let taken = self.maildir_message(&mut source, folder, keywords, name, modified, origin);
         self.or_note(&file, taken)?;
@@ -401,6 +426,7 @@ impl Reader<'_> {
     pub(super) fn or_note<T>(&mut self, path: &Path, result: Result<T, Fault>) -> Result<Option<T>, Fault> {
         match result {
             Ok(value) => Ok(Some(value)),
+            Err(Fault::Read(_)) if self.is_stopped() => Err(self.broken_off()?.into()),
             Err(Fault::Read(error)) => {
                 self.sink.discard()?;
                 self.unread(path, &error);
@@ -423,7 +449,7 @@ impl Reader<'_> {
             named,
             packed: false,
         };
-        self.stream(&mut Counted { inner: file, done: Rc::clone(&self.done) }, &origin)
+        self.stream(&mut self.counted(file), &origin)
     }
 
     /// Whatever a stream is.
@@ -458,8 +484,11 @@ impl Reader<'_> {
 
     fn archive(&mut self, mut file: File, kind: Kind, path: &Path, below: &Path) -> Result<(), Fault> {
         let name = path.display().to_string();
-        let survey = Survey::of(&mut file, kind)?;
+        let size = file.metadata()?.len();
+        let bounds = || Bounds::new(size, Arc::clone(&self.wishes.stop));
+        let survey = Survey::of(&mut file, kind, &bounds())?;
         file.rewind()?;
+        let bounds = bounds();
         let what = match (kind, survey.folders.len()) {
             (Kind::Gz, _) => "a compressed file".to_owned(),
             (_, 0) => "an archive".to_owned(),
@@ -467,9 +496,9 @@ impl Reader<'_> {
         };
         self.looked(format!("{name}: {what}"));
         // Inflated bytes are more than the file has: what counts is how far it was read.
-        let source = Counted { inner: file, done: Rc::clone(&self.done) };
+        let source = self.counted(file);
         let mut unpacker = Unpacker { reader: self, name: &name, below, survey };
-        archive::visit(source, kind, &mut unpacker)
+        archive::visit(source, kind, &bounds, &mut unpacker)
     }
 
     fn looked(&mut self, what: String) {

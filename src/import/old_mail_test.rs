@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::old_mail::{Wishes, read};
 use super::sink::{Filing, Outcome, Refused, Sink, Stop};
@@ -12,17 +14,23 @@ struct Busy {
     root: PathBuf,
     text: Vec<u8>,
     came: Vec<String>,
+    /// Set in the middle of a message that is larger than this.
+    stops: Option<(usize, Arc<AtomicBool>)>,
+    finished: bool,
 }
 
 impl Sink for Busy {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         self.text.extend_from_slice(bytes);
+        if let Some((_, stop)) = self.stops.as_ref().filter(|(most, _)| self.text.len() > *most) {
+            stop.store(true, Ordering::Release);
+        }
         Ok(())
     }
 
     fn file(&mut self, _: Filing) -> Result<(), Stop> {
         self.came.push(String::from_utf8(std::mem::take(&mut self.text)).unwrap());
-        if self.came.len() > 1 {
+        if self.came.len() > 1 || self.stops.is_some() {
             return Ok(());
         }
         for entry in fs::read_dir(self.root.join("new")).unwrap() {
@@ -40,6 +48,7 @@ impl Sink for Busy {
     }
 
     fn finish(&mut self) -> Result<(), Stop> {
+        self.finished = true;
         Ok(())
     }
 
@@ -69,4 +78,21 @@ fn messages_that_are_renamed_meanwhile_come_and_are_no_failures() {
     // One was deleted before it was read.
     let wanted: Vec<_> = (0..10).filter(|n| *n != 5).map(|n| format!("Subject: {n}\n\n")).collect();
     assert_eq!(sink.came, wanted);
+}
+
+/// In the middle of a message of 18 MB: what came before is kept.
+#[test]
+fn it_is_broken_off_in_the_middle_of_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let mbox = folder.path().join("mbox");
+    let first = "From a@b Tue Jan  9 14:00:00 2024\nSubject: one\n\nx\n\n";
+    let second = "From a@b Tue Jan  9 14:00:00 2024\nSubject: two\n\n";
+    fs::write(&mbox, format!("{first}{second}{}", "and more\n".repeat(2_000_000))).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut sink = Busy { stops: Some((1 << 20, Arc::clone(&stop))), ..Busy::default() };
+    let wishes = Wishes { stop, ..Wishes::default() };
+    let ended = read(&[mbox], wishes, &mut sink, &mut |_| {});
+    assert_eq!(ended.unwrap_err().to_string(), "broken off");
+    assert_eq!(sink.came.len(), 1, "the first was whole");
+    assert!(sink.finished && sink.text.is_empty(), "it is kept, the second is not");
 }

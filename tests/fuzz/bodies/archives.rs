@@ -4,10 +4,12 @@
 use std::ffi::OsStr;
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use postern::import::archive::{self, Entry, Kind, Survey, Visitor};
+use postern::import::bounds::Bounds;
 use zip::write::SimpleFileOptions;
 
 use super::first;
@@ -108,14 +110,18 @@ pub fn run(data: &[u8]) {
     }
 }
 
+fn bounds(file: &[u8]) -> Bounds {
+    Bounds::new(file.len() as u64, Arc::default())
+}
+
 fn look(kind: Kind, file: &[u8]) -> (Result<(), String>, Seen) {
     let mut seen = Seen::default();
-    let done: io::Result<()> = archive::visit(Cursor::new(file), kind, &mut seen);
+    let done: io::Result<()> = archive::visit(Cursor::new(file), kind, &bounds(file), &mut seen);
     (done.map_err(|error| error.to_string()), seen)
 }
 
 fn survey(file: &[u8], kind: Kind) {
-    let Ok(survey) = Survey::of(Cursor::new(file), kind) else { return };
+    let Ok(survey) = Survey::of(Cursor::new(file), kind, &bounds(file)) else { return };
     for (path, folder) in &survey.folders {
         assert!(is_plain(path) && is_plain(&folder.path));
         assert!(path.file_name() != Some(OsStr::new("cur")) || path.ends_with(&folder.path));

@@ -82,7 +82,12 @@ impl Sink for Taken {
 
 fn read(path: &PathBuf, seen: bool) -> (Option<Report>, Taken) {
     let mut taken = Taken::default();
-    let report = old_mail::read(std::slice::from_ref(path), Wishes { seen }, &mut taken, &mut |_| {});
+    let report = old_mail::read(
+        std::slice::from_ref(path),
+        Wishes { seen, ..Wishes::default() },
+        &mut taken,
+        &mut |_| {},
+    );
     (report.ok(), taken)
 }
 
