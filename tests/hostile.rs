@@ -4,6 +4,8 @@
 //! goals, for they hang on the machine's speed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+#[path = "hostile/answers.rs"]
+mod answers;
 #[path = "hostile/appends.rs"]
 mod appends;
 #[path = "hostile/bystander.rs"]
@@ -54,11 +56,21 @@ fn attacked(name: &str, server: &Server, attack: impl FnOnce(&Server)) {
 
 static MISSED: AtomicUsize = AtomicUsize::new(0);
 
+type Attack = fn(&Server);
+
 #[test]
 fn bystanders_are_served() {
-    let server = Server::start(&["anna", "mallory"]);
-    strangers::all(&server);
-    sessions::all(&server);
-    appends::all(&server);
+    let server = Server::start(&["anna", "mallory", "lists", "gaps"]);
+    // One kind alone, while it is worked on.
+    let only = std::env::var("POSTERN_HOSTILE").unwrap_or_default();
+    let kinds: [(&str, Attack); 4] = [
+        ("strangers", strangers::all),
+        ("sessions", sessions::all),
+        ("appends", appends::all),
+        ("answers", answers::all),
+    ];
+    for (_, attack) in kinds.iter().filter(|(name, _)| only.is_empty() || *name == only) {
+        attack(&server);
+    }
     println!("figure hostile goals missed on this machine: {}", MISSED.load(Ordering::Relaxed));
 }

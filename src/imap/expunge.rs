@@ -2,7 +2,7 @@
 
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::model::{Uid, UidSet};
+use crate::model::{UidList, UidSet};
 use crate::protocol::command::expunge::Expunge;
 use crate::protocol::response::code::Code;
 use crate::store::messages;
@@ -19,9 +19,9 @@ pub async fn run(session: &mut Session, command: Expunge) -> Result<Done, Refusa
     let view = writable(session)?;
     let uids = match &command.uids {
         Some(messages) => crate::imap::fetch::resolve_uids(view, messages),
-        None => view.uids().to_set(),
+        None => view.uids().clone(),
     };
-    expunge(session, &uids).await?;
+    expunge(session, uids).await?;
     Ok(Done::ok("EXPUNGE completed"))
 }
 
@@ -31,9 +31,7 @@ pub async fn run(session: &mut Session, command: Expunge) -> Result<Done, Refusa
 /// Those of the store.
 pub async fn close(session: &mut Session) -> Result<Done, Refusal> {
     if !session.view()?.read_only {
-        let last = session.view()?.uids().last().map_or(0, Uid::get);
-        let all: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
-        expunge(session, &all).await?;
+        expunge(session, session.view()?.uids().clone()).await?;
     }
     session.deselect();
     Ok(Done::ok("CLOSE completed"))
@@ -54,11 +52,10 @@ pub fn writable(session: &Session) -> Result<&crate::imap::view::View, Refusal> 
     Ok(view)
 }
 
-async fn expunge(session: &Session, uids: &UidSet) -> Result<(), Refusal> {
+async fn expunge(session: &Session, uids: UidList) -> Result<(), Refusal> {
     let view = session.view()?;
     let (account, mailbox) = (view.account, view.mailbox);
-    let known: UidSet = view.uids().select_uids(uids).map(|(_, uid)| uid).collect();
-    for slice in slices(&known, SLICE) {
+    for slice in uids.batches(SLICE) {
         session
             .shared
             .pool

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::imap::connection::CHUNK;
-use crate::imap::expunge::slices;
 use crate::imap::fair_queue::Step;
 use crate::imap::fetch_item::{Plan, Run, Scope};
 use crate::imap::fetch_literal::UNKNOWN_CTE;
@@ -31,7 +30,7 @@ const SEEN_A_SLICE: usize = 2_000;
 /// For numbers that do not exist; EXPUNGEISSUED where messages named by number are gone.
 pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal> {
     let view = session.view()?;
-    let mut uids = named_uids(view, command.uid, &command.messages)?;
+    let mut uids = named(view, command.uid, &command.messages)?;
     if command.vanished && (!session.enabled.qresync || !command.uid || command.changed_since.is_none()) {
         return Err(Refusal::bad(
             "VANISHED goes with UID FETCH, CHANGEDSINCE and ENABLE QRESYNC (RFC 7162 §3.2.6)",
@@ -45,27 +44,30 @@ pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal>
         uids = changed_since(session, &command, uids, ModSeq(since)).await?;
     }
     let view = session.view()?;
-    let gone = view.any_pending(&uids);
-    let uids = view.without_pending(uids);
+    let (uids, gone) = view.still_there(uids);
     let newly_seen = if plan.sets_seen() && !view.read_only {
         mark_seen(session, &uids).await?
     } else {
         UidList::default()
     };
-    let missed = stream(session, plan, UidList::from(&uids), newly_seen).await?;
+    let missed = stream(session, plan, uids, newly_seen).await?;
     if (gone || missed) && !command.uid {
         return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
     }
     Ok(Done::ok("FETCH completed"))
 }
 
-/// The UIDs that a command names, by number or by UID.
+/// The UIDs that a command names, by number or by UID, as a set.
 ///
 /// # Errors
 /// BAD for a sequence number that does not exist.
 pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidSet, Refusal> {
+    named(view, uid, messages).map(|uids| uids.to_set())
+}
+
+fn named(view: &View, uid: bool, messages: &Messages) -> Result<UidList, Refusal> {
     match messages {
-        Messages::Saved => Ok(view.uids().select_uids(&view.saved.to_set()).map(|(_, uid)| uid).collect()),
+        Messages::Saved => Ok(view.uids().intersection(&view.saved)),
         Messages::Set(set) if uid => Ok(view.by_uid(set)),
         Messages::Set(set) => {
             view.by_number(set).ok_or_else(|| Refusal::bad("There is no message with that sequence number"))
@@ -75,8 +77,8 @@ pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidSet,
 
 /// The UIDs that a UID command names.
 #[must_use]
-pub fn resolve_uids(view: &View, messages: &Messages) -> UidSet {
-    named_uids(view, true, messages).unwrap_or_default()
+pub fn resolve_uids(view: &View, messages: &Messages) -> UidList {
+    named(view, true, messages).unwrap_or_default()
 }
 
 /// Whether some of these are known to be gone.
@@ -89,9 +91,9 @@ pub fn vanished_meanwhile(view: &View, uids: &UidSet) -> bool {
 async fn changed_since(
     session: &mut Session,
     command: &Fetch,
-    uids: UidSet,
+    uids: UidList,
     since: ModSeq,
-) -> Result<UidSet, Refusal> {
+) -> Result<UidList, Refusal> {
     session.enabled.condstore = true;
     let view = session.view()?;
     let (account, mailbox) = (view.account, view.mailbox);
@@ -104,7 +106,7 @@ async fn changed_since(
                 Since::Known(found) => (found.added.union(&found.changed), found.expunged),
                 Since::BelowFloor => below_floor(rows, mailbox, since, next)?,
             };
-            Ok::<_, Error>((changed, gone, next))
+            Ok::<_, Error>((UidList::from(&changed), gone, next))
         })
         .await?;
     if command.vanished {
@@ -131,7 +133,7 @@ async fn vanished(
         Messages::Saved => UidSet::new(),
     };
     let gone = gone.intersection(&named).difference(&view.uids().to_set());
-    news::tell_vanished_earlier(session, &gone).await
+    news::tell_vanished_earlier(session, UidList::from(&gone)).await
 }
 
 /// What changed, and what is gone, where nobody knows any more what was expunged when: all that is not in the
@@ -156,11 +158,11 @@ fn below_floor(
 }
 
 /// Marks messages as read before their bodies are sent; gives those that were unread.
-async fn mark_seen(session: &mut Session, uids: &UidSet) -> Result<UidList, Refusal> {
+async fn mark_seen(session: &mut Session, uids: &UidList) -> Result<UidList, Refusal> {
     let view = session.view()?;
     let (account, mailbox) = (view.account, view.mailbox);
     let mut newly = UidList::default();
-    for slice in slices(uids, SEEN_A_SLICE) {
+    for slice in uids.clone().batches(SEEN_A_SLICE) {
         let stored = session
             .shared
             .pool

@@ -2,17 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::expunge::slices;
 use crate::imap::fair_queue::Step;
 use crate::imap::flags;
 use crate::imap::refusal::{Condition, Refusal};
 use crate::imap::session::Session;
-use crate::imap::view::{Update, View, expunge_order};
-use crate::model::{SeqNum, UidSet};
+use crate::imap::view::{News, Update, View, above, expunge_order};
+use crate::model::{ModSeq, SeqNum, UidList, UidSet};
 use crate::protocol::command::{Command, Selected};
 use crate::protocol::response::{self, code::Code, fetch::Fetch};
 use crate::store::record::Record;
-use crate::store::{Error, messages};
+use crate::store::{Error, Snapshot, messages};
 
 /// Expunged messages, or ranges of them, that are told before what waits is sent.
 const GONE_A_CHUNK: usize = 4_096;
@@ -55,12 +54,18 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
     }
     if reached > view.seen() {
         let reader = view.clone();
-        match session.shared.pool.read(move |snapshot| reader.read(snapshot)).await {
-            Ok(update) => {
+        let outcome = match session.shared.pool.read(move |snapshot| reader.read(snapshot)).await {
+            Ok(News::Known(update)) => {
                 if let Err(refusal) = tell(session, update, expunges).await {
                     return Err(half_told(session, refusal));
                 }
+                Ok(())
             }
+            Ok(News::TooMuch(upto)) => compare(session, upto, expunges).await,
+            Err(refusal) => Err(refusal),
+        };
+        match outcome {
+            Ok(()) => {}
             // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
             // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
             Err(refusal) if matches!(refusal.code, Some(Code::NonExistent)) => {
@@ -85,6 +90,27 @@ fn half_told(session: &mut Session, refusal: Refusal) -> Refusal {
     refusal
 }
 
+/// Compares the view with what is there, part by part, and tells of each. What has been read counts as seen when all
+/// has: what happens meanwhile is told too, and perhaps again.
+async fn compare(session: &mut Session, upto: ModSeq, expunges: Expunges) -> Result<(), Refusal> {
+    let mut from = Some(1);
+    while let Some(window) = from.and_then(|from| session.view().ok()?.window(from)) {
+        from = window.uids.end().checked_add(1);
+        let read = move |snapshot: &Snapshot| window.compare(snapshot);
+        let update = session.shared.pool.read_as(Step::Further, read).await?;
+        session.view_mut()?.take(&update);
+        if expunges == Expunges::Told {
+            tell_expunged(session).await?;
+        }
+        tell_changed(session, &UidList::from(&update.changed)).await?;
+    }
+    let view = session.view()?;
+    let (mailbox, last) = (view.mailbox, view.highest_uid());
+    let read = move |snapshot: &Snapshot| above(snapshot, mailbox, last);
+    let added = session.shared.pool.read_as(Step::Further, read).await?;
+    tell(session, Update { added, upto, ..Update::default() }, expunges).await
+}
+
 async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Result<(), Refusal> {
     session.view_mut()?.take(&update);
     if expunges == Expunges::Told {
@@ -93,7 +119,7 @@ async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Resu
     if !update.added.is_empty() {
         tell_new(session, &update.added)?;
     }
-    tell_changed(session, &update.changed).await?;
+    tell_changed(session, &UidList::from(&update.changed)).await?;
     session.view_mut()?.forget_own();
     Ok(())
 }
@@ -122,9 +148,9 @@ async fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// Those of the socket.
-pub async fn tell_vanished_earlier(session: &mut Session, gone: &UidSet) -> Result<(), Refusal> {
-    for ranges in gone.ranges().chunks(GONE_A_CHUNK) {
-        response::vanished(&mut session.writer(), ranges, true);
+pub async fn tell_vanished_earlier(session: &mut Session, gone: UidList) -> Result<(), Refusal> {
+    for some in gone.pieces(GONE_A_CHUNK) {
+        response::vanished(&mut session.writer(), some.ranges(), true);
         session.io.flush_if_large().await?;
     }
     Ok(())
@@ -153,10 +179,10 @@ fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// Those of the store and of the socket.
-pub async fn tell_changed(session: &mut Session, changed: &UidSet) -> Result<(), Refusal> {
+pub async fn tell_changed(session: &mut Session, changed: &UidList) -> Result<(), Refusal> {
     let mailbox = session.view()?.mailbox;
     let mut step = Step::First;
-    for slice in slices(changed, CHANGED_A_CHUNK) {
+    for slice in changed.clone().batches(CHANGED_A_CHUNK) {
         let (records, keywords) = session
             .shared
             .pool

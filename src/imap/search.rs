@@ -146,7 +146,7 @@ impl Run {
         let keywords = messages::keywords(snapshot, mailbox)?;
         let filter = Filter::compile(command, &seen, &keywords)?;
         let ids = filter.asks_ids.then(|| ObjectIds::load(snapshot, account)).transpose()?;
-        let todo = Box::new(UidList::from(&filter.scope(&seen)).batches(BATCH));
+        let todo = Box::new(filter.scope(&seen).batches(BATCH));
         let (batch, trial, found) = Default::default();
         Ok(Run { mailbox, filter, keywords, seen, ids, todo, batch, trial, found })
     }

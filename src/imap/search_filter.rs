@@ -122,27 +122,24 @@ impl Filter {
 
     /// The messages that can fit at all: where the search names some by number or UID, no others are read.
     #[must_use]
-    pub fn scope(&self, seen: &Seen) -> UidSet {
-        let pending = seen.pending.to_set();
-        let all = || seen.numbers.to_set().difference(&pending);
-        let narrowed = |scope: Option<UidSet>, node: &Node| {
-            let known: UidSet = match node {
-                Node::Uids(uids) => seen.numbers.select_uids(uids).map(|(_, uid)| uid).collect(),
-                Node::Saved(uids) => seen.numbers.select_uids(&uids.to_set()).map(|(_, uid)| uid).collect(),
-                Node::Numbers(numbers) => seen.numbers.select_seqs(numbers).map(|(_, uid)| uid).collect(),
-                _ => return scope,
-            };
-            Some(scope.map_or_else(|| known.difference(&pending), |scope| scope.intersection(&known)))
+    pub fn scope(&self, seen: &Seen) -> UidList {
+        let narrowed = |scope: UidList, node: &Node| match node {
+            Node::Uids(uids) => scope.only(uids),
+            Node::Saved(uids) => scope.intersection(uids),
+            Node::Numbers(numbers) if scope.len() == seen.numbers.len() => seen.numbers.numbered(numbers),
+            Node::Numbers(numbers) => scope.intersection(&seen.numbers.numbered(numbers)),
+            _ => scope,
         };
-        match &self.root {
-            Node::Const(false) => UidSet::new(),
+        let all = seen.numbers.clone();
+        let scope = match &self.root {
+            Node::Const(false) => UidList::default(),
             Node::And(nodes) => {
                 let named = |node: &&Node| matches!(node, Node::Uids(_) | Node::Saved(_) | Node::Numbers(_));
-                let sets = nodes.iter().filter(named);
-                sets.take(NARROWING).fold(None, narrowed).unwrap_or_else(all)
+                nodes.iter().filter(named).take(NARROWING).fold(all, narrowed)
             }
-            node => narrowed(None, node).unwrap_or_else(all),
-        }
+            node => narrowed(all, node),
+        };
+        scope.without(&seen.pending)
     }
 
     /// Whether a message fits; `None` if that cannot be said from what is known of it.

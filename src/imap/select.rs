@@ -1,7 +1,9 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3), with CONDSTORE and QRESYNC (RFC 7162 §3.1.8, §3.2.5).
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
+use crate::imap::fair_queue::Step;
 use crate::imap::mailbox::{known_name_of, nowhere, old_name};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
@@ -10,12 +12,17 @@ use crate::imap::{flags, news};
 use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidListBuilder, UidSet};
 use crate::protocol::command::select::{Qresync, Select};
 use crate::protocol::response::{self, code::Code, list::Attributes};
-use crate::store::changes::{self, Since};
+use crate::store::changes::{self, Changes, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::mailboxes::{self, Mailbox};
-use crate::store::{Error, Rows, messages, names};
+use crate::store::{Error, Rows, Store, contained, messages, names};
 
-/// All that SELECT tells, read in one snapshot.
+/// The clock is looked at after so many messages.
+const CLOCKED: u32 = 1_024;
+/// So often the UIDs of a mailbox are read anew in steps, if more changes meanwhile than is kept.
+const MOST_ANEW: u32 = 3;
+
+/// All that SELECT tells, as one snapshot has it.
 struct Opened {
     mailbox: Mailbox,
     uids: UidList,
@@ -29,8 +36,8 @@ struct Opened {
 
 /// What a QRESYNC client has missed.
 struct Resync {
-    vanished: UidSet,
-    changed: UidSet,
+    vanished: UidList,
+    changed: UidList,
 }
 
 /// Opens a mailbox. Whatever was open is closed first, also when this fails (RFC 9051 §6.3.2).
@@ -59,8 +66,7 @@ pub async fn run(session: &mut Session, command: Select) -> Result<Done, Refusal
         .await?
         .ok_or_else(nowhere)?;
     session.user()?.bell.watch(Some(found.id));
-    let opened =
-        session.shared.pool.read(move |snapshot| read(snapshot, account, found.id, started, resync)).await;
+    let opened = read(session, Scan::new(account, found.id, started, resync)).await;
     let opened = match opened {
         Ok(Some(opened)) => opened,
         other => {
@@ -72,35 +78,132 @@ pub async fn run(session: &mut Session, command: Select) -> Result<Done, Refusal
     tell(session, opened, command.read_only, old_name).await
 }
 
-fn read(
-    rows: &dyn Rows,
+/// Reads a mailbox in steps.
+async fn read(session: &Session, mut scan: Scan) -> Result<Option<Opened>, Refusal> {
+    let mut step = Step::First;
+    loop {
+        let work = move |store: &Store, until: Instant| {
+            let mut scan = scan;
+            let read = contained("a mailbox could not be read", || scan.step(&store.snapshot()?, until));
+            (scan, read)
+        };
+        let (back, read) = session.shared.pool.step(step, work).await;
+        (scan, step) = (back, Step::Further);
+        match read? {
+            Read::All(opened) => return Ok(Some(*opened)),
+            Read::Nothing => return Ok(None),
+            Read::Some if session.io.has_hung_up().await => {
+                return Err(Refusal::hangup("gone during SELECT"));
+            }
+            Read::Some => {}
+        }
+    }
+}
+
+/// How far a step came.
+enum Read {
+    All(Box<Opened>),
+    Some,
+    /// There is no such mailbox any more.
+    Nothing,
+}
+
+/// A mailbox that is being read. What it ends with is the state of one snapshot: what changed while its UIDs were
+/// read is made up for, or all of them are read anew.
+struct Scan {
     account: AccountId,
     id: MailboxId,
     started: i64,
-    resync: Option<Qresync>,
-) -> Result<Option<Opened>, Error> {
-    let Some(mailbox) = mailboxes::get(rows, account, id)? else { return Ok(None) };
-    let mut uids = UidListBuilder::default();
-    let mut fresh = None;
-    messages::scan(rows, id, 1..=u32::MAX, &mut |record| {
-        if record.save_date >= started && fresh.is_none() {
-            fresh = Some(record.uid.get());
+    known: Option<Qresync>,
+    anew: u32,
+    /// The mailbox when the first of the UIDs were read.
+    begun: Option<Mailbox>,
+    next: u32,
+    uids: UidListBuilder,
+    /// Those that changed since the state that a QRESYNC client knows.
+    changed: UidListBuilder,
+    fresh: Option<u32>,
+}
+
+impl Scan {
+    fn new(account: AccountId, id: MailboxId, started: i64, known: Option<Qresync>) -> Self {
+        let (anew, begun, uids, changed, fresh) = Default::default();
+        Scan { account, id, started, known, anew, begun, next: 1, uids, changed, fresh }
+    }
+
+    fn step(&mut self, rows: &dyn Rows, until: Instant) -> Result<Read, Error> {
+        let Some(mailbox) = mailboxes::get(rows, self.account, self.id)? else { return Ok(Read::Nothing) };
+        let begun = self.begun.get_or_insert_with(|| mailbox.clone());
+        if begun.uid_validity != mailbox.uid_validity {
+            return Ok(Read::Nothing);
         }
-        uids.push(record.uid);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    let uids = uids.finish();
-    let has_children = names::has_below(rows, account, &mailbox.name)?;
-    let subscribed = names::is_subscribed(rows, account, &mailbox.name)?;
-    let resync = match resync {
-        Some(known) if known.uid_validity == mailbox.uid_validity.get() => {
-            Some(missed(rows, account, &mailbox, &uids, &known)?)
+        let since = begun.highest_modseq;
+        if !self.scan(rows, until)? {
+            return Ok(Read::Some);
         }
-        _ => None,
-    };
-    let keywords = messages::keywords(rows, id)?;
-    let fresh = fresh.unwrap_or(mailbox.uid_next);
-    Ok(Some(Opened { mailbox, uids, keywords, fresh, subscribed, has_children, resync }))
+        let meanwhile = match changes::since(rows, self.account, self.id, since)? {
+            Since::Known(found) => found,
+            Since::BelowFloor => {
+                let known = self.known.take();
+                *self = Scan { anew: self.anew + 1, ..Scan::new(self.account, self.id, self.started, known) };
+                return Ok(Read::Some);
+            }
+        };
+        self.finish(rows, mailbox, &meanwhile).map(|opened| Read::All(Box::new(opened)))
+    }
+
+    /// Reads UIDs until a moment. Whether those were all.
+    fn scan(&mut self, rows: &dyn Rows, until: Instant) -> Result<bool, Error> {
+        let known = self.known.as_ref().map_or(ModSeq(u64::MAX), |known| ModSeq(known.modseq));
+        let (mut unclocked, mut all) = (0, true);
+        // Who always meets a mailbox that changes faster than it is read reads it in one step.
+        let patient = self.anew < MOST_ANEW;
+        messages::scan(rows, self.id, self.next..=u32::MAX, &mut |record| {
+            if unclocked == CLOCKED {
+                unclocked = 0;
+                if patient && Instant::now() >= until {
+                    (self.next, all) = (record.uid.get(), false);
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            unclocked += 1;
+            if record.save_date >= self.started && self.fresh.is_none() {
+                self.fresh = Some(record.uid.get());
+            }
+            self.uids.push(record.uid);
+            if record.modseq > known {
+                self.changed.push(record.uid);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(all)
+    }
+
+    fn finish(&mut self, rows: &dyn Rows, mailbox: Mailbox, meanwhile: &Changes) -> Result<Opened, Error> {
+        let mut uids = std::mem::take(&mut self.uids).finish();
+        // What came meanwhile has been read: its UIDs are the highest.
+        uids.remove(&meanwhile.expunged);
+        let resync = match &self.known {
+            Some(known) if known.uid_validity == mailbox.uid_validity.get() => {
+                let mut changed = std::mem::take(&mut self.changed).finish();
+                if !meanwhile.changed.is_empty() {
+                    changed = UidList::from(&changed.to_set().union(&meanwhile.changed));
+                }
+                changed.remove(&meanwhile.expunged);
+                Some(missed(rows, self.account, &mailbox, &uids, known, changed)?)
+            }
+            _ => None,
+        };
+        Ok(Opened {
+            has_children: names::has_below(rows, self.account, &mailbox.name)?,
+            subscribed: names::is_subscribed(rows, self.account, &mailbox.name)?,
+            keywords: messages::keywords(rows, self.id)?,
+            fresh: self.fresh.unwrap_or(mailbox.uid_next),
+            mailbox,
+            uids,
+            resync,
+        })
+    }
 }
 
 /// What a client that knew the state at `known.modseq` must hear: VANISHED never names more than what is
@@ -111,17 +214,19 @@ fn missed(
     mailbox: &Mailbox,
     uids: &UidList,
     known: &Qresync,
+    changed: UidList,
 ) -> Result<Resync, Error> {
     let below_next: UidSet = mailbox.uid_next.checked_sub(1).map(|last| 1..=last).into_iter().collect();
     let named = known.known_uids.clone();
     let scope = named.unwrap_or_else(|| below_next.clone()).intersection(&below_next);
     let since = ModSeq(known.modseq);
-    let (gone, changed) = match changes::since(rows, account, mailbox.id, since)? {
-        Since::Known(found) => (found.expunged, found.added.union(&found.changed)),
-        Since::BelowFloor => (scope.difference(&uids.to_set()), changed_since(rows, mailbox.id, since)?),
+    let gone = match changes::since(rows, account, mailbox.id, since)? {
+        Since::Known(found) => found.expunged,
+        Since::BelowFloor => scope.difference(&uids.to_set()),
     };
     let matched = matched_below(uids, known.matched.as_ref());
-    Ok(Resync { vanished: vanished(&gone, &scope, matched), changed: changed.intersection(&scope) })
+    let vanished = UidList::from(&vanished(&gone, &scope, matched));
+    Ok(Resync { vanished, changed: changed.only(&scope) })
 }
 
 /// What is gone of what the client can have known, without what it says it knows by number and UID (RFC 7162
@@ -142,17 +247,6 @@ fn matched_below(uids: &UidList, pairs: Option<&(UidSet, UidSet)>) -> u32 {
         .map(|(_, uid)| uid)
         .last()
         .unwrap_or(0)
-}
-
-fn changed_since(rows: &dyn Rows, mailbox: MailboxId, since: ModSeq) -> Result<UidSet, Error> {
-    let mut changed = UidSet::new();
-    messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
-        if record.modseq > since {
-            changed.insert(record.uid);
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(changed)
 }
 
 async fn tell(
@@ -198,7 +292,7 @@ async fn tell(
     session.untagged("OK", Some(Code::MailboxId(mailbox.object_id)), "The mailbox's id");
     session.open(view);
     if let Some(resync) = resync {
-        let mut told = news::tell_vanished_earlier(session, &resync.vanished).await;
+        let mut told = news::tell_vanished_earlier(session, resync.vanished).await;
         if told.is_ok() {
             told = news::tell_changed(session, &resync.changed).await;
         }

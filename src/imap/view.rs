@@ -24,8 +24,10 @@ const OWN_CHANGES: usize = 64;
 /// How many ranges of UIDs all of them may have.
 const OWN_RANGES: usize = 10_000;
 
-/// A set of more ranges is compared with the whole list: looking each up decodes a chunk of the list.
-const MANY_RANGES: usize = 1_000;
+/// News of more ranges of UIDs are not taken up at once: the view is compared with what is there, part by part.
+const MOST_RANGES: usize = 20_000;
+/// Messages of a part.
+const WINDOW: usize = 8_192;
 
 /// The selected mailbox as the client knows it.
 #[derive(Debug, Clone)]
@@ -64,6 +66,77 @@ pub struct Update {
     pub changed: UidSet,
     /// Where reading has arrived.
     pub upto: ModSeq,
+}
+
+/// What a look at the store found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    /// All of it.
+    Known(Update),
+    /// More than is kept, or than is taken up at once, up to this modseq: compare.
+    TooMuch(ModSeq),
+}
+
+/// A part of a view.
+#[derive(Debug)]
+pub struct Window {
+    account: AccountId,
+    mailbox: MailboxId,
+    uid_validity: UidValidity,
+    seen: ModSeq,
+    /// The UIDs from its first to its last.
+    pub uids: RangeInclusive<u32>,
+    known: UidSet,
+}
+
+impl Window {
+    /// What has gone of it, and what has changed since the view was read.
+    ///
+    /// # Errors
+    /// As [`View::read`].
+    pub fn compare(&self, rows: &dyn Rows) -> Result<Update, Error> {
+        existing(rows, self.account, self.mailbox, self.uid_validity)?;
+        let (mut present, mut changed) = (UidSet::new(), UidSet::new());
+        messages::scan(rows, self.mailbox, self.uids.clone(), &mut |record| {
+            present.insert(record.uid);
+            if record.modseq > self.seen {
+                changed.insert(record.uid);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Update {
+            expunged: self.known.difference(&present),
+            added: UidSet::new(),
+            changed: changed.intersection(&self.known),
+            upto: self.seen,
+        })
+    }
+}
+
+/// The mailbox, if it is the one that was selected.
+fn existing(
+    rows: &dyn Rows,
+    account: AccountId,
+    mailbox: MailboxId,
+    uid_validity: UidValidity,
+) -> Result<mailboxes::Mailbox, Error> {
+    mailboxes::get(rows, account, mailbox)?
+        .filter(|known| known.uid_validity == uid_validity)
+        .ok_or(Error::NotFound("mailbox"))
+}
+
+/// The UIDs above one.
+///
+/// # Errors
+/// Of reading.
+pub fn above(rows: &dyn Rows, mailbox: MailboxId, last: u32) -> Result<UidSet, Error> {
+    let mut added = UidSet::new();
+    let Some(first) = last.checked_add(1) else { return Ok(added) };
+    messages::scan(rows, mailbox, first..=u32::MAX, &mut |record| {
+        added.insert(record.uid);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(added)
 }
 
 impl Update {
@@ -137,6 +210,15 @@ impl View {
     #[must_use]
     pub fn any_pending(&self, uids: &UidSet) -> bool {
         self.pending.select_uids(uids).next().is_some()
+    }
+
+    /// Those of a list that are not known to be gone, and whether some are.
+    #[must_use]
+    pub fn still_there(&self, uids: UidList) -> (UidList, bool) {
+        let named = uids.len();
+        let there = uids.without(&self.pending);
+        let some_gone = there.len() < named;
+        (there, some_gone)
     }
 
     /// Those of these that are not known to be gone.
@@ -214,48 +296,40 @@ impl View {
     /// The sequence numbers and UIDs that a set of sequence numbers means. `None` if it names a number
     /// that does not exist, which is the client's error (RFC 9051 §9, `seq-number`).
     #[must_use]
-    pub fn by_number(&self, set: &SequenceSet) -> Option<UidSet> {
+    pub fn by_number(&self, set: &SequenceSet) -> Option<UidList> {
         let last = self.exists();
         if set.max_number().is_some_and(|number| number > last) || (set.has_last() && last == 0) {
             return None;
         }
-        Some(self.uids.select_seqs(&set.resolve(last)).map(|(_, uid)| uid).collect())
+        Some(self.uids.numbered(&set.resolve(last)))
     }
 
     /// The UIDs of the view that a UID set means; those that do not exist are ignored (RFC 9051 §6.4.9).
     #[must_use]
-    pub fn by_uid(&self, set: &SequenceSet) -> UidSet {
-        let last = self.uids.last().map_or(0, Uid::get);
-        let named = set.resolve(last);
-        if named.ranges().len() > MANY_RANGES {
-            return self.uids.to_set().intersection(&named);
-        }
-        self.uids.select_uids(&named).map(|(_, uid)| uid).collect()
+    pub fn by_uid(&self, set: &SequenceSet) -> UidList {
+        self.uids.only(&set.resolve(self.highest_uid()))
     }
 
     /// Reads what has happened since `seen`.
     ///
     /// # Errors
     /// Those of the store; `NotFound` if the mailbox is gone, or was put back since under another UIDVALIDITY.
-    pub fn read(&self, rows: &dyn Rows) -> Result<Update, Error> {
-        let same = |known: mailboxes::Mailbox| known.uid_validity == self.uid_validity;
-        if !mailboxes::get(rows, self.account, self.mailbox)?.is_some_and(same) {
-            return Err(Error::NotFound("mailbox"));
-        }
+    pub fn read(&self, rows: &dyn Rows) -> Result<News, Error> {
+        let upto = existing(rows, self.account, self.mailbox, self.uid_validity)?.highest_modseq;
         // To read every message that the session has just answered for would cost as much as the change.
         let answered = |modseq| self.own_change(modseq);
-        match changes::since_but(rows, self.account, self.mailbox, self.seen, &answered)? {
+        match changes::since_but(rows, self.account, self.mailbox, self.seen, MOST_RANGES, &answered)? {
             Since::Known(found) => {
-                Ok(self.known_only(found.expunged, &found.added, &found.changed, found.upto))
+                Ok(News::Known(self.known_only(found.expunged, &found.added, &found.changed, found.upto)))
             }
-            Since::BelowFloor => self.compare(rows),
+            Since::BelowFloor => Ok(News::TooMuch(upto)),
         }
     }
 
     /// What the client can have known: VANISHED and FETCH name nothing else, and what is new to the view is
     /// told by EXISTS alone.
     fn known_only(&self, expunged: UidSet, added: &UidSet, changed: &UidSet, upto: ModSeq) -> Update {
-        let last = self.uids.last().map_or(0, Uid::get);
+        let last = self.highest_uid();
         let above: UidSet = last.checked_add(1).map(|first| first..=u32::MAX).into_iter().collect();
         let known = |set: &UidSet| -> UidSet { self.uids.select_uids(set).map(|(_, uid)| uid).collect() };
         let everything = added.union(changed);
@@ -267,33 +341,32 @@ impl View {
         }
     }
 
-    /// The view was too far behind for `changes`: its own list is compared with the blocks.
-    fn compare(&self, rows: &dyn Rows) -> Result<Update, Error> {
-        let mut present = UidSet::new();
-        let mut update = Update { upto: self.seen, ..Update::default() };
-        let last = self.uids.last().map_or(0, Uid::get);
-        messages::scan(rows, self.mailbox, 1..=u32::MAX, &mut |record| {
-            update.upto = update.upto.max(record.modseq);
-            if record.uid.get() > last {
-                update.added.insert(record.uid);
-            } else {
-                present.insert(record.uid);
-                if record.modseq > self.seen {
-                    update.changed.insert(record.uid);
-                }
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        update.expunged = self.without_pending(self.uids.to_set().difference(&present));
-        if let Some(row) = crate::store::mailboxes::get(rows, self.account, self.mailbox)? {
-            update.upto = update.upto.max(row.highest_modseq);
-        }
-        Ok(update)
+    /// The highest UID that the client knows.
+    #[must_use]
+    pub fn highest_uid(&self) -> u32 {
+        self.uids.last().map_or(0, Uid::get)
+    }
+
+    /// The next part of the view, from a UID on, to be compared with what is there.
+    #[must_use]
+    pub fn window(&self, from: u32) -> Option<Window> {
+        let rest: UidSet = std::iter::once(from..=u32::MAX).collect();
+        let known: UidSet = self.uids.select_uids(&rest).take(WINDOW).map(|(_, uid)| uid).collect();
+        Some(Window {
+            account: self.account,
+            mailbox: self.mailbox,
+            uid_validity: self.uid_validity,
+            seen: self.seen,
+            uids: from..=known.last()?,
+            known: self.without_pending(known),
+        })
     }
 
     /// Takes in what was read, but for the messages themselves: expunged UIDs wait until they may be told.
     pub fn take(&mut self, update: &Update) {
-        if !update.expunged.is_empty() {
+        if update.expunged.first() > self.pending.last().map(Uid::get) {
+            self.pending.extend(update.expunged.uids());
+        } else if !update.expunged.is_empty() {
             self.pending = UidList::from(&self.pending.to_set().union(&update.expunged));
         }
         self.seen = self.seen.max(update.upto);
@@ -373,12 +446,12 @@ mod tests {
     fn numbers_past_the_end_are_an_error_and_uids_are_not() {
         let view = view(&[10, 20]);
         let past = SequenceSet::range(Endpoint::Number(2), Endpoint::Number(3));
-        assert_eq!(view.by_number(&past), None);
-        assert_eq!(view.by_uid(&past), UidSet::new());
+        assert!(view.by_number(&past).is_none());
+        assert!(view.by_uid(&past).is_empty());
         let star = SequenceSet::range(Endpoint::Number(100), Endpoint::Last);
-        assert_eq!(view.by_uid(&star).to_string(), "20");
+        assert_eq!(view.by_uid(&star).to_set().to_string(), "20");
         assert_eq!(
-            view.by_number(&SequenceSet::range(Endpoint::Last, Endpoint::Last)).unwrap().to_string(),
+            view.by_number(&SequenceSet::range(Endpoint::Last, Endpoint::Last)).unwrap().to_set().to_string(),
             "20"
         );
     }

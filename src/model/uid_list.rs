@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::uid_chunk::{Body, Chunk, Packing, merge_small};
+use super::uid_chunk::{Body, CHUNK, Chunk, Packing, merge_small};
 use super::{SeqNum, Uid, UidSet};
 
 /// UIDs in ascending order in shared chunks: a run of UIDs without a gap costs nothing however long it is, others a bit
@@ -128,19 +128,30 @@ impl UidList {
         taken.into_iter().collect()
     }
 
-    /// Its UIDs, some at a time: about `size`, at least as many but for the last.
-    pub fn batches(self, size: usize) -> impl Iterator<Item = UidSet> + Send + use<> {
+    /// Its UIDs, some at a time: about `most`, at least as many but for the last.
+    pub fn batches(self, most: usize) -> impl Iterator<Item = UidSet> + Send + use<> {
+        self.cut(usize::MAX, most)
+    }
+
+    /// Its ranges, some at a time: about `most`, at least as many but for the last.
+    pub fn pieces(self, most: usize) -> impl Iterator<Item = UidSet> + Send + use<> {
+        self.cut(most, usize::MAX)
+    }
+
+    fn cut(self, ranges: usize, uids: usize) -> impl Iterator<Item = UidSet> + Send + use<> {
         let mut chunks = self.chunks.into_iter().peekable();
         std::iter::from_fn(move || {
             let mut batch = UidSet::new();
-            let mut left = size.max(1);
+            let mut left = uids.max(1);
             while left > 0
+                && batch.ranges().len() < ranges.max(1)
                 && let Some(chunk) = chunks.peek_mut()
             {
                 if chunk.is_run() {
-                    let to = chunk.last.min(chunk.first.saturating_add(left as u32 - 1));
+                    let more = u32::try_from(left - 1).unwrap_or(u32::MAX);
+                    let to = chunk.last.min(chunk.first.saturating_add(more));
                     batch.insert_range(chunk.first..=to);
-                    left -= (to - chunk.first + 1) as usize;
+                    left -= (to - chunk.first) as usize + 1;
                     if to < chunk.last {
                         chunk.first = to + 1;
                         break;
@@ -153,6 +164,70 @@ impl UidList {
             }
             (!batch.is_empty()).then_some(batch)
         })
+    }
+
+    /// The UIDs that are in a set. What is wanted as a whole is shared.
+    #[must_use]
+    pub fn only(&self, uids: &UidSet) -> UidList {
+        let mut packing = Packing::default();
+        self.pick(uids, &mut packing, uid_keys, |(_, uid)| uid.get());
+        UidList { chunks: packing.finish() }
+    }
+
+    /// The UIDs whose sequence number is in a set; numbers beyond the end name nothing.
+    #[must_use]
+    pub fn numbered(&self, numbers: &UidSet) -> UidList {
+        let mut packing = Packing::default();
+        self.pick(numbers, &mut packing, seq_keys, |(number, _)| number.get());
+        UidList { chunks: packing.finish() }
+    }
+
+    /// The UIDs that are in both lists.
+    #[must_use]
+    pub fn intersection(&self, other: &UidList) -> UidList {
+        let mut packing = Packing::default();
+        for uids in other.clone().pieces(CHUNK) {
+            self.pick(&uids, &mut packing, uid_keys, |(_, uid)| uid.get());
+        }
+        UidList { chunks: packing.finish() }
+    }
+
+    /// The UIDs that are not in `other`.
+    #[must_use]
+    pub fn without(mut self, other: &UidList) -> UidList {
+        if !other.is_empty() {
+            for uids in self.intersection(other).pieces(CHUNK * 8) {
+                self.remove(&uids);
+            }
+        }
+        self
+    }
+
+    fn pick(
+        &self,
+        set: &UidSet,
+        packing: &mut Packing,
+        keys: impl Fn(&Chunk) -> RangeInclusive<u32> + Copy,
+        key: impl Fn((SeqNum, Uid)) -> u32 + Copy,
+    ) {
+        for (chunk, mut ranges) in self.touched(set, keys) {
+            let held = keys(chunk);
+            let whole =
+                |range: &RangeInclusive<u32>| range.start() <= held.start() && held.end() <= range.end();
+            if ranges.first().is_some_and(whole) {
+                packing.push_chunk(chunk.clone());
+            } else if chunk.is_run() {
+                let within = &ranges[..ranges.partition_point(|range| range.start() <= held.end())];
+                for range in within {
+                    let low = (*range.start()).max(*held.start()) - held.start();
+                    let high = (*range.end()).min(*held.end()) - held.start();
+                    packing.push_run(chunk.first + low..=chunk.first + high);
+                }
+            } else {
+                let wanted = chunk.pairs().filter(|pair| is_in(&mut ranges, key(*pair)));
+                wanted.for_each(|(_, uid)| packing.push(uid.get()));
+            }
+        }
     }
 
     /// The UID at a sequence number.
@@ -185,16 +260,12 @@ impl UidList {
 
     /// The pairs whose UID is in `uids`, ascending.
     pub fn select_uids<'a>(&'a self, uids: &'a UidSet) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
-        self.select(uids, |chunk| chunk.first..=chunk.last, |(_, uid)| uid.get())
+        self.select(uids, uid_keys, |(_, uid)| uid.get())
     }
 
     /// The pairs whose sequence number is in `numbers`, ascending; numbers beyond the end name nothing.
     pub fn select_seqs<'a>(&'a self, numbers: &'a UidSet) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
-        self.select(
-            numbers,
-            |chunk| chunk.before + 1..=chunk.before + chunk.count,
-            |(number, _)| number.get(),
-        )
+        self.select(numbers, seq_keys, |(number, _)| number.get())
     }
 
     /// The pairs whose key is in `set`. Costs the chunks that it touches, each of them once, however many
@@ -205,22 +276,7 @@ impl UidList {
         keys: impl Fn(&Chunk) -> RangeInclusive<u32> + Copy + 'a,
         key: impl Fn((SeqNum, Uid)) -> u32 + Copy + 'a,
     ) -> impl Iterator<Item = (SeqNum, Uid)> + 'a {
-        let (mut chunks, mut ranges) = (self.chunks.as_slice(), set.ranges());
-        let touched = std::iter::from_fn(move || {
-            loop {
-                let (chunk, range) = (chunks.first()?, ranges.first()?);
-                let held = keys(chunk);
-                if held.end() < range.start() {
-                    chunks = &chunks[chunks.partition_point(|chunk| keys(chunk).end() < range.start())..];
-                } else if range.end() < held.start() {
-                    ranges = &ranges[ranges.partition_point(|range| range.end() < held.start())..];
-                } else {
-                    chunks = &chunks[1..];
-                    return Some((chunk, ranges));
-                }
-            }
-        });
-        touched.flat_map(move |(chunk, mut ranges)| {
+        self.touched(set, keys).flat_map(move |(chunk, mut ranges)| {
             // A run may be long: only what is wanted of it is gone through.
             let run = chunk.is_run().then(|| {
                 let held = keys(chunk);
@@ -233,18 +289,32 @@ impl UidList {
                     })
                 })
             });
-            let others = (!chunk.is_run()).then(|| {
-                chunk.pairs().filter(move |pair| {
-                    let key = key(*pair);
-                    while let Some((range, rest)) = ranges.split_first()
-                        && *range.end() < key
-                    {
-                        ranges = rest;
-                    }
-                    ranges.first().is_some_and(|range| *range.start() <= key)
-                })
-            });
+            let others =
+                (!chunk.is_run()).then(|| chunk.pairs().filter(move |pair| is_in(&mut ranges, key(*pair))));
             run.into_iter().flatten().chain(others.into_iter().flatten())
+        })
+    }
+
+    /// The chunks that a set touches, each with those of its ranges that do not end before it.
+    fn touched<'a>(
+        &'a self,
+        set: &'a UidSet,
+        keys: impl Fn(&Chunk) -> RangeInclusive<u32> + 'a,
+    ) -> impl Iterator<Item = (&'a Chunk, &'a [RangeInclusive<u32>])> {
+        let (mut chunks, mut ranges) = (self.chunks.as_slice(), set.ranges());
+        std::iter::from_fn(move || {
+            loop {
+                let (chunk, range) = (chunks.first()?, ranges.first()?);
+                let held = keys(chunk);
+                if held.end() < range.start() {
+                    chunks = &chunks[chunks.partition_point(|chunk| keys(chunk).end() < range.start())..];
+                } else if range.end() < held.start() {
+                    ranges = &ranges[ranges.partition_point(|range| range.end() < held.start())..];
+                } else {
+                    chunks = &chunks[1..];
+                    return Some((chunk, ranges));
+                }
+            }
         })
     }
 
@@ -260,6 +330,24 @@ impl UidList {
         }
         set
     }
+}
+
+fn uid_keys(chunk: &Chunk) -> RangeInclusive<u32> {
+    chunk.first..=chunk.last
+}
+
+fn seq_keys(chunk: &Chunk) -> RangeInclusive<u32> {
+    chunk.before + 1..=chunk.before + chunk.count
+}
+
+/// Whether a key is in one of these ranges. Those that end before it are passed for good: keys come in order.
+fn is_in(ranges: &mut &[RangeInclusive<u32>], key: u32) -> bool {
+    while let Some((range, rest)) = ranges.split_first()
+        && *range.end() < key
+    {
+        *ranges = rest;
+    }
+    ranges.first().is_some_and(|range| *range.start() <= key)
 }
 
 impl From<&UidSet> for UidList {
@@ -342,6 +430,19 @@ mod tests {
             let set: UidSet = model.iter().copied().collect();
             assert_eq!(list.to_set(), set);
             assert_eq!(UidList::from(&set).to_set(), set);
+            let mut some = UidSet::new();
+            for _ in 0..20 {
+                let (start, length) = (random(&mut seed) % 90_000 + 1, random(&mut seed) % 3_000);
+                some.insert_range(start..=start + length);
+            }
+            assert_eq!(list.only(&some).to_set(), set.intersection(&some));
+            assert_eq!(list.intersection(&UidList::from(&some)).to_set(), set.intersection(&some));
+            assert_eq!(list.clone().without(&UidList::from(&some)).to_set(), set.difference(&some));
+            let numbers = list.select_seqs(&some).map(|(_, uid)| uid);
+            assert_eq!(list.numbered(&some).to_set(), numbers.collect());
+            let pieces: Vec<UidSet> = list.clone().pieces(100).collect();
+            assert!(pieces.iter().all(|piece| piece.ranges().len() < 100 + 512));
+            assert!(pieces.iter().flat_map(UidSet::iter).eq(model.iter().copied()));
             let batch = 1 + random(&mut seed) % 2_000;
             let batches: Vec<UidSet> = list.clone().batches(batch as usize).collect();
             assert!(batches.iter().all(|some| some.len() < u64::from(batch) + 512));

@@ -86,7 +86,7 @@ fn every_name_is_told_once_however_many_there_are() {
     assert!(status[1].starts_with("* STATUS \"m000-\" (MESSAGES 0)"), "{}", status[1]);
 }
 
-/// Mailboxes of 2^15 messages, every second of which is marked as deleted.
+/// A mailbox of 2^15 messages, every second of which is marked as deleted.
 fn every_second(client: &mut Client, mailbox: &str) -> u32 {
     client.ok(&format!("CREATE {mailbox}"));
     client.append(mailbox, "\\Deleted", b"Subject: a\r\n\r\na\r\n");
@@ -128,6 +128,80 @@ fn thousands_of_expunges_are_told_in_pieces_that_add_up() {
         assert_eq!(client.ok(&format!("FETCH {half} UID")), [format!("* {half} FETCH (UID {all})")]);
         assert!(client.command(&format!("FETCH {} UID", half + 1)).1.starts_with("BAD"));
     }
+}
+
+/// More than is taken up at once: every second message goes, and of the others half get a flag, and some come.
+#[test]
+fn more_news_than_are_kept_are_told_part_by_part() {
+    let server = Server::start(&["alice"]);
+    let mut client = server.login("alice");
+    let half = every_second(&mut client, "many");
+    client.ok("COPY 1:* many");
+    let all = half * 2;
+    let mut old = server.login("alice");
+    old.ok("SELECT many");
+    let mut new = server.login("alice");
+    new.ok("ENABLE QRESYNC");
+    let selected = new.ok("SELECT many");
+    let code = |name: &str| -> u64 {
+        let line = selected.iter().find_map(|line| line.split_once(&format!("[{name} ")));
+        line.unwrap().1.split_once(']').unwrap().0.parse().unwrap()
+    };
+    let (uid_validity, modseq) = (code("UIDVALIDITY"), code("HIGHESTMODSEQ"));
+    client.ok("NOOP");
+    client.ok("EXPUNGE");
+    client.ok(&format!("STORE 1:{} +FLAGS.SILENT (\\Flagged)", half / 2));
+    client.ok("COPY 1:3 many");
+    // What a client that knows nothing of all that must hear.
+    let left: Vec<u32> = (1..=all).filter(|uid| uid % 2 == 0).chain(all + 1..=all + 3).collect();
+    let flagged = &left[..half as usize / 2];
+    // By number, while nothing may be said of those that are gone.
+    let (held, status) = old.command(&format!("FETCH {all} FLAGS"));
+    assert!(status.starts_with("OK"), "{status}");
+    assert!(
+        held.iter()
+            .all(|line| line.contains(" FETCH ") || line.contains(" EXISTS") || line.contains(" RECENT"))
+    );
+    let told = held.iter().filter(|line| line.contains("\\Flagged"));
+    assert_eq!(told.count(), flagged.len());
+    let (gone, _) = old.command("NOOP");
+    assert_eq!(gone.len() as u32, half, "an EXPUNGE for each");
+    assert!(gone.iter().all(|line| line.ends_with(" EXPUNGE")));
+    let uids = |lines: &[String]| -> Vec<u32> {
+        let numbers = lines[0].strip_prefix("* SEARCH").unwrap().split_whitespace();
+        numbers.map(|word| word.parse().unwrap()).collect()
+    };
+    assert_eq!(uids(&old.ok("UID SEARCH ALL")), left);
+
+    let vanished = |lines: &[String], prefix: &str| -> Vec<u32> {
+        let sets = lines.iter().filter_map(|line| line.strip_prefix(prefix));
+        let mut gone: Vec<u32> = Vec::new();
+        for word in sets.flat_map(|set| set.split(',')) {
+            let (low, high) = word.split_once(':').unwrap_or((word, word));
+            gone.extend(low.parse::<u32>().unwrap()..=high.parse().unwrap());
+        }
+        gone.sort_unstable();
+        gone
+    };
+    let odd: Vec<u32> = (1..=all).filter(|uid| uid % 2 == 1).collect();
+    let (news, status) = new.command("NOOP");
+    assert!(status.starts_with("OK [HIGHESTMODSEQ "), "{status}");
+    assert_eq!(vanished(&news, "* VANISHED "), odd);
+    assert_eq!(news.iter().filter(|line| line.contains("\\Flagged")).count(), flagged.len());
+    assert!(news.contains(&format!("* {} EXISTS", left.len())));
+    assert_eq!(uids(&new.ok("UID SEARCH ALL")), left);
+    // Nothing is told twice.
+    assert!(new.ok("NOOP").is_empty());
+    assert!(old.ok("NOOP").is_empty());
+
+    let mut back = server.login("alice");
+    back.ok("ENABLE QRESYNC");
+    let lines = back.ok(&format!("SELECT many (QRESYNC ({uid_validity} {modseq} 1:{all}))"));
+    assert_eq!(vanished(&lines, "* VANISHED (EARLIER) "), odd);
+    let fetched: Vec<&String> = lines.iter().filter(|line| line.contains(" FETCH ")).collect();
+    assert_eq!(fetched.len(), flagged.len());
+    assert!(fetched.iter().all(|line| line.contains("\\Flagged")));
+    assert!(lines.contains(&format!("* {} EXISTS", left.len())));
 }
 
 #[test]

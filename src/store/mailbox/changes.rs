@@ -199,11 +199,12 @@ pub fn since(
     mailbox: MailboxId,
     after: ModSeq,
 ) -> Result<Since<Changes>, Error> {
-    since_but(rows, account, mailbox, after, &|_| None)
+    since_but(rows, account, mailbox, after, usize::MAX, &|_| None)
 }
 
 /// As [`since`], without the changes of flags that `answered` says of a modseq: a session's own. A message
-/// that was changed at another modseq too is named all the same; of what lies below the whole rows, all are.
+/// that was changed at another modseq too is named all the same; of what lies below the whole rows, all are. What is
+/// more than so many ranges of UIDs counts as too much.
 ///
 /// # Errors
 /// As [`since`].
@@ -212,6 +213,7 @@ pub fn since_but<'a>(
     account: AccountId,
     mailbox: MailboxId,
     after: ModSeq,
+    most: usize,
     answered: &dyn Fn(ModSeq) -> Option<&'a UidSet>,
 ) -> Result<Since<Changes>, Error> {
     let mailbox = mailbox_row::existing(rows, account, mailbox)?;
@@ -224,6 +226,7 @@ pub fn since_but<'a>(
     }
     let (mut added, mut changed, mut expunged) =
         (Gathered::default(), Gathered::default(), Gathered::default());
+    let mut too_much = false;
     visit(rows, mailbox.id, after, &mut |modseq, change| {
         added.add(&change.added);
         match answered(modseq) {
@@ -231,8 +234,12 @@ pub fn since_but<'a>(
             None => changed.add(&change.changed),
         }
         expunged.add(&change.expunged);
-        Ok(ControlFlow::Continue(()))
+        too_much = added.0.len() + changed.0.len() + expunged.0.len() > most;
+        Ok(if too_much { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
+    if too_much {
+        return Ok(Since::BelowFloor);
+    }
     let (added, expunged) = (added.set(), expunged.set());
     // UIDs are never used again, so what was expunged after it was added or changed is gone; what is left
     // has its last change in one of these rows.
@@ -241,6 +248,9 @@ pub fn since_but<'a>(
     } else {
         records::changed_after(rows, mailbox.id, after)?
     };
+    if changed.ranges().len() > most {
+        return Ok(Since::BelowFloor);
+    }
     Ok(Since::Known(Changes {
         changed: changed.difference(&added),
         added: added.difference(&expunged),
