@@ -106,7 +106,7 @@ async fn changed_since(
                 Since::Known(found) => (found.added.union(&found.changed), found.expunged),
                 Since::BelowFloor => below_floor(rows, mailbox, since, next)?,
             };
-            Ok::<_, Error>((UidList::from(&changed), gone, next))
+            Ok::<_, Error>((UidList::from(&changed), UidList::from(&gone), next))
         })
         .await?;
     if command.vanished {
@@ -120,7 +120,7 @@ async fn changed_since(
 async fn vanished(
     session: &mut Session,
     messages: &Messages,
-    gone: UidSet,
+    gone: UidList,
     next: u32,
 ) -> Result<(), Refusal> {
     let view = session.view()?;
@@ -132,8 +132,8 @@ async fn vanished(
         // What is gone of it is not in it any more.
         Messages::Saved => UidSet::new(),
     };
-    let gone = gone.intersection(&named).difference(&view.uids().to_set());
-    news::tell_vanished_earlier(session, UidList::from(&gone)).await
+    let gone = gone.only(&named).without(view.uids());
+    news::tell_vanished_earlier(session, gone).await
 }
 
 /// What changed, and what is gone, where nobody knows any more what was expunged when: all that is not in the
