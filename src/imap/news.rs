@@ -61,7 +61,12 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
                 }
                 Ok(())
             }
-            Ok(News::TooMuch(upto)) => compare(session, upto, expunges).await,
+            Ok(News::TooMuch(upto)) => match compare(session, upto, expunges).await {
+                Err(refusal) if !matches!(refusal.code, Some(Code::NonExistent)) => {
+                    return Err(half_told(session, refusal));
+                }
+                outcome => outcome,
+            },
             Err(refusal) => Err(refusal),
         };
         match outcome {
