@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use async_lock::{Semaphore, SemaphoreGuardArc};
 use async_rustls::TlsAcceptor;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, FutureExt, future};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use smol::Timer;
 use smol::net::TcpStream;
 
@@ -235,10 +236,16 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether the client has hung up, as far as can be seen without reading: long searches ask.
+    /// Whether the client has hung up, as far as can be seen without reading: whatever takes long asks. What it sent
+    /// before, and nobody has read yet, does not hide it.
     pub async fn has_hung_up(&self) -> bool {
-        let mut byte = [0_u8; 1];
-        matches!(future::poll_once(self.socket.peek(&mut byte)).await, Some(Ok(0) | Err(_)))
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
+        match rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(_) => polled[0].revents().intersects(gone),
+            // A signal, or no memory: it is asked again.
+            Err(_) => false,
+        }
     }
 
     /// Says goodbye on all levels: without close_notify clients report an unexpected end.
@@ -257,4 +264,28 @@ impl Connection {
 async fn expire<T>(after: Duration) -> io::Result<T> {
     Timer::after(after).await;
     Err(io::ErrorKind::TimedOut.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream as Peer};
+
+    use super::*;
+
+    /// Commands that nobody has read yet do not hide that their client has gone.
+    #[test]
+    fn who_has_sent_more_and_gone_has_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, address) = listener.accept().unwrap();
+        let socket = TcpStream::from(smol::Async::new(socket).unwrap());
+        let connection = Connection::plain(socket, address, Turns::default());
+        peer.write_all(b"a NOOP\r\nb NOOP\r\n").unwrap();
+        assert!(!smol::block_on(connection.has_hung_up()));
+        drop(peer);
+        while !smol::block_on(connection.has_hung_up()) {
+            std::thread::yield_now();
+        }
+    }
 }
