@@ -14,6 +14,7 @@ use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
 use crate::store::emails::ObjectIds;
+use crate::store::fault::Fault;
 use crate::store::keywords::KeywordTable;
 use crate::store::messages;
 use crate::store::record::Record;
@@ -116,6 +117,8 @@ pub struct Run {
     /// Where the message in hand begins in the output, if nothing of it can have been sent.
     mark: Option<usize>,
     failure: Option<Error>,
+    /// What could not be had of a message with which nothing is wrong.
+    refused: Option<Error>,
     /// Messages that could not be read, and the last of them.
     failed: u64,
     failed_last: Option<Uid>,
@@ -137,6 +140,7 @@ impl Run {
             missed: false,
             mark: None,
             failure: None,
+            refused: None,
             failed: 0,
             failed_last: None,
         }
@@ -148,11 +152,13 @@ impl Run {
         self.current.as_ref().is_some_and(Current::in_literal)
     }
 
-    /// Names the message that is being written in the log, and says what can be done for it.
+    /// Names the message that is being written in the log, and says what can be done for it if it is damaged.
     pub fn tell_damage(&self, error: &Error, what: &str) {
         let uid = self.current.as_ref().map(|current| current.record.uid.get());
         let (account, mailbox) = (self.scope.account.0, self.scope.name.as_str());
-        tracing::error!(account, mailbox, uid, %error, advice = REPAIR, "{what}");
+        // A disk that fails and an error of Postern's own are no damage: the same bytes again would not help.
+        let advice = (error.fault() == Some(Fault::File)).then_some(REPAIR);
+        tracing::error!(account, mailbox, uid, %error, advice, "{what}");
     }
 
     /// The highest MODSEQ that was written.
@@ -167,7 +173,8 @@ impl Run {
         self.missed
     }
 
-    /// How many messages could not be read, and why the first could not; the others were written.
+    /// How many messages could not be read, and why the first could not; the others were written. If all could be, what
+    /// was refused first.
     pub fn take_failure(&mut self) -> Option<(u64, Error)> {
         if self.failed > TOLD {
             let (account, mailbox) = (self.scope.account.0, self.scope.name.as_str());
@@ -178,7 +185,10 @@ impl Run {
                 "so many messages of one FETCH cannot be read"
             );
         }
-        self.failure.take().map(|error| (self.failed, error))
+        match self.failure.take() {
+            Some(error) => Some((self.failed, error)),
+            None => self.refused.take().map(|error| (1, error)),
+        }
     }
 
     /// Writes about a chunk, or what can be written until a moment, which may be sent before the next step. Whether
@@ -360,8 +370,14 @@ impl Run {
 
     /// An item that cannot be read: the other items, and the other messages, can be all the same.
     fn passed_over(&mut self, error: Error) -> Result<(), Error> {
-        if matches!(error, Error::Closed) {
-            return Err(error);
+        match error {
+            Error::Closed => return Err(error),
+            // Who asked hears of it; there is nothing for whoever reads the log to mend.
+            Error::Refused(_) => {
+                self.refused.get_or_insert(error);
+                return Ok(());
+            }
+            _ => {}
         }
         let uid = self.current.as_ref().map(|current| current.record.uid);
         if std::mem::replace(&mut self.failed_last, uid) != uid {

@@ -126,3 +126,34 @@ fn damage_costs_what_it_held_and_is_said() {
     assert_eq!(count(&again, Fetched::Whole), messages.len(), "{again:?}");
     assert_eq!(server.stop(), Some(0));
 }
+
+/// A transfer encoding that nobody knows is the sender's doing: who asks for the part decoded is refused, and nothing
+/// is wrong with the message. Nor does the refusal hide that others are damaged.
+#[test]
+fn what_is_refused_is_not_damaged() {
+    let odd = b"Subject: odd\r\nContent-Transfer-Encoding: x-yarn\r\n\r\nknit one\r\n";
+    let mut server = Server::start(&["alice"]);
+    let mut client = server.login("alice");
+    client.append("INBOX", "", odd);
+    for n in 0..SMALL {
+        client.append("INBOX", "", &message(n, 6_000));
+    }
+    client.ok("SELECT INBOX");
+    for item in ["BINARY.PEEK[1]", "BINARY.SIZE[1]"] {
+        let (told, status) = client.command(&format!("UID FETCH 1:3 (UID {item})"));
+        assert!(status.starts_with("NO [UNKNOWN-CTE]"), "{status}");
+        assert_eq!(told.len(), 3, "the others come: {told:?}");
+    }
+    client.ok("UID SEARCH BODY knit");
+    let complaints = |log: &str| log.lines().filter(|line| line.contains(" ERROR ")).count();
+    assert_eq!(complaints(&server.log()), 0, "{}", server.log());
+    assert_eq!(server.stop(), Some(0));
+    damage(&server);
+    server.restart();
+    let mut client = server.login("alice");
+    client.ok("SELECT INBOX");
+    // Of the odd one only the structure is read, so that it does not matter whether its own bytes are whole.
+    let (_, status) = client.command("UID FETCH 1:* (UID BINARY.PEEK[1])");
+    assert!(status.starts_with("NO [CORRUPTION]"), "{status}");
+    assert!(complaints(&server.log()) > 0, "{}", server.log());
+}
