@@ -182,6 +182,23 @@ pub fn missing(server: &Server, truth: &Truth, what: &str, told: &str) -> Vec<St
     truth.bodies.keys().filter(|subject| !there.contains(subject)).cloned().collect()
 }
 
+/// Repairs with the backup on the stick, after which `check` finds nothing; gives what the repair told.
+pub fn repair(server: &Server, stick: &Path, what: &str) -> String {
+    let (_, repaired) = server.command(&["check", "--repair", stick.to_str().unwrap()], "");
+    let (well, text) = server.command(&["check"], "");
+    assert!(well, "{what}: {text}\nafter the repair: {repaired}");
+    repaired
+}
+
+/// Adds those of the backup's messages that are not there; gives what is missing then.
+pub fn missing_after_merge(server: &mut Server, truth: &Truth, stick: &Path, what: &str) -> Vec<String> {
+    server.restart();
+    let (done, text) = server.command(&["restore", stick.to_str().unwrap(), "--account", "anna"], "");
+    assert!(done, "{what}: {text}");
+    server.stop();
+    missing(server, truth, what, &text)
+}
+
 #[test]
 fn two_hundred_places_are_damaged() {
     let (chance, begun) = (Chance::new(), Instant::now());
@@ -217,9 +234,7 @@ fn two_hundred_places_are_damaged() {
                 assert!(error.to_string().contains("postern "), "{what}: {error}: what can one do?");
             }
         }
-        let (_, repaired) = server.command(&["check", "--repair", stick.to_str().unwrap()], "");
-        let (well, text) = server.command(&["check"], "");
-        assert!(well, "{what}: {text}\nafter the repair: {repaired}");
+        let repaired = repair(&server, &stick, &what);
         let mut lost = missing(&server, &truth, &what, &repaired);
         // What the journal of later runs holds needs no backup.
         assert!(
@@ -229,11 +244,7 @@ fn two_hundred_places_are_damaged() {
         if !lost.is_empty() {
             // What the journal alone had is gone with it: the backup's messages are added, those that are not there.
             merged += 1;
-            server.restart();
-            let (done, text) = server.command(&["restore", stick.to_str().unwrap(), "--account", "anna"], "");
-            assert!(done, "{what}: {text}");
-            server.stop();
-            lost = missing(&server, &truth, &what, &text);
+            lost = missing_after_merge(&mut server, &truth, &stick, &what);
         }
         assert!(lost.is_empty(), "{what}: {lost:?} are lost: {repaired}");
     }

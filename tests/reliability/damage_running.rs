@@ -8,7 +8,7 @@ use std::time::Instant;
 use postern::store::{Options, Store};
 
 use super::chance::Chance;
-use super::damage::{Truth, copy, damage, file_one, filled, missing};
+use super::damage::{Truth, copy, damage, file_one, filled, missing, missing_after_merge, repair};
 use super::harness::{Client, PASSWORD, Server};
 
 /// Places, and with `--long`.
@@ -160,20 +160,14 @@ fn places_are_damaged_while_it_runs() {
             }
         };
         let (was_well, checked) = server.command(&["check"], "");
-        let (_, repaired) = server.command(&["check", "--repair", stick.to_str().unwrap()], "");
-        let (well, text) = server.command(&["check"], "");
-        assert!(well, "{what}: {text}\nafter the repair: {repaired}");
+        let repaired = repair(&server, &stick, &what);
         let later = Truth {
             bodies: later.into_iter().map(|(subject, text)| (subject, text.into_bytes())).collect(),
             given: truth.given.clone(),
         };
         let mut lost = missing(&server, &truth, &what, &repaired);
         if !lost.is_empty() {
-            server.restart();
-            let (done, text) = server.command(&["restore", stick.to_str().unwrap(), "--account", "anna"], "");
-            assert!(done, "{what}: {text}");
-            server.stop();
-            lost = missing(&server, &truth, &what, &text);
+            lost = missing_after_merge(&mut server, &truth, &stick, &what);
         }
         assert!(lost.is_empty(), "{what}: {lost:?} are lost: {repaired}");
         // What was acknowledged to a file that was taken away meanwhile may be gone with it, not in silence.

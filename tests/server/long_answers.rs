@@ -17,6 +17,12 @@ fn all_ok(client: &mut Client, commands: impl Iterator<Item = String>) {
     }
 }
 
+/// What one SEARCH response lists.
+fn searched(lines: &[String]) -> Vec<u32> {
+    let [line] = lines else { panic!("{} lines", lines.len()) };
+    line.strip_prefix("* SEARCH").unwrap().split_whitespace().map(|word| word.parse().unwrap()).collect()
+}
+
 /// The name that ends each response, and the attributes.
 fn told(lines: &[String]) -> Vec<(String, String)> {
     lines
@@ -167,11 +173,7 @@ fn more_news_than_are_kept_are_told_part_by_part() {
     let (gone, _) = old.command("NOOP");
     assert_eq!(gone.len() as u32, half, "an EXPUNGE for each");
     assert!(gone.iter().all(|line| line.ends_with(" EXPUNGE")));
-    let uids = |lines: &[String]| -> Vec<u32> {
-        let numbers = lines[0].strip_prefix("* SEARCH").unwrap().split_whitespace();
-        numbers.map(|word| word.parse().unwrap()).collect()
-    };
-    assert_eq!(uids(&old.ok("UID SEARCH ALL")), left);
+    assert_eq!(searched(&old.ok("UID SEARCH ALL")), left);
 
     let vanished = |lines: &[String], prefix: &str| -> Vec<u32> {
         let sets = lines.iter().filter_map(|line| line.strip_prefix(prefix));
@@ -189,7 +191,7 @@ fn more_news_than_are_kept_are_told_part_by_part() {
     assert_eq!(vanished(&news, "* VANISHED "), odd);
     assert_eq!(news.iter().filter(|line| line.contains("\\Flagged")).count(), flagged.len());
     assert!(news.contains(&format!("* {} EXISTS", left.len())));
-    assert_eq!(uids(&new.ok("UID SEARCH ALL")), left);
+    assert_eq!(searched(&new.ok("UID SEARCH ALL")), left);
     // Nothing is told twice.
     assert!(new.ok("NOOP").is_empty());
     assert!(old.ok("NOOP").is_empty());
@@ -210,12 +212,8 @@ fn thousands_that_are_found_are_one_answer() {
     let mut client = server.login("alice");
     let all = every_second(&mut client, "many");
     client.ok("SELECT many");
-    let listed = |lines: Vec<String>| -> Vec<u32> {
-        let [line] = lines.as_slice() else { panic!("{} lines", lines.len()) };
-        line.strip_prefix("* SEARCH").unwrap().split_whitespace().map(|word| word.parse().unwrap()).collect()
-    };
-    assert!(listed(client.ok("SEARCH ALL")).into_iter().eq(1..=all));
-    assert!(listed(client.ok("UID SEARCH DELETED")).into_iter().eq((1..=all).filter(|uid| uid % 2 == 1)));
+    assert!(searched(&client.ok("SEARCH ALL")).into_iter().eq(1..=all));
+    assert!(searched(&client.ok("UID SEARCH DELETED")).into_iter().eq((1..=all).filter(|uid| uid % 2 == 1)));
     let found = client.ok("SEARCH RETURN (MIN MAX COUNT ALL) ALL");
     assert!(found[0].ends_with(&format!(") MIN 1 MAX {all} COUNT {all} ALL 1:{all}")), "{}", found[0]);
     client.ok("EXPUNGE");
