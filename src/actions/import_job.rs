@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::import::{Info, Intake, Outcome, Refused, Sink, Stop, begin};
+use super::import::{Info, Intake, Sink, begin};
 use super::{Context, Failure};
 use crate::import::old_mail::{self, Progress, Wishes};
-use crate::import::sink::Filing;
 
 /// What is to be brought in.
 #[derive(Clone, Debug)]
@@ -81,7 +80,7 @@ impl Imports {
         let imports = self.clone();
         let spawned = std::thread::Builder::new()
             .name("import".to_owned())
-            .spawn(move || imports.run(&order, Stoppable { intake, stop }));
+            .spawn(move || imports.run(&order, intake, stop));
         if let Err(error) = spawned {
             self.end(Err(error.to_string()));
             return Err(Failure::Invalid(error.to_string()));
@@ -114,8 +113,8 @@ impl Imports {
         }
     }
 
-    fn run(&self, order: &Order, mut sink: Stoppable) {
-        let wishes = Wishes { seen: order.seen, stop: Arc::clone(&sink.stop) };
+    fn run(&self, order: &Order, mut sink: Intake, stop: Arc<AtomicBool>) {
+        let wishes = Wishes { seen: order.seen, stop };
         let paths = [order.path.clone()];
         tracing::info!(what = order.name, account = order.account, "an import began");
         let report = old_mail::read(&paths, wishes, &mut sink, &mut |progress| {
@@ -159,43 +158,5 @@ fn missing(name: &str, error: &std::io::Error) -> String {
             format!("Postern may not read {name}: it runs as a user of its own")
         }
         _ => format!("{name}: {error}"),
-    }
-}
-
-/// The way into the store, that ends when it is told to.
-struct Stoppable {
-    intake: Intake,
-    stop: Arc<AtomicBool>,
-}
-
-impl Sink for Stoppable {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.intake.write(bytes)
-    }
-
-    fn file(&mut self, filing: Filing) -> Result<(), Stop> {
-        if self.stop.load(Ordering::Acquire) {
-            // What came before is kept.
-            self.intake.discard()?;
-            self.intake.finish()?;
-            return Err(Stop::Server("broken off".to_owned()));
-        }
-        self.intake.file(filing)
-    }
-
-    fn discard(&mut self) -> Result<(), Stop> {
-        self.intake.discard()
-    }
-
-    fn finish(&mut self) -> Result<(), Stop> {
-        self.intake.finish()
-    }
-
-    fn outcome(&self) -> Outcome {
-        self.intake.outcome()
-    }
-
-    fn take_refused(&mut self) -> Vec<Refused> {
-        self.intake.take_refused()
     }
 }

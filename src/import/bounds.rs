@@ -37,9 +37,7 @@ impl Bounds {
     /// # Errors
     /// If it is to be broken off, or has unpacked to too much.
     pub fn check(&self) -> io::Result<()> {
-        if self.stop.load(Ordering::Acquire) {
-            return Err(io::Error::other("broken off"));
-        }
+        go_on(&self.stop)?;
         if self.is_over.get() {
             return Err(io::Error::other(
                 "it unpacks to far more than mail ever does: the rest of it is not looked at",
@@ -47,6 +45,12 @@ impl Bounds {
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// If `stop` says that it is to be broken off.
+pub(super) fn go_on(stop: &AtomicBool) -> io::Result<()> {
+    if stop.load(Ordering::Acquire) { Err(io::Error::other("broken off")) } else { Ok(()) }
 }
 
 /// A reader of what is unpacked.

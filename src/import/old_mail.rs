@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::archive::{self, Kind, Survey};
 use super::beneath::{self, Beneath, Entries, Entry};
-use super::bounds::Bounds;
+use super::bounds::{self, Bounds};
 use super::disk_error::{self, is_gone, words};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
@@ -170,9 +170,7 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.stop.load(Ordering::Acquire) {
-            return Err(io::Error::other("broken off"));
-        }
+        bounds::go_on(&self.stop)?;
         let count = self.inner.read(out)?;
         self.done.set(self.done.get() + count as u64);
         Ok(count)
@@ -486,7 +484,9 @@ impl Reader<'_> {
         let name = path.display().to_string();
         let size = file.metadata()?.len();
         let bounds = || Bounds::new(size, Arc::clone(&self.wishes.stop));
-        let survey = Survey::of(&mut file, kind, &bounds())?;
+        // Read for the first time it is no progress, but it is broken off.
+        let (done, stop) = (Rc::default(), Arc::clone(&self.wishes.stop));
+        let survey = Survey::of(Counted { inner: &mut file, done, stop }, kind, &bounds())?;
         file.rewind()?;
         let bounds = bounds();
         let what = match (kind, survey.folders.len()) {
