@@ -105,7 +105,7 @@ pub fn begin(
     let mailbox = mailbox.map_or_else(|| Ok(MailboxName::inbox()), MailboxName::new);
     let mut mailbox = mailbox.map_err(|error| Fault::Usage(error.to_string()))?;
     let store = context.store.clone();
-    if !is_there(&store, account.id, &mailbox)? && !(terms.may_create)(&account.name) {
+    if !mailbox.is_inbox() && !is_there(&store, account.id, &mailbox)? && !(terms.may_create)(&account.name) {
         tracing::warn!(
             account = account.name,
             mailbox = mailbox.as_str(),

@@ -8,6 +8,7 @@ use rustix::process::{Gid, Uid, geteuid};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
 use super::Failure;
+use crate::model::passwd;
 
 /// Gives up root for the folder's owner, with the groups that this user has: a Maildir may be readable through
 /// one of them. Call it before any thread is started: the system's calls behind it are a thread's, and later
@@ -33,9 +34,7 @@ pub(super) fn become_owner(folder: &Path) -> Result<(), Failure> {
 
 /// A user's number, by passwd(5); a number is one.
 pub(super) fn id_of(name: &str, passwd: &str) -> Option<u32> {
-    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let mut named = entry.filter(|fields| fields.first() == Some(&name));
-    named.find_map(|fields| fields.get(2)?.parse().ok()).or_else(|| name.parse().ok())
+    passwd::uid_of(name, passwd).or_else(|| name.parse().ok())
 }
 
 /// The groups that passwd(5) and group(5) give a user: its own, and those that name it as a member.

@@ -19,6 +19,7 @@ use super::frame::{self, Kind};
 use super::{client, server};
 use crate::actions::Context;
 use crate::actions::deliver::{self, Delivery, Fault, Terms};
+use crate::model::passwd;
 
 /// Who delivers may do nothing else, so that everybody may.
 const MODE: u32 = 0o666;
@@ -116,9 +117,7 @@ async fn serve_one(stream: UnixStream, context: Context, limit: u64, turns: &Arc
 
 /// Whether an account is called as the user of this machine: then it is its owner.
 fn is_users(uid: u32, account: &str) -> bool {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let (uid, mut users) = (uid.to_string(), users.lines().map(|line| line.split(':')));
-    users.any(|mut user| user.next().is_some_and(|name| name == account) && user.nth(1) == Some(uid.as_str()))
+    std::fs::read_to_string("/etc/passwd").is_ok_and(|users| passwd::uid_of(account, &users) == Some(uid))
 }
 
 fn take_one(stream: &BlockingStream, context: &Context, order: &Order, terms: &Terms<'_>) -> io::Result<()> {

@@ -7,6 +7,7 @@ pub mod date;
 pub mod flags;
 pub mod ids;
 pub mod mailbox_name;
+pub mod passwd;
 pub mod printable;
 pub mod sequence_set;
 pub mod special_use;
