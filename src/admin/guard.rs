@@ -21,7 +21,7 @@ use crate::actions::administrator;
 /// The session's cookie. The prefix makes browsers insist on `Secure`, this host and the path `/`.
 pub(super) const COOKIE: &str = "__Host-postern";
 /// A form is no longer.
-const BODY: usize = 64 * 1024;
+pub(super) const BODY: usize = 64 * 1024;
 /// And takes no longer to come: hyper has no limit for that.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -23,8 +23,9 @@ use smol::net::{TcpListener, TcpStream};
 use smol_hyper::rt::{FuturesIo, SmolTimer};
 use tower::ServiceExt;
 
+use super::guard::BODY;
 use super::patient::Patient;
-use super::seats::{Full, Seat, Seats};
+use super::seats::{Seat, Seats};
 use crate::credential::{MINUTE, Refusals};
 
 /// The handshake, and a request's header, take no longer. It also ends connections that only wait.
@@ -33,10 +34,8 @@ const HEADER: Duration = Duration::from_secs(30);
 const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// A client that takes nothing for so long is gone.
 const WRITE_STALL: Duration = Duration::from_secs(20);
-/// A request without much behind its header is read and answered within this.
+/// A request that is no longer than a form is read and answered within this.
 const ANSWER: Duration = Duration::from_secs(300);
-/// What is not much: no form is longer (`guard::BODY`).
-const SMALL: u64 = 64 * 1024;
 /// hyper's read buffer: headers are no longer.
 const BUFFER: usize = 32 * 1024;
 /// A connection is over after this, whatever it does: an upload of old mail takes long, all else does not.
@@ -77,7 +76,13 @@ impl Site {
                             let connection = connection(self.clone(), socket, peer, stop.clone(), seat);
                             self.executor.spawn(connection).detach();
                         }
-                        Err(full) => self.tell_refused(&refusals, peer, full),
+                        Err(full) => {
+                            let (what, minute) =
+                                ("a connection to the admin site was refused", Timer::after(MINUTE));
+                            if let Some(rest) = refusals.log(peer.ip(), what, full, minute) {
+                                self.executor.spawn(rest).detach();
+                            }
+                        }
                     }
                 }
                 Some(Err(error)) => {
@@ -86,16 +91,6 @@ impl Site {
                 }
             }
         }
-    }
-
-    /// Logs a refused connection, those of one address within a minute together.
-    fn tell_refused(&self, refusals: &Arc<Refusals>, peer: SocketAddr, full: Full) {
-        let refusals = Arc::clone(refusals);
-        let told = async move {
-            let (what, minute) = ("a connection to the admin site was refused", Timer::after(MINUTE));
-            refusals.log(peer.ip(), what, &full.to_string(), minute).await;
-        };
-        self.executor.spawn(told).detach();
     }
 }
 
@@ -154,7 +149,7 @@ async fn respond(
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(Peer(peer));
     // Old mail that is uploaded takes as long as it takes; nobody may send a form for hours.
-    if request.body().size_hint().exact().is_some_and(|size| size > SMALL) {
+    if request.body().size_hint().exact().is_some_and(|size| size > BODY as u64) {
         return router.oneshot(request).await;
     }
     let late = async {

@@ -77,25 +77,23 @@ pub(super) async fn set(
     Extension(Peer(peer)): Extension<Peer>,
     Form(typed): Form<Typed>,
 ) -> Response {
-    let address = peer.ip();
-    let attempt = shared.throttle.begin(shared.started.elapsed(), address, THROTTLED);
     let mut form = Setup::new(&shared, typed.code.clone(), true).await;
-    match attempt {
+    if let Err(failure) = account::check_password(&typed.password) {
+        form.password = form.password.wrong(failure);
+        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
+    }
+    if typed.password != typed.again {
+        form.again = form.again.wrong("The two passwords are not the same.");
+        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
+    }
+    // From here on it is a code that is tried.
+    let address = peer.ip();
+    match shared.throttle.begin(shared.started.elapsed(), address, THROTTLED) {
         Ok(attempt) => drop(smol::Timer::after(attempt.wait).await),
         Err(many) => {
             form.code = form.code.wrong(format!("For now no code is tried: {many}."));
             return page::show_as(StatusCode::TOO_MANY_REQUESTS, &form);
         }
-    }
-    if let Err(failure) = account::check_password(&typed.password) {
-        form.password = form.password.wrong(failure);
-        shared.throttle.withdrawn(shared.started.elapsed(), address, THROTTLED);
-        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
-    }
-    if typed.password != typed.again {
-        form.again = form.again.wrong("The two passwords are not the same.");
-        shared.throttle.withdrawn(shared.started.elapsed(), address, THROTTLED);
-        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
     }
     match shared.act(move |context| administrator::set_up(context, &typed.code, &typed.password)).await {
         Ok(()) => {

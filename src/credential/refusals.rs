@@ -1,8 +1,9 @@
 //! Refused connections, summed up by address and minute: whoever is refused a thousand times a second fills no log.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::throttle::network;
@@ -36,23 +37,27 @@ impl Refusals {
         counts.remove(&key).unwrap_or(0).saturating_sub(1)
     }
 
-    /// Logs the first refusal of a minute at once, and the others of that minute in one line once `minute`, which takes
-    /// [`MINUTE`], is over.
-    pub async fn log<T>(
-        &self,
+    /// Logs the first refusal of a minute at once, and gives what logs the others of that minute in one line once
+    /// `minute`, which takes [`MINUTE`], is over.
+    #[must_use = "the others of the minute are not logged"]
+    pub fn log<M: Future, D: Display>(
+        self: &Arc<Self>,
         address: IpAddr,
         what: &'static str,
-        why: &str,
-        minute: impl Future<Output = T>,
-    ) {
-        let Some(key) = self.note(address) else { return };
-        tracing::warn!(peer = %address.to_canonical(), why, "{what}");
-        minute.await;
-        let more = self.summed_up(key);
-        if more > 0 {
-            let network = key.map_or_else(|| "several".to_owned(), |network| network.to_string());
-            tracing::warn!(network, more, "{what}, more of them within a minute");
-        }
+        why: D,
+        minute: M,
+    ) -> Option<impl Future<Output = ()> + use<M, D>> {
+        let key = self.note(address)?;
+        tracing::warn!(peer = %address.to_canonical(), %why, "{what}");
+        let refusals = Arc::clone(self);
+        Some(async move {
+            minute.await;
+            let more = refusals.summed_up(key);
+            if more > 0 {
+                let network = key.map_or_else(|| "several".to_owned(), |network| network.to_string());
+                tracing::warn!(network, more, "{what}, more of them within a minute");
+            }
+        })
     }
 }
 

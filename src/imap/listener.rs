@@ -1,6 +1,5 @@
 //! Accepts connections and starts a session for each.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use smol::net::TcpListener;
 use crate::credential::MINUTE;
 use crate::imap::connection::Connection;
 use crate::imap::fair_turn::in_turns;
-use crate::imap::seats::Full;
 use crate::imap::session::Session;
 use crate::imap::{Imap, Shared};
 
@@ -79,22 +77,15 @@ impl Imap {
     }
 }
 
-/// Logs a refused connection, those of one address within a minute together.
-fn tell_refused(shared: &Arc<Shared>, address: IpAddr, full: Full) {
-    let kept = Arc::clone(shared);
-    let told = async move {
-        let minute = smol::Timer::after(MINUTE);
-        kept.refusals.log(address, "a connection was refused", &full.to_string(), minute).await;
-    };
-    shared.executor.spawn(told).detach();
-}
-
 async fn begin(shared: Arc<Shared>, mut connection: Connection, kind: Kind, shutdown: Shutdown) {
     let peer = connection.peer();
     let seat = match shared.seats.connect(peer.ip()) {
         Ok(seat) => seat,
         Err(full) => {
-            tell_refused(&shared, peer.ip(), full);
+            let minute = smol::Timer::after(MINUTE);
+            if let Some(rest) = shared.refusals.log(peer.ip(), "a connection was refused", full, minute) {
+                shared.executor.spawn(rest).detach();
+            }
             if kind == Kind::StartTls {
                 connection.out().extend_from_slice(format!("* BYE [UNAVAILABLE] {full}\r\n").as_bytes());
                 connection.close().await;

@@ -86,7 +86,7 @@ pub struct Shared {
     /// Slows down wrong passwords.
     pub throttle: Throttle,
     /// Connections that were refused lately.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// The largest message that APPEND takes, in bytes.
     pub message_limit: u64,
     /// How long clients are waited for.
@@ -121,7 +121,7 @@ impl Imap {
             hasher: options.hasher,
             recent: RecentLogins::new(),
             throttle: Throttle::new(),
-            refusals: Refusals::default(),
+            refusals: Arc::default(),
             message_limit: options.message_limit,
             patience: options.patience,
             started: Instant::now(),
