@@ -119,15 +119,7 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
     tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
     let bell = session.shared.hub.join(account.id, device_id);
     still_welcome(session, &account, device_id).await?;
-    session.log_in(User {
-        account: account.id,
-        name: account.name,
-        device: device_id,
-        noted,
-        bell,
-        seat,
-        connection: None,
-    });
+    session.log_in(User { account: account.id, name: account.name, device: device_id, noted, bell, seat });
     Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))
 }
 

@@ -238,7 +238,8 @@ impl Connection {
 
     /// Whether the client has hung up, as far as can be seen without reading: whatever takes long asks. What it sent
     /// before, and nobody has read yet, does not hide it.
-    pub async fn has_hung_up(&self) -> bool {
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
         let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut polled = [PollFd::new(&self.socket, PollFlags::RDHUP)];
         match rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
@@ -282,9 +283,9 @@ mod tests {
         let socket = TcpStream::from(smol::Async::new(socket).unwrap());
         let connection = Connection::plain(socket, address, Turns::default());
         peer.write_all(b"a NOOP\r\nb NOOP\r\n").unwrap();
-        assert!(!smol::block_on(connection.has_hung_up()));
+        assert!(!connection.has_hung_up());
         drop(peer);
-        while !smol::block_on(connection.has_hung_up()) {
+        while !connection.has_hung_up() {
             std::thread::yield_now();
         }
     }

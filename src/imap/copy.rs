@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::expunge::{slices, writable};
+use crate::imap::expunge::writable;
 use crate::imap::fetch::{named_uids, vanished_meanwhile};
 use crate::imap::mailbox::{name_of, no_target};
 use crate::imap::refusal::Refusal;
@@ -22,7 +22,7 @@ const SLICE: usize = 2_000;
 pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
     let view = session.view()?;
     let (account, from) = (view.account, view.mailbox);
-    let uids = named_uids(view, command.uid, &command.messages)?;
+    let uids = named_uids(view, command.uid, &command.messages)?.to_set();
     if !command.uid && vanished_meanwhile(view, &uids) {
         return Err(gone());
     }
@@ -73,10 +73,11 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
     let view = writable(session)?;
     let (account, from) = (view.account, view.mailbox);
     let uids = named_uids(view, command.uid, &command.messages)?;
+    let named = u64::from(uids.len());
     let (to, name) = target(session, &command.mailbox, account).await?;
     let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
     let mut failure = None;
-    for slice in slices(&uids, SLICE) {
+    for slice in uids.batches(SLICE) {
         let name = name.clone();
         let moved = session
             .shared
@@ -105,7 +106,7 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
     }
     match failure {
         Some(refusal) => Err(refusal),
-        None if !command.uid && moved < uids.len() => {
+        None if !command.uid && moved < named => {
             Err(Refusal::no(Code::ExpungeIssued, "Some of the messages were gone; the others are moved"))
         }
         // The EXPUNGEs are the news that precede the tagged reply.

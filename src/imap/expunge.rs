@@ -2,7 +2,7 @@
 
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::model::{UidList, UidSet};
+use crate::model::UidList;
 use crate::protocol::command::expunge::Expunge;
 use crate::protocol::response::code::Code;
 use crate::store::messages;
@@ -63,39 +63,4 @@ async fn expunge(session: &Session, uids: UidList) -> Result<(), Refusal> {
             .await?;
     }
     Ok(())
-}
-
-/// Cuts a set into sets of at most `size` numbers.
-pub fn slices(uids: &UidSet, size: usize) -> impl Iterator<Item = UidSet> + use<> {
-    let mut rest: Vec<std::ops::RangeInclusive<u32>> = uids.ranges().to_vec();
-    rest.reverse();
-    let size = size as u64;
-    std::iter::from_fn(move || {
-        let mut slice = UidSet::new();
-        let mut left = size;
-        while left > 0 {
-            let Some(range) = rest.pop() else { break };
-            let (start, end) = (u64::from(*range.start()), u64::from(*range.end()));
-            let taken = (end - start + 1).min(left);
-            slice.insert_range(start as u32..=(start + taken - 1) as u32);
-            if start + taken <= end {
-                rest.push((start + taken) as u32..=end as u32);
-            }
-            left -= taken;
-        }
-        (!slice.is_empty()).then_some(slice)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slices_cover_the_set() {
-        let set: UidSet = [1..=10, 20..=20, 30..=35].into_iter().collect();
-        let cut: Vec<String> = slices(&set, 7).map(|slice| slice.to_string()).collect();
-        assert_eq!(cut, ["1:7", "8:10,20,30:32", "33:35"]);
-        assert_eq!(slices(&UidSet::new(), 7).count(), 0);
-    }
 }

@@ -30,7 +30,7 @@ const SEEN_A_SLICE: usize = 2_000;
 /// For numbers that do not exist; EXPUNGEISSUED where messages named by number are gone.
 pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal> {
     let view = session.view()?;
-    let mut uids = named(view, command.uid, &command.messages)?;
+    let mut uids = named_uids(view, command.uid, &command.messages)?;
     if command.vanished && (!session.enabled.qresync || !command.uid || command.changed_since.is_none()) {
         return Err(Refusal::bad(
             "VANISHED goes with UID FETCH, CHANGEDSINCE and ENABLE QRESYNC (RFC 7162 §3.2.6)",
@@ -57,15 +57,11 @@ pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal>
     Ok(Done::ok("FETCH completed"))
 }
 
-/// The UIDs that a command names, by number or by UID, as a set.
+/// The UIDs that a command names, by number or by UID.
 ///
 /// # Errors
 /// BAD for a sequence number that does not exist.
-pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidSet, Refusal> {
-    named(view, uid, messages).map(|uids| uids.to_set())
-}
-
-fn named(view: &View, uid: bool, messages: &Messages) -> Result<UidList, Refusal> {
+pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidList, Refusal> {
     match messages {
         Messages::Saved => Ok(view.uids().intersection(&view.saved)),
         Messages::Set(set) if uid => Ok(view.by_uid(set)),
@@ -78,7 +74,7 @@ fn named(view: &View, uid: bool, messages: &Messages) -> Result<UidList, Refusal
 /// The UIDs that a UID command names.
 #[must_use]
 pub fn resolve_uids(view: &View, messages: &Messages) -> UidList {
-    named(view, true, messages).unwrap_or_default()
+    named_uids(view, true, messages).unwrap_or_default()
 }
 
 /// Whether some of these are known to be gone.
@@ -239,7 +235,7 @@ async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
                 // Where much is read and little written, no write tells that the client has gone.
                 let little = session.io.out().len() < CHUNK;
                 session.io.flush_if_large().await?;
-                if little && session.io.has_hung_up().await {
+                if little && session.io.has_hung_up() {
                     return Err(Refusal::hangup("gone during a FETCH"));
                 }
             }

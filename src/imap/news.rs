@@ -54,22 +54,14 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
     }
     if reached > view.seen() {
         let reader = view.clone();
-        let outcome = match session.shared.pool.read(move |snapshot| reader.read(snapshot)).await {
-            Ok(News::Known(update)) => {
-                if let Err(refusal) = tell(session, update, expunges).await {
-                    return Err(half_told(session, refusal));
-                }
-                Ok(())
-            }
-            Ok(News::TooMuch(upto)) => match compare(session, upto, expunges).await {
-                Err(refusal) if !matches!(refusal.code, Some(Code::NonExistent)) => {
-                    return Err(half_told(session, refusal));
-                }
-                outcome => outcome,
-            },
+        let read = session.shared.pool.read(move |snapshot| reader.read(snapshot)).await;
+        let begun = read.is_ok();
+        let told = match read {
+            Ok(News::Known(update)) => tell(session, update, expunges).await,
+            Ok(News::TooMuch(upto)) => compare(session, upto, expunges).await,
             Err(refusal) => Err(refusal),
         };
-        match outcome {
+        match told {
             Ok(()) => {}
             // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
             // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
@@ -77,6 +69,7 @@ pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refus
                 session.deselect();
                 session.bye(None, "The open mailbox was deleted by another session");
             }
+            Err(refusal) if begun => return Err(half_told(session, refusal)),
             Err(refusal) => return Err(refusal),
         }
     } else if expunges == Expunges::Told {

@@ -129,7 +129,7 @@ async fn search(session: &mut Session, mut run: Run) -> Result<Found, Refusal> {
         if !more? {
             return Ok(run.found);
         }
-        if session.io.has_hung_up().await {
+        if session.io.has_hung_up() {
             return Err(Refusal::hangup("gone during a search"));
         }
     }

@@ -140,11 +140,9 @@ impl Seats {
 }
 
 impl Seat {
-    /// Whoever holds it is no stranger any more.
-    pub fn is_known(&mut self) {
-        let strangers = |count: &mut Count| matches!(count, Count::Strangers | Count::Stranger(_));
-        let freed: Vec<Count> = self.held.extract_if(.., strangers).collect();
-        self.seats.free(&freed);
+    /// Holds the place among all connections too, that the one before had; whoever was a stranger is none any more.
+    pub fn take_over(&mut self, mut before: Seat) {
+        self.held.extend(before.held.extract_if(.., |count| *count == Count::Connections));
     }
 }
 
@@ -213,10 +211,10 @@ mod tests {
         let address = |n: u32| IpAddr::from((0xc000_0200 + n / 100).to_be_bytes());
         let mut held = Vec::new();
         for n in 1..CONNECTIONS {
-            let mut connection = seats.connect(address(n)).unwrap();
-            held.push(seats.log_in(address(n), AccountId(1), Some(DeviceId(n))).unwrap());
-            connection.is_known();
-            held.push(connection);
+            let connection = seats.connect(address(n)).unwrap();
+            let mut session = seats.log_in(address(n), AccountId(1), Some(DeviceId(n))).unwrap();
+            session.take_over(connection);
+            held.push(session);
         }
         held.push(seats.connect(address(0)).unwrap());
         assert_eq!(seats.connect(address(0)).err(), Some(Full::Server));

@@ -92,7 +92,7 @@ async fn read(session: &Session, mut scan: Scan) -> Result<Option<Opened>, Refus
         match read? {
             Read::All(opened) => return Ok(Some(*opened)),
             Read::Nothing => return Ok(None),
-            Read::Some if session.io.has_hung_up().await => {
+            Read::Some if session.io.has_hung_up() => {
                 return Err(Refusal::hangup("gone during SELECT"));
             }
             Read::Some => {}

@@ -48,8 +48,6 @@ pub struct User {
     pub bell: Arc<Bell>,
     /// Its place among all sessions.
     pub seat: Seat,
-    /// Its place among all connections.
-    pub connection: Option<Seat>,
 }
 
 /// The states of RFC 9051 §3; each owns what it has.
@@ -282,9 +280,8 @@ impl Session {
     /// After login the limits are wider.
     pub fn log_in(&mut self, mut user: User) {
         self.io.framer.set_limit(COMMAND);
-        if let State::NotAuthenticated(mut seat) = std::mem::replace(&mut self.state, State::Logout) {
-            seat.is_known();
-            user.connection = Some(seat);
+        if let State::NotAuthenticated(stranger) = std::mem::replace(&mut self.state, State::Logout) {
+            user.seat.take_over(stranger);
         }
         self.state = State::Authenticated(user);
     }

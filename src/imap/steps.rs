@@ -45,7 +45,7 @@ pub async fn write<A: Answer>(pool: &Pool, io: &mut Connection, mut answer: A) -
         // Where much is read and little written, no write tells that the client has gone.
         let little = io.out().len() < CHUNK;
         io.flush_if_large().await?;
-        if little && io.has_hung_up().await {
+        if little && io.has_hung_up() {
             return Err(Refusal::hangup("gone during an answer"));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::expunge::{SLICE, slices, writable};
+use crate::imap::expunge::{SLICE, writable};
 use crate::imap::fetch::named_uids;
 use crate::imap::flags;
 use crate::imap::news;
@@ -40,7 +40,7 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     let tells = !command.silent || session.enabled.condstore;
     let silent = command.silent;
     let (mut modified, mut gone) = (UidList::default(), false);
-    for slice in slices(&uids, SLICE) {
+    for slice in uids.batches(SLICE) {
         let flags = command.flags.clone();
         let seen = session.view()?.seen();
         let done = session
