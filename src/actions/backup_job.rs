@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::backup::{self, Info, Order, Report, Wanted};
 use super::{Context, Failure};
 use crate::backup::merge::Merged;
 use crate::backup::run::Progress;
+use crate::model::locked;
 use crate::store::fault::Fault;
 
 /// How often somebody who waits looks.
@@ -186,6 +187,6 @@ impl Backups {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Job>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }

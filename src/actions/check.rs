@@ -2,12 +2,13 @@
 //! background, one check at a time; what the last one found is kept.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, Running};
+use crate::model::locked;
 use crate::store::check::{CheckOptions, Depth, Progress, Report};
 use crate::store::{Error, Store, settings, unix_now};
 
@@ -90,7 +91,7 @@ pub struct Checks {
 
 impl Checks {
     fn locked(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 
     /// What is known.

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::import::{Info, Intake, Sink, begin};
 use super::{Context, Failure};
 use crate::import::old_mail::{self, Progress, Wishes};
+use crate::model::locked;
 
 /// What is to be brought in.
 #[derive(Clone, Debug)]
@@ -146,7 +147,7 @@ impl Imports {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Job>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use askama::Template;
 use axum::extract::State;
@@ -11,6 +11,7 @@ use axum::response::Response;
 use super::Shared;
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
+use crate::model::locked;
 
 /// Lines that are kept.
 const LINES: usize = 300;
@@ -29,7 +30,7 @@ impl Recent {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::credential::{is_local, network};
+use crate::model::locked;
 
 /// Connections at a time: a person has a browser or two, which opens six each.
 pub(super) const CONNECTIONS: u32 = 48;
@@ -55,7 +56,7 @@ impl Seats {
             false => (CONNECTIONS - KEPT, AN_ADDRESS),
         };
         let address = network(address);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = locked(&self.0);
         if taken.by_address.get(&address).is_some_and(|held| *held >= of_address) {
             return Err(Full::Address);
         }
@@ -70,7 +71,7 @@ impl Seats {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = locked(&self.seats.0);
         taken.all = taken.all.saturating_sub(1);
         if let Some(held) = taken.by_address.get_mut(&self.address) {
             *held -= 1;

@@ -1,10 +1,11 @@
 //! Who is logged in to the admin site: kept in memory, so that a restart logs everyone out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::credential::DevicePassword;
+use crate::model::locked;
 
 /// A session that nobody used for so long is over.
 const IDLE: Duration = Duration::from_secs(12 * 3600);
@@ -83,7 +84,7 @@ impl Sessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whose turn it is to deliver: each user of this machine has few, so that none keeps another's mail waiting.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_lock::{Semaphore, SemaphoreGuardArc};
+
+use crate::model::locked;
 
 /// Deliveries of one user at a time; more wait.
 const A_USER: usize = 2;
@@ -52,7 +54,7 @@ impl Turns {
 
     /// A place for a connection of this user; `None` if it has as many as it may.
     pub(super) fn connect(self: &Arc<Self>, uid: u32) -> Option<Place> {
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = locked(&self.users);
         let all: u32 = users.values().map(|user| user.connections).sum();
         let user = users
             .entry(uid)
@@ -82,7 +84,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut users = self.all.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = locked(&self.all.users);
         if let Some(user) = users.get_mut(&self.uid) {
             user.connections -= 1;
             if user.connections == 0 {

@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::message::{Answer, LONGEST, Refusal, Reply, Request};
 use crate::actions::export::{self, Meta, Outlet, Plan, Summary};
 use crate::actions::import::{Filing, Intake, Outcome, Refused, Sink, Stop};
 use crate::actions::{Context, Failure, import, undelete};
+use crate::model::locked;
 
 /// Bytes that are gathered before they go through the socket.
 const BUFFER: usize = 128 * 1024;
@@ -196,7 +197,7 @@ impl Sender {
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.heard)
     }
 
     /// Why a write failed: what the server said last, if it said anything.
@@ -225,7 +226,7 @@ fn listen(mut input: BufReader<UnixStream>, heard: &Mutex<Heard>) {
         let read = (&mut input).take(LONGEST).read_until(b'\n', &mut line);
         let told = read.ok().and_then(|_| serde_json::from_slice::<Told>(&line).ok());
         let Some(told) = told else { return };
-        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = locked(heard);
         heard.outcome = told.outcome;
         heard.refused.extend(told.refused);
         (heard.done, heard.failed) = (told.done, told.failed);

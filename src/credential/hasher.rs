@@ -1,6 +1,6 @@
 //! Password hashes: argon2id in its default cost, as PHC strings.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::{Error, random, same};
+use crate::model::locked;
 
 /// The memory is given back so long after the last hash.
 const KEPT: Duration = Duration::from_secs(10);
@@ -95,7 +96,7 @@ impl Hasher {
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.memory)
     }
 }
 

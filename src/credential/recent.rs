@@ -1,11 +1,11 @@
 //! Logins that lately succeeded: a phone's tenth connection costs microseconds, not a hash.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{random, same};
-use crate::model::AccountId;
+use crate::model::{AccountId, locked};
 
 /// So many are remembered.
 const MOST: usize = 256;
@@ -39,7 +39,7 @@ impl RecentLogins {
     /// Whether this password was right for this account and this stored hash not long before `now`.
     pub fn knows(&self, now: Duration, account: AccountId, stored: &str, password: &[u8]) -> bool {
         let Some(mark) = self.mark(account, stored, password) else { return false };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.known);
         let entries = known.get_mut(&account).into_iter().flatten();
         let mut found = false;
         for entry in entries.filter(|entry| now.saturating_sub(entry.used) < KEPT) {
@@ -54,7 +54,7 @@ impl RecentLogins {
     /// Remembers that it was right at `now`.
     pub fn note(&self, now: Duration, account: AccountId, stored: &str, password: &[u8]) {
         let Some(mark) = self.mark(account, stored, password) else { return };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = locked(&self.known);
         known.values_mut().for_each(|entries| entries.retain(|entry| now.saturating_sub(entry.used) < KEPT));
         known.retain(|_, entries| !entries.is_empty());
         if known.len() >= MOST {

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::throttle::network;
+use crate::model::locked;
 
 /// The time that is summed up.
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -22,7 +23,7 @@ impl Refusals {
     /// [`Refusals::summed_up`] gives of the same key.
     #[must_use]
     pub fn note(&self, address: IpAddr) -> Option<Option<IpAddr>> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = locked(&self.0);
         let address = Some(network(address));
         let key = if counts.len() >= ADDRESSES && !counts.contains_key(&address) { None } else { address };
         let count = counts.entry(key).or_default();
@@ -33,7 +34,7 @@ impl Refusals {
     /// How many came behind the first, and begins anew.
     #[must_use]
     pub fn summed_up(&self, key: Option<IpAddr>) -> u64 {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = locked(&self.0);
         counts.remove(&key).unwrap_or(0).saturating_sub(1)
     }
 

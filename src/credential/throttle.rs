@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
+
+use crate::model::locked;
 
 /// So many wrong passwords cost nothing: people mistype.
 const FREE: f64 = 3.0;
@@ -143,11 +145,6 @@ fn take_back<K: Hash + Eq>(counts: &Mutex<HashMap<K, Count>>, key: &K, now: Dura
         count.wrong = (count.at(now) - 1.0).max(0.0);
         count.at = now;
     }
-}
-
-/// A poisoned lock holds a whole table all the same: each count is changed in one step.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn add<K: Hash + Eq + Clone>(counts: &Mutex<HashMap<K, Count>>, key: K, now: Duration, last: Duration) {

@@ -4,7 +4,9 @@
 //! often as the others. One place is kept for first steps: what is short never waits behind what is long.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::model::locked;
 
 /// Places that further steps never take.
 const KEPT: usize = 1;
@@ -99,10 +101,6 @@ impl Drop for Place {
             let _ = sender.try_send(Place { line: Arc::clone(&self.line), step });
         }
     }
-}
-
-fn locked(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use event_listener::{Event, EventListener};
 
-use crate::model::{AccountId, DeviceId, MailboxId, ModSeq};
+use crate::model::{AccountId, DeviceId, MailboxId, ModSeq, locked};
 use crate::store::News;
 
 /// The sessions that listen, by account.
@@ -32,7 +32,7 @@ pub struct Bell {
 impl Bell {
     /// From now on news of `mailbox` ring.
     pub fn watch(&self, mailbox: Option<MailboxId>) {
-        *lock(&self.selected) = mailbox;
+        *locked(&self.selected) = mailbox;
         self.mailbox.store(0, Ordering::SeqCst);
     }
 
@@ -54,7 +54,7 @@ impl Bell {
 
     /// Why the session has to end, if it has to.
     pub fn dismissed(&self) -> Option<&'static str> {
-        *lock(&self.dismissed)
+        *locked(&self.dismissed)
     }
 
     /// Ends when the session has to.
@@ -70,7 +70,7 @@ impl Bell {
 
     fn ring(&self, news: &News) {
         match news.mailbox {
-            Some(mailbox) if *lock(&self.selected) == Some(mailbox) => {
+            Some(mailbox) if *locked(&self.selected) == Some(mailbox) => {
                 self.mailbox.fetch_max(news.modseq.0, Ordering::SeqCst);
             }
             Some(_) => return,
@@ -87,7 +87,7 @@ impl Hub {
     /// falls silent when it is dropped.
     pub fn join(&self, account: AccountId, device: Option<DeviceId>) -> Arc<Bell> {
         let bell = Arc::new(Bell { device, ..Bell::default() });
-        let mut accounts = lock(&self.accounts);
+        let mut accounts = locked(&self.accounts);
         let bells = accounts.entry(account).or_default();
         bells.retain(|known| known.strong_count() > 0);
         bells.push(Arc::downgrade(&bell));
@@ -102,14 +102,14 @@ impl Hub {
         whose: &dyn Fn(Option<DeviceId>) -> bool,
         why: &'static str,
     ) -> usize {
-        let bells: Vec<Arc<Bell>> = lock(&self.accounts)
+        let bells: Vec<Arc<Bell>> = locked(&self.accounts)
             .get(&account)
             .map(|bells| bells.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default();
         let ended = bells.iter().filter(|bell| whose(bell.device));
         ended
             .map(|bell| {
-                *lock(&bell.dismissed) = Some(why);
+                *locked(&bell.dismissed) = Some(why);
                 bell.event.notify(usize::MAX);
             })
             .count()
@@ -117,7 +117,7 @@ impl Hub {
 
     /// Passes on what the store's writer says. Does not block but for a short lock.
     pub fn ring(&self, news: &News) {
-        let bells: Vec<Arc<Bell>> = lock(&self.accounts)
+        let bells: Vec<Arc<Bell>> = locked(&self.accounts)
             .get(&news.account)
             .map(|bells| bells.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default();
@@ -128,7 +128,7 @@ impl Hub {
     /// lowest; `first` says which it is when nothing is known yet. With `keep` (EXAMINE, STATUS) they stay
     /// recent for others (RFC 3501 §6.3.2).
     pub fn take_recent(&self, mailbox: MailboxId, next: u32, keep: bool, first: u32) -> u32 {
-        let mut recent = lock(&self.recent);
+        let mut recent = locked(&self.recent);
         let mark = recent.entry(mailbox).or_insert(first);
         let lowest = (*mark).min(next);
         // Never back: another session may have been told of more, which is gone now.
@@ -138,13 +138,8 @@ impl Hub {
 
     /// The lowest untold UID, if it was ever asked for in this run.
     pub fn recent(&self, mailbox: MailboxId) -> Option<u32> {
-        lock(&self.recent).get(&mailbox).copied()
+        locked(&self.recent).get(&mailbox).copied()
     }
-}
-
-/// A poisoned lock holds a whole value all the same: each is changed in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::credential::{is_local, network};
-use crate::model::{AccountId, DeviceId};
+use crate::model::{AccountId, DeviceId, locked};
 
 /// Connections in all, logged in or not: each costs about 20 KB, the machine has 512 MB.
 pub const CONNECTIONS: u32 = 1_000;
@@ -96,7 +96,7 @@ impl Seats {
     }
 
     fn held(&self, count: Count) -> u32 {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner).get(&count).copied().unwrap_or(0)
+        locked(&self.taken).get(&count).copied().unwrap_or(0)
     }
 
     /// A seat for a connection that has just logged in, with its own password or a device's, beside the one that it has: it
@@ -120,12 +120,12 @@ impl Seats {
     /// How many sessions are logged in.
     #[must_use]
     pub fn sessions(&self) -> u32 {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = locked(&self.taken);
         taken.iter().filter(|(count, _)| matches!(count, Count::Address(_))).map(|(_, held)| held).sum()
     }
 
     fn take(self: &Arc<Self>, wanted: &[(Count, u32, Full)]) -> Result<Seat, Full> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = locked(&self.taken);
         for (count, limit, full) in wanted {
             if taken.get(count).is_some_and(|held| held >= limit) {
                 return Err(*full);
@@ -154,7 +154,7 @@ impl Drop for Seat {
 
 impl Seats {
     fn free(&self, counts: &[Count]) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = locked(&self.taken);
         for count in counts {
             if let Some(held) = taken.get_mut(count) {
                 *held -= 1;

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::read::MAX_FILE;
 use super::sink::{Filing, Outcome, Refused, Sink, Stop};
 use super::target::{Target, target};
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName};
+use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName, locked};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Incoming, Prepared, Rows, Store, Transaction, emails, mailboxes};
 
@@ -155,7 +155,7 @@ impl Intake {
     /// new mail need not be.
     fn load_present(&mut self, batch: &[Waiting]) -> Result<(), Error> {
         let snapshot = self.store.snapshot()?;
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = locked(&self.present);
         for waiting in batch {
             if emails::by_hash(&snapshot, waiting.prepared.hash())?.is_none() {
                 continue;
@@ -334,7 +334,7 @@ impl Job {
         if done.added.contains(&(mailbox, message)) {
             return Ok(true);
         }
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = locked(&self.present);
         present.load(rows, mailbox)?;
         Ok(present.has(mailbox, message))
     }

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::beneath::Beneath;
@@ -28,7 +28,7 @@ use super::settling::{Settling, SteadyClock};
 use super::status::{Problem, SourceStatus};
 use super::take::Batch;
 use super::target::{Target, target};
-use crate::model::MailboxName;
+use crate::model::{MailboxName, locked};
 use crate::store::sources::{After, Source};
 use crate::store::{Error, Store, unix_now};
 
@@ -406,7 +406,7 @@ impl Scanner {
     }
 
     pub(super) fn status(&self) -> MutexGuard<'_, SourceStatus> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.status)
     }
 }
 

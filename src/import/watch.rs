@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::layout::Found;
 use super::scan::{AGAIN, End, Scanner};
 use super::settling::{SteadyClock, SystemClock};
 use super::status::{Mode, Problem, SourceStatus};
+use crate::model::locked;
 use crate::store::sources::{self, Source};
 use crate::store::{Error, Store};
 
@@ -134,7 +135,7 @@ impl Watcher {
     /// What is known of each source.
     #[must_use]
     pub fn status(&self) -> Vec<SourceStatus> {
-        self.workers().iter().map(|worker| lock(&worker.status).clone()).collect()
+        self.workers().iter().map(|worker| locked(&worker.status).clone()).collect()
     }
 
     /// Ends all looks, at the next file.
@@ -145,7 +146,7 @@ impl Watcher {
     }
 
     fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.workers)
     }
 }
 
@@ -166,10 +167,6 @@ fn end(mut workers: Vec<Worker>) {
             tracing::error!(path = %worker.source.path.display(), "the watch of a source had failed");
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a source's thread works with.
@@ -217,7 +214,7 @@ impl Watch {
     }
 
     fn interval(&self) -> Duration {
-        match lock(&self.status).mode {
+        match locked(&self.status).mode {
             Mode::Watching => self.options.look,
             _ => self.options.poll,
         }
@@ -258,7 +255,7 @@ impl Watch {
         };
         self.absent_since = None;
         {
-            let mut status = lock(&self.status);
+            let mut status = locked(&self.status);
             (status.busy, status.mode) = (true, mode);
         }
         let result = self.scanner.look(found, thorough);
@@ -300,7 +297,7 @@ impl Watch {
     }
 
     fn some(&mut self, directories: BTreeMap<PathBuf, Wanted>) -> Option<Again> {
-        lock(&self.status).busy = true;
+        locked(&self.status).busy = true;
         let result = self.scanner.look_at(directories.clone());
         self.ended(result, directories)
     }
@@ -310,7 +307,7 @@ impl Watch {
         result: Result<Option<Duration>, End>,
         directories: BTreeMap<PathBuf, Wanted>,
     ) -> Option<Again> {
-        lock(&self.status).busy = false;
+        locked(&self.status).busy = false;
         match result {
             Ok(after) => Some(Again { after, directories }),
             Err(End::Stopped) => None,
@@ -326,7 +323,7 @@ impl Watch {
     /// A root that has gone in this moment may be there again in the next: somebody renames.
     fn absent(&mut self, error: &io::Error) -> Again {
         let since = *self.absent_since.get_or_insert_with(Instant::now);
-        let was_there = !matches!(lock(&self.status).mode, Mode::Starting | Mode::Unavailable);
+        let was_there = !matches!(locked(&self.status).mode, Mode::Starting | Mode::Unavailable);
         if is_gone(error) && was_there && since.elapsed() < ABSENT {
             return Again { after: Some(AGAIN), directories: BTreeMap::new() };
         }
@@ -340,14 +337,14 @@ impl Watch {
         self.log_once(Mode::Unavailable, &words(error));
         let at = crate::store::unix_now();
         let advice = if is_denied(error) { self.scanner.advice() } else { Vec::new() };
-        let mut status = lock(&self.status);
+        let mut status = locked(&self.status);
         status.mode = Mode::Unavailable;
         status.problem =
             Some(Problem { at, what: format!("{}: {}", self.path.display(), words(error)), advice });
     }
 
     fn log_once(&self, mode: Mode, error: &str) {
-        if lock(&self.status).mode != mode {
+        if locked(&self.status).mode != mode {
             tracing::warn!(source = %self.path.display(), error, mode = mode.describe(), "a source");
         }
     }

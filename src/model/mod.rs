@@ -6,6 +6,7 @@
 pub mod date;
 pub mod flags;
 pub mod ids;
+mod lock;
 pub mod mailbox_name;
 pub mod passwd;
 pub mod printable;
@@ -21,6 +22,7 @@ pub use ids::{
     AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,
     UidValidity,
 };
+pub use lock::locked;
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use sequence_set::{Endpoint, SequenceSet, SetBuilder, TooManyRanges};
 pub use special_use::SpecialUse;

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_signal::Signals;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::config::remembered::Remembered;
 use crate::control;
 use crate::imap::{Kind, notice};
+use crate::model::locked;
 use crate::store::{self, Store};
 use crate::tls::Substitute;
 
@@ -174,15 +175,15 @@ impl State {
     }
 
     fn set(&self, error: Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = described(&error);
+        *locked(&self.0) = described(&error);
     }
 
     fn trouble(&self) -> Trouble {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+        locked(&self.0).0.clone()
     }
 
     fn is_locked(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1
+        locked(&self.0).1
     }
 
     fn why(&self) -> Arc<dyn Fn() -> Trouble + Send + Sync> {

@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use crate::model::locked;
 use crate::store::{self, Store, certificates};
 use leaf::Leaf;
 pub use names::Names;
@@ -148,12 +149,12 @@ impl Certificates {
     /// # Errors
     /// If it cannot be made or stored; the present one stays.
     pub fn renew(&self) -> Result<(), Error> {
-        let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leaf = locked(&self.leaf);
         self.replace(&mut leaf, store::unix_now(), &Names::of_this_host())
     }
 
     fn renew_for(&self, now: i64, names: Names) -> Result<bool, Error> {
-        let mut leaf = self.leaf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leaf = locked(&self.leaf);
         if !leaf.is_outdated(now, &names) {
             return Ok(false);
         }
@@ -177,7 +178,7 @@ impl Certificates {
     /// What the leaf says.
     #[must_use]
     pub fn describe(&self) -> Description {
-        self.leaf.lock().unwrap_or_else(PoisonError::into_inner).describe()
+        locked(&self.leaf).describe()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use zstd::bulk::{Compressor, Decompressor};
 
-use crate::store::base::lock::locked;
+use crate::model::locked;
 
 /// Fast, and within a few percent of what higher levels reach on mail.
 const LEVEL: i32 = 3;

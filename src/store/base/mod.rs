@@ -7,7 +7,6 @@ pub mod disk_file;
 pub mod env;
 pub mod error;
 pub mod fault;
-pub mod lock;
 #[cfg(test)]
 pub mod memory;
 pub mod row;

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::model::locked;
 use crate::store::base::env::{Clock, Disk, DiskFile, Held, Random};
-use crate::store::base::lock::locked;
 
 /// What a disk keeps whole.
 const SECTOR: usize = 512;

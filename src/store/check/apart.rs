@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::rebuild::{self, Rebuilt, Renamed};
+use crate::model::locked;
 use crate::store::base::copy_on_write::{CopyOnWrite, Memory};
 use crate::store::base::env::{Disk, DiskFile, Held, Metered, Paths};
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::engine::options::Options;
 use crate::store::engine::store::Store;
 

@@ -8,9 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::mail::digest::Digest;
 use crate::mail::structure::Digester;
-use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
+use crate::model::{AccountId, ContentHash, EmailId, MailboxName, locked};
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{ContentRows, Transaction};
 use crate::store::base::schema::VolumeTable;
 use crate::store::base::settings;

@@ -5,10 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use crate::model::EmailId;
+use crate::model::{EmailId, locked};
 use crate::store::base::env::Disk;
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::Transaction;
 use crate::store::base::schema::{Table, VolumeTable};
 use crate::store::content::contents::{key, piece_key, pieces};

@@ -4,10 +4,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use crate::mail::digest::Digest;
-use crate::model::EmailId;
+use crate::model::{EmailId, locked};
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{Rows, Visit, VolumeRows};
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;

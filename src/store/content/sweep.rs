@@ -92,7 +92,7 @@ impl Store {
     pub fn sweep(&self) -> Result<SweepReport, Error> {
         let shared = &self.inner.shared;
         let visit_live = shared.options.live_emails.ok_or(Error::Internal("nothing says what is live"))?;
-        let _one = crate::store::base::lock::locked(&shared.sweeping);
+        let _one = crate::model::locked(&shared.sweeping);
         self.drop_kept()?;
         // After files of two moments were found the index does not say what is somebody's mail.
         if is_held(&self.snapshot()?)? {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::model::locked;
 use crate::store::base::env::{Disk, Metered, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::fault::{Fault, fault};
-use crate::store::base::lock::locked;
 use crate::store::engine::backoff::Backoff;
 use crate::store::engine::database::{Change, File, Kind, META};
 use crate::store::engine::lineage::{Lineage, META_EPOCH, META_GENERATION, META_ID};

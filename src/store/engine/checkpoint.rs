@@ -4,9 +4,9 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::model::locked;
 use crate::store::base::error::Error;
 use crate::store::base::fault::{Fault, fault};
-use crate::store::base::lock::locked;
 use crate::store::engine::database::{Change, Fact, META};
 use crate::store::engine::journal::Mark;
 use crate::store::engine::lineage::{Moment, volume_key};

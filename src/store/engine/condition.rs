@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use crate::model::EmailId;
-use crate::store::base::lock::locked;
+use crate::model::{EmailId, locked};
 
 /// So many damaged contents are remembered: of a disk that has lost more, others need not be.
 const CONTENTS: usize = 10_000;

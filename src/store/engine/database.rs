@@ -17,10 +17,10 @@ use redb::{
 };
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use crate::model::locked;
 use crate::store::base::env::{Disk, DiskFile};
 use crate::store::base::error::{Error, Unwritten};
 use crate::store::base::fault::{Fault, fault};
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{Rows, Visit};
 use crate::store::base::schema::Table;
 use crate::store::engine::preallocated::Preallocated;

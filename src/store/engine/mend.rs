@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::locked;
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
-use crate::store::base::lock::locked;
 use crate::store::base::schema::Table;
 use crate::store::base::settings;
 use crate::store::engine::database::{File, Kind};

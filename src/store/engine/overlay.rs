@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::model::{EmailId, ModSeq};
+use crate::model::{EmailId, ModSeq, locked};
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, VolumeRows};
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::model::EmailId;
-use crate::store::base::lock::locked;
+use crate::model::{EmailId, locked};
 
 #[derive(Default)]
 pub(in crate::store) struct Pins {

@@ -12,8 +12,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::model::locked;
 use crate::store::base::env::DiskFile;
-use crate::store::base::lock::locked;
 
 /// By how much a file grows, and how much is allocated behind its end, in bytes. The largest page that a row
 /// can need (`journal::ROW_MAX`, rounded up to a power of two) must fit in a region.

@@ -4,9 +4,9 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::model::locked;
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
-use crate::store::base::lock::locked;
 use crate::store::engine::preallocated::STEP;
 use crate::store::engine::shared::Shared;
 use crate::store::engine::volumes::{self, VolumeRow};

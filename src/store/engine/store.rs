@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crate::model::EmailId;
+use crate::model::{EmailId, locked};
 use crate::store::base::env::{self, Disk, Paths};
 use crate::store::base::error::Error;
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
 use crate::store::base::schema::SCHEMA_VERSION;
 use crate::store::engine::condition::Condition;

@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::model::locked;
 use crate::store::base::compression;
 use crate::store::base::error::{Error, contained};
 use crate::store::base::fault::{Fault, fault};
-use crate::store::base::lock::locked;
 use crate::store::base::rows::{News, Transaction};
 use crate::store::engine::journal::Journal;
 use crate::store::engine::mending::Mending;
