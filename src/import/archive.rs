@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use tar::EntryType;
 use zip::ZipArchive;
 
 use super::bounds::Bounds;
+use super::coding::{self, Coding, Start};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
 use super::roles;
@@ -33,10 +33,10 @@ pub enum Kind {
     Zip,
     /// tar
     Tar,
-    /// tar under gzip
-    TarGz,
-    /// A file under gzip
-    Gz,
+    /// A packed tar
+    PackedTar(Coding),
+    /// A packed file
+    Packed(Coding),
 }
 
 /// What kind of archive a file is, if it is one.
@@ -48,17 +48,18 @@ pub fn kind(file: &mut File) -> io::Result<Option<Kind>> {
     start.ensure(TAR_BLOCK)?;
     let found = match start.bytes() {
         [b'P', b'K', 3, 4, ..] | [b'P', b'K', 5, 6, ..] => Some(Kind::Zip),
-        [0x1f, 0x8b, ..] => Some(Kind::Gz),
         bytes if is_tar(bytes) => Some(Kind::Tar),
-        _ => None,
+        bytes => match coding::start(bytes) {
+            Start::Packed(coding) => Some(Kind::Packed(coding)),
+            Start::Plain | Start::Closed(_) => None,
+        },
     };
     file.rewind()?;
-    if found != Some(Kind::Gz) {
-        return Ok(found);
-    }
-    let mut inflated = Window::new(MultiGzDecoder::new(&mut *file));
-    inflated.ensure(TAR_BLOCK)?;
-    let found = if is_tar(inflated.bytes()) { Kind::TarGz } else { Kind::Gz };
+    let Some(Kind::Packed(coding)) = found else { return Ok(found) };
+    let mut unpacked = Window::new(coding::unpack(coding, &mut *file)?);
+    unpacked.ensure(TAR_BLOCK)?;
+    let found = if is_tar(unpacked.bytes()) { Kind::PackedTar(coding) } else { Kind::Packed(coding) };
+    drop(unpacked);
     file.rewind()?;
     Ok(Some(found))
 }
@@ -109,9 +110,9 @@ pub fn visit<E: From<io::Error>>(
         Kind::Zip => visit_zip(file, bounds, visitor),
         Kind::Tar => visit_tar(BufReader::new(file), bounds, visitor),
         // What is inflated counts here, also where it is skipped, and once more where it is read.
-        Kind::TarGz => visit_tar(bounds.of(MultiGzDecoder::new(BufReader::new(file))), bounds, visitor),
-        Kind::Gz => {
-            let mut reader = bounds.of(MultiGzDecoder::new(BufReader::new(file)));
+        Kind::PackedTar(coding) => visit_tar(bounds.of(coding::unpack(coding, file)?), bounds, visitor),
+        Kind::Packed(coding) => {
+            let mut reader = bounds.of(coding::unpack(coding, file)?);
             visitor.entry(Entry { path: PathBuf::new(), modified: None, reader: &mut reader })
         }
     }
@@ -390,7 +391,7 @@ mod tests {
     fn a_gzip_of_zeros() {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         io::copy(&mut io::repeat(0).take(200 << 20), &mut packed).unwrap();
-        let error = reads(packed.finish().unwrap(), Kind::Gz).unwrap_err();
+        let error = reads(packed.finish().unwrap(), Kind::Packed(Coding::Gzip)).unwrap_err();
         assert!(error.to_string().contains("unpacks"), "{error}");
     }
 

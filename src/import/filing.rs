@@ -20,6 +20,8 @@ pub(super) struct Item {
     pub(super) date: DateTime,
     pub(super) candidate: Candidate,
     pub(super) identity: Identity,
+    /// Whether it has a field that messages have.
+    pub(super) is_mail: bool,
     /// The message that was imported while the file was being written.
     pub(super) instead_of: Option<Half>,
 }

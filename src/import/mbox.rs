@@ -23,7 +23,7 @@ use crate::model::DateTime;
 /// The longest header that is held; the rest of a longer one counts as body.
 pub const HEADER_MAX: usize = 256 * 1024;
 /// How far ahead the start of a message is looked for: its line, and the name of a field.
-pub(super) const LOOK: usize = 2 * 1024;
+const LOOK: usize = 2 * 1024;
 /// How far ahead a `Content-Length` is checked, in bytes. It is only for bodies that hold a line which
 /// could be the start of a message.
 const CHECK_MAX: u64 = 4 << 20;
@@ -316,7 +316,7 @@ fn is_start(bytes: &[u8], after_blank: bool) -> bool {
     next.is_empty() || next.starts_with(b">From ") || blank(next).is_some() && !bare || is_field(next)
 }
 
-pub(super) fn is_field(bytes: &[u8]) -> bool {
+fn is_field(bytes: &[u8]) -> bool {
     let name = bytes.iter().take(100).take_while(|byte| byte.is_ascii_graphic() && **byte != b':').count();
     name > 0 && bytes.get(name) == Some(&b':')
 }

@@ -9,6 +9,7 @@ pub mod bounds;
 mod candidates;
 pub mod changes;
 pub mod check;
+pub mod coding;
 pub mod disk_error;
 #[cfg(test)]
 mod disk_error_test;
@@ -27,7 +28,10 @@ pub mod old_mail;
 #[cfg(test)]
 mod old_mail_test;
 pub mod overlap;
+#[cfg(test)]
+mod packed_test;
 pub mod read;
+pub mod recognise;
 pub mod roles;
 pub mod sandbox;
 pub mod scan;

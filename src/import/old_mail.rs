@@ -23,16 +23,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::archive::{self, Kind, Survey};
 use super::beneath::{self, Beneath, Entries, Entry};
 use super::bounds::{self, Bounds};
+use super::coding::{self, Start};
 use super::disk_error::{self, is_gone, words};
 use super::layout::{self, Folder};
 use super::maildir::{self, Keywords};
-use super::mbox::{self, LOOK};
+use super::mbox;
+use super::read::MAX_FILE;
+use super::recognise::{LOOK, Likeness, NO_MAIL, likeness};
 use super::sink::{Outcome, Sink, Stop};
 use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
 use super::unpack::Unpacker;
-use super::window::Window;
-use crate::model::DateTime;
+use super::window::{Unread, Window};
 use crate::model::printable::one_line;
+use crate::model::{DateTime, FlagSet};
 
 /// What was skipped is named up to this number, and counted beyond it.
 const MAX_SKIPPED: usize = 1_000;
@@ -382,14 +385,42 @@ impl Reader<'_> {
     ) -> Result<(), Fault> {
         let date = maildir::arrived(name, modified).map(DateTime::utc);
         let mut window = Window::new(source);
-        window.ensure(1)?;
+        window.ensure(LOOK)?;
+        let given = Some((date, maildir::flags(name, keywords)));
+        match coding::start(window.bytes()) {
+            Start::Plain => self.maildir_contents(&mut window, folder, given, origin),
+            Start::Closed(why) => {
+                self.failed(&origin, why);
+                Ok(())
+            }
+            // What is longer is refused at its end, as any message is.
+            Start::Packed(coding) => {
+                let mut unpacked = coding::unpack(coding, Unread(window))?.take(MAX_FILE + 1);
+                let mut window = Window::new(&mut unpacked as &mut dyn Read);
+                window.ensure(LOOK)?;
+                self.maildir_contents(&mut window, folder, given, origin)
+            }
+        }
+    }
+
+    fn maildir_contents<R: Read>(
+        &mut self,
+        window: &mut Window<R>,
+        folder: &Folder,
+        given: Option<(Option<DateTime>, FlagSet)>,
+        origin: String,
+    ) -> Result<(), Fault> {
         if window.bytes().is_empty() {
             self.skipped(&origin, "empty");
             return Ok(());
         }
+        if likeness(window.bytes()) == Likeness::Binary {
+            self.skipped(&origin, NO_MAIL);
+            return Ok(());
+        }
         let mut taker = Taker::new(self, origin, folder.levels.clone());
-        taker.given = Some((date, maildir::flags(name, keywords)));
-        taker.read_one(&mut window)
+        taker.given = given;
+        taker.read_one(window)
     }
 
     /// Files that belong to no Maildir.
@@ -461,7 +492,12 @@ impl Reader<'_> {
             (taker.modified, taker.is_mbox) = (origin.modified, true);
             return taker.read_mbox(&mut window);
         }
-        let message = is_eml(origin.path) || origin.named && !origin.packed && mbox::is_field(start);
+        let likeness = likeness(start);
+        let message = if is_eml(origin.path) {
+            likeness != Likeness::Binary
+        } else {
+            origin.named && !origin.packed && likeness == Likeness::Mail
+        };
         if message && !start.is_empty() {
             if origin.named {
                 self.looked(format!("{}: a message", origin.name));
@@ -470,9 +506,13 @@ impl Reader<'_> {
             taker.modified = origin.modified;
             return taker.read_one(&mut window);
         }
-        let why = match start {
-            [b'P', b'K', 3, 4, ..] | [0x1f, 0x8b, ..] if origin.packed => "an archive in an archive",
-            [] if is_eml(origin.path) || origin.named => "empty",
+        let why = match (start, coding::start(start)) {
+            ([b'P', b'K', 3, 4, ..], _) | (_, Start::Packed(_)) if origin.packed => {
+                "an archive in an archive"
+            }
+            (_, Start::Closed(why)) => why,
+            ([], _) if is_eml(origin.path) || origin.named => "empty",
+            _ if is_eml(origin.path) => NO_MAIL,
             _ if origin.named => "neither an mbox, nor a message, nor an archive",
             _ => return Ok(()),
         };
@@ -490,7 +530,7 @@ impl Reader<'_> {
         file.rewind()?;
         let bounds = bounds();
         let what = match (kind, survey.folders.len()) {
-            (Kind::Gz, _) => "a compressed file".to_owned(),
+            (Kind::Packed(_), _) => "a compressed file".to_owned(),
             (_, 0) => "an archive".to_owned(),
             (_, folders) => format!("an archive of a Maildir, folders: {folders}"),
         };

@@ -1,14 +1,16 @@
 //! Reading one file: streamed, hashed as it is and as it will be stored, and whether it holds still.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use super::beneath::Beneath;
+use super::coding::{self, Start};
 use super::disk_error::is_gone;
+use super::recognise::{Likeness, NO_MAIL, likeness};
 use crate::model::ContentHash;
 use crate::store;
 
@@ -111,6 +113,10 @@ pub struct Seen {
     pub length: u64,
     /// Which of all files that ever had its name it is, where the file system tells when each was made.
     pub instance: Option<u64>,
+    /// Whether it has a field that messages have. What has none is never removed.
+    pub is_mail: bool,
+    /// Whether it had to be unpacked.
+    pub was_packed: bool,
 }
 
 /// What a file says as it is, and as the store would have it.
@@ -140,7 +146,7 @@ pub fn is_new(root: &Beneath, path: &Path) -> bool {
     changed.is_some_and(|changed| changed.elapsed().is_ok_and(|age| age < SHARED))
 }
 
-/// Streams a file to `sink`.
+/// Streams a file to `sink`, unpacked where it is packed (`coding`).
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -152,34 +158,100 @@ pub fn stream(
     sink: &mut dyn FnMut(&[u8]) -> Result<(), store::Error>,
 ) -> Result<Seen, Trouble> {
     let (mut file, metadata) = open(root, path, quiet)?;
+    let start = coding::start(&coding::first_bytes(&mut file)?);
+    file.rewind()?;
+    let mut raw = Raw { file: &mut file, hasher: blake3::Hasher::new(), length: 0, stop, trouble: None };
+    let is_mail = match start {
+        Start::Closed(why) => return Err(Trouble::LeftAlone(why)),
+        Start::Plain => contents(&mut raw, sink).map_err(|trouble| raw.trouble.take().unwrap_or(trouble))?,
+        Start::Packed(coding) => {
+            let unpacked = coding::unpack(coding, &mut raw).map_err(Trouble::from);
+            let done = unpacked.and_then(|mut source| contents(&mut source, sink));
+            done.map_err(|trouble| match (raw.trouble.take(), trouble) {
+                (Some(trouble), _) => trouble,
+                // The file itself could be read.
+                (None, Trouble::Unreadable(_) | Trouble::Gone) => Trouble::LeftAlone(NOT_UNPACKED),
+                (None, trouble) => trouble,
+            })?
+        }
+    };
+    // What lies behind the end of what was packed.
+    io::copy(&mut raw, &mut io::sink()).map_err(|error| raw.trouble.take().unwrap_or(error.into()))?;
+    let (hash, length) = (*raw.hasher.finalize().as_bytes(), raw.length);
     let identity = Identity::new(&metadata);
-    let mut hasher = blake3::Hasher::new();
-    let (mut chunk, mut length) = (vec![0; CHUNK], 0);
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Trouble::Stopped);
-        }
-        let count = match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let bytes = chunk.get(..count).unwrap_or_default();
-        length += count as u64;
-        if length > MAX_FILE {
-            return Err(Trouble::LeftAlone(TOO_LARGE));
-        }
-        hasher.update(bytes);
-        sink(bytes)?;
-    }
     if Identity::new(&file.metadata()?) != identity || length != identity.size {
         return Err(Trouble::Changing);
     }
-    Ok(Seen { identity, hash: *hasher.finalize().as_bytes(), length, instance: instance(&metadata) })
+    let was_packed = start != Start::Plain;
+    Ok(Seen { identity, hash, length, instance: instance(&metadata), is_mail, was_packed })
 }
 
-/// Hashes a file as it is, and as the store would have it; and its first `start` bytes alike, if it has more.
+/// Gives all of `source` to `sink`. Returns whether it is mail.
+fn contents(
+    source: &mut impl Read,
+    sink: &mut dyn FnMut(&[u8]) -> Result<(), store::Error>,
+) -> Result<bool, Trouble> {
+    let (mut chunk, mut is_mail, mut length) = (Vec::with_capacity(CHUNK), None, 0);
+    loop {
+        chunk.clear();
+        source.by_ref().take(CHUNK as u64).read_to_end(&mut chunk)?;
+        length += chunk.len() as u64;
+        if length > MAX_FILE {
+            return Err(Trouble::LeftAlone(TOO_LARGE));
+        }
+        if is_mail.is_none() {
+            is_mail = Some(match likeness(&chunk) {
+                // Nothing was packed.
+                Likeness::Text if chunk.is_empty() => return Err(Trouble::LeftAlone(EMPTY)),
+                Likeness::Mail => true,
+                Likeness::Text => false,
+                Likeness::Binary => return Err(Trouble::LeftAlone(NO_MAIL)),
+            });
+        }
+        if chunk.is_empty() {
+            return Ok(is_mail.unwrap_or(false));
+        }
+        sink(&chunk)?;
+    }
+}
+
+/// The file as it is: hashed and counted as it is read. What is wrong with it is told from what is wrong with
+/// that which is packed in it.
+struct Raw<'a> {
+    file: &'a mut File,
+    hasher: blake3::Hasher,
+    length: u64,
+    stop: &'a AtomicBool,
+    trouble: Option<Trouble>,
+}
+
+impl Raw<'_> {
+    fn fail(&mut self, trouble: Trouble) -> io::Error {
+        self.trouble = Some(trouble);
+        io::Error::other("see there")
+    }
+}
+
+impl Read for Raw<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(self.fail(Trouble::Stopped));
+        }
+        let count = match self.file.read(out) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            Err(error) => return Err(self.fail(error.into())),
+        };
+        self.length += count as u64;
+        if self.length > MAX_FILE {
+            return Err(self.fail(Trouble::LeftAlone(TOO_LARGE)));
+        }
+        self.hasher.update(out.get(..count).unwrap_or_default());
+        Ok(count)
+    }
+}
+
+/// Hashes a file as it is, and as the store would have it; and its first `start` bytes alike, if it has more and is not packed.
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -202,7 +274,7 @@ pub fn hash(
         both.update(rest);
         Ok(())
     })?;
-    Ok((seen, both.hashes().stored, at_start))
+    Ok((seen, both.hashes().stored, at_start.filter(|_| !seen.was_packed)))
 }
 
 /// Hashes what comes before and after its line ends become CRLF.
@@ -244,7 +316,9 @@ fn instance(metadata: &Metadata) -> Option<u64> {
     Some(xxhash_rust::xxh3::xxh3_64(&mark))
 }
 
+const EMPTY: &str = "empty";
 const TOO_LARGE: &str = "larger than 1 GiB";
+const NOT_UNPACKED: &str = "compressed, and cannot be unpacked: it is damaged, or not whole";
 
 fn open(root: &Beneath, path: &Path, quiet: Quiet) -> Result<(File, Metadata), Trouble> {
     let (file, metadata) = root.plain(path)?.ok_or(Trouble::LeftAlone("no plain file"))?;
@@ -255,7 +329,7 @@ fn open(root: &Beneath, path: &Path, quiet: Quiet) -> Result<(File, Metadata), T
         return Err(Trouble::Changing);
     }
     if metadata.size() == 0 {
-        return Err(Trouble::LeftAlone("empty"));
+        return Err(Trouble::LeftAlone(EMPTY));
     }
     Ok((file, metadata))
 }

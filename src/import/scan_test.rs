@@ -73,24 +73,24 @@ impl Bench {
     }
 
     /// In its place, and long ago.
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).unwrap();
         let old = SystemTime::now() - Duration::from_secs(60);
         fs::File::options().write(true).open(self.path(name)).unwrap().set_modified(old).unwrap();
     }
 
     pub(super) fn put(&self, n: u32) {
-        self.write(&format!("cur/{}.{n}:2,S", 1_700_000_000 + n), &format!("Subject: {n}\n\nHello.\n"));
+        self.write(&format!("cur/{}.{n}:2,S", 1_700_000_000 + n), format!("Subject: {n}\n\nHello.\n"));
     }
 
     /// As a program delivers it while that is watched.
-    fn deliver(&mut self, name: &str, text: &str) {
+    pub(super) fn deliver(&mut self, name: &str, text: impl AsRef<[u8]>) {
         self.write("tmp/x", text);
         fs::rename(self.path("tmp/x"), self.path(name)).unwrap();
         self.scanner.arrived(&BTreeSet::from([self.path(name)]));
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.path(name).exists()
     }
 
@@ -99,13 +99,13 @@ impl Bench {
         self.scanner.look(found, thorough).unwrap()
     }
 
-    fn look_after(&mut self, time: Duration) {
+    pub(super) fn look_after(&mut self, time: Duration) {
         self.clock.advance(time);
         self.look(false);
     }
 
     /// As when the server is stopped and started again.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.scanner = scanner(&self.store, &self.source, &self.clock);
         self.look(true);
     }
@@ -116,7 +116,7 @@ impl Bench {
     }
 
     /// The texts that INBOX lists.
-    fn texts(&self) -> Vec<String> {
+    pub(super) fn texts(&self) -> Vec<String> {
         let (snapshot, mut emails) = (self.store.snapshot().unwrap(), Vec::new());
         messages::scan(&snapshot, self.inbox(), 1..=u32::MAX, &mut |record| {
             emails.push(record.email);
@@ -150,7 +150,7 @@ impl Bench {
         }
     }
 
-    fn problems(&self) -> u64 {
+    pub(super) fn problems(&self) -> u64 {
         let status = self.scanner.status();
         status.unreadable.count + status.left_alone.count
     }
@@ -161,7 +161,7 @@ const WHOLE: &str = "Subject: one\n\nThe first half,\r\nand the second.\n";
 const NAME: &str = "new/1700000000.a";
 
 /// As the store has a text.
-fn stored(text: &str) -> String {
+pub(super) fn stored(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
@@ -269,8 +269,11 @@ fn the_half_is_replaced_where_files_stay_and_after_a_restart_too() {
 #[test]
 fn a_file_that_is_written_anew_in_its_place_is_replaced_too() {
     let mut bench = bench(|_| After::Delete);
-    // As a program does that makes room first.
-    bench.write(NAME, &"\0".repeat(WHOLE.len()));
+    // As a program does that makes room first: that is no mail yet.
+    bench.write(NAME, "\0".repeat(WHOLE.len()));
+    bench.look(true);
+    assert_eq!((bench.count(), bench.problems()), (0, 1));
+    bench.write(NAME, WHOLE.replace("one", "two"));
     bench.look(true);
     let row = imported::get(&bench.store.snapshot().unwrap(), bench.source.id, b"", b"1700000000.a");
     bench.write(NAME, WHOLE);

@@ -38,6 +38,7 @@ const MAX_REMOVED: usize = 50_000;
 
 const DELETED: &str = "imported before, and its message was deleted since";
 const UNVERIFIED: &str = "kept: its stored message cannot be read back";
+const NO_FIELDS: &str = "imported and kept: it has none of the fields of a message";
 
 /// A batch that was handed to the writer.
 pub(super) struct Batch {
@@ -51,6 +52,7 @@ struct File {
     identity: Identity,
     key: Vec<u8>,
     hash: [u8; 32],
+    is_mail: bool,
 }
 
 impl Scanner {
@@ -197,7 +199,8 @@ impl Scanner {
                 self.read_new(here, candidate, key, half).map(Some)
             }
             Standing::Listed(email) | Standing::Deleted(email) => {
-                let file = File { candidate, identity: seen.identity, key, hash: seen.hash };
+                let (hash, is_mail) = (seen.hash, seen.is_mail);
+                let file = File { candidate, identity: seen.identity, key, hash, is_mail };
                 self.settling.imported(file.candidate.which);
                 self.remove_if_due(here, &snapshot, &file, email)?;
                 Ok(None)
@@ -259,6 +262,7 @@ impl Scanner {
             date: DateTime::utc(candidate.when),
             candidate,
             identity: seen.identity,
+            is_mail: seen.is_mail,
             instead_of,
         })
     }
@@ -283,7 +287,8 @@ impl Scanner {
                 tracing::info!(file = %path.display(), "was imported while it was written, and is now again");
                 self.settling.grew(candidate.which);
             }
-            files.push(File { candidate, identity: item.identity, key, hash: item.row.hash });
+            let (hash, is_mail) = (item.row.hash, item.is_mail);
+            files.push(File { candidate, identity: item.identity, key, hash, is_mail });
         }
         let job = Job {
             source: self.source.id,
@@ -357,6 +362,9 @@ impl Scanner {
         email: EmailId,
     ) -> Result<(), Trouble> {
         let which = file.candidate.which;
+        if !file.is_mail && self.source.after == After::Delete {
+            return Err(Trouble::LeftAlone(NO_FIELDS));
+        }
         if !self.settling.left(which).is_zero() {
             return Ok(());
         }

@@ -70,6 +70,19 @@ impl<R: Read> Window<R> {
     }
 }
 
+/// A stream of what is ahead in a window, and then of the rest.
+pub struct Unread<R>(pub Window<R>);
+
+impl<R: Read> Read for Unread<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.ensure(1)?;
+        let mut ahead = self.0.bytes();
+        let count = ahead.read(out)?;
+        self.0.consume(count);
+        Ok(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,8 +115,11 @@ mod tests {
         window.ensure(1000).unwrap();
         assert_eq!(window.bytes(), b"llo world");
         assert!(window.ended());
-        window.consume(100);
-        assert_eq!(window.bytes(), b"");
+        window.consume(1);
+        let mut rest = String::new();
+        let mut unread = Unread(window);
+        unread.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "lo world");
     }
 
     #[test]

@@ -45,18 +45,25 @@ namespace inbox {{
   separator = /
 }}
 """
+PACKING = """
+mail_plugins = zlib
+plugin {{
+  zlib_save = {0}
+}}
+"""
 KEYWORDS = frozenset({"$Forwarded", "Kunde", "$label1"})
 
 
 class Dovecot(postern.Account):
     """An account there; what its `session` gives is Dovecot's own imap, run as the user."""
 
-    def __init__(self, home, location):
+    def __init__(self, home, location, packing=None):
         self.home, self.root = home, home.folder / "dovecot"
         self.root.mkdir(mode=0o755)
         self.config = self.root / "dovecot.conf"
         group = subprocess.run(["id", "-gn", ways.ANNA], capture_output=True, text=True, check=True).stdout.strip()
-        self.config.write_text(CONFIG.format(folder=self.root, location=location, user=ways.ANNA, group=group, home=home.anna))
+        config = CONFIG.format(folder=self.root, location=location, user=ways.ANNA, group=group, home=home.anna)
+        self.config.write_text(config + (PACKING.format(packing) if packing else ""))
         stub = home.folder / "bin/doveadm"
         stub.write_text(f'#!/bin/sh\nexec /usr/bin/doveadm -c {self.config} "$@"\n')
         stub.chmod(0o755)
@@ -134,6 +141,31 @@ def test_way_dovecot(account):
             mail.same_mailboxes(household, third.read(), whole)
             assert not list((home.folder / "srv").glob("anna*"))
             yield f"{count} messages from mdbox by doveadm backup, with folders, flags, keywords and dates"
+
+
+def test_way_dovecot_packed(account):
+    """What its plugin `zlib` packs comes as it was: one Maildir watched, the others imported."""
+    household = mail.household(unix=True)
+    count = mail.count(household)
+    starts = {"gz": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd", "bz2": b"BZh", "lz4": b"Dovecot-LZ4"}
+    machine = ways.Home(account)
+    with machine.running() as home:
+        for packing, start in starts.items():
+            maildir = home.anna / f"Maildir-{packing}"
+            with Dovecot(home, f"maildir:~/{maildir.name}", packing).running() as dovecot:
+                dovecot.fill(household)
+            dovecot.root.rename(home.folder / f"dovecot-{packing}")
+            files = [path for path in maildir.rglob("*") if path.parent.name in ("cur", "new") and path.is_file()]
+            assert len(files) == count and all(path.read_bytes().startswith(start) for path in files)
+            home.run(f"sudo postern account add {packing} --password-stdin", stdin=postern.OWN_PASSWORD)
+            home.mine = postern.Account(home, packing, None, postern.OWN_PASSWORD, home.anna)
+            if packing == "gz":
+                home.run(f"setfacl -m u:{ways.POSTERN}:x {home.anna}; setfacl -R -m u:{ways.POSTERN}:rwX {maildir}; "
+                         f"sudo postern source add {maildir} --account {packing}")
+            else:
+                home.run(f"sudo postern import {maildir} --account {packing}")
+            mail.same_mailboxes(household, home.holds(count), whole)
+            yield f"{count} messages of a Maildir under {packing}"
 
 
 def tree(root):

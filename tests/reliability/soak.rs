@@ -407,6 +407,8 @@ fn compare(server: &Server, clients: &mut [Told], ledger: &Ledger) {
 #[test]
 fn twenty_clients_are_told_what_is_there() {
     let rounds = if std::env::var_os("POSTERN_TEST_LONG").is_some() { ROUNDS.1 } else { ROUNDS.0 };
+    let wished = std::env::var("POSTERN_SOAK_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let rounds = wished.unwrap_or(rounds);
     let (server, begun) = (Server::start(&["anna"]), Instant::now());
     let maildir = server.scratch("Maildir");
     ["new", "cur", "tmp"].iter().for_each(|name| std::fs::create_dir_all(maildir.join(name)).unwrap());
@@ -419,7 +421,7 @@ fn twenty_clients_are_told_what_is_there() {
     let (next, ledger, data) = (AtomicUsize::new(0), Mutex::<Ledger>::default(), server.data());
     let mut clients: Vec<Told> = (0..CLIENTS).map(|n| Told::new(&server, n)).collect();
     let chances: Vec<Chance> = (0..CLIENTS).map(|_| Chance::new()).collect();
-    let mut middle = None;
+    let (mut middle, mut way) = (None, Vec::new());
     for round in 1..=rounds {
         std::thread::scope(|scope| {
             for (client, chance) in clients.iter_mut().zip(&chances) {
@@ -439,6 +441,9 @@ fn twenty_clients_are_told_what_is_there() {
         });
         taken_in(&maildir);
         compare(&server, &mut clients, &ledger.lock().unwrap());
+        if round % (rounds / 12).max(1) == 0 {
+            way.push(held(&server).memory_kib / 1024);
+        }
         if round == rounds / 2 {
             middle = Some(held(&server));
         }
@@ -447,6 +452,7 @@ fn twenty_clients_are_told_what_is_there() {
     let (well, text) = server.command(&["check"], "");
     assert!(well, "{text}");
     let middle = middle.expect("there is a middle");
+    println!("figure soak, MiB resident on the way: {way:?}");
     println!(
         "figure soak of {CLIENTS} clients: {} commands in {rounds} rounds, {} messages acknowledged, 0 lost, 0 doubled, {} \
          views as fresh ones; from the middle to the end {} to {} KiB resident, {} to {} threads, {} to {} open files, {} \

@@ -170,6 +170,17 @@ fn launch(folder: &Path, arguments: &[&str]) -> (Child, SocketAddr, SocketAddr) 
     launch_under(under(), folder, arguments)
 }
 
+/// What the service's unit puts into the environment: a server is tested as it is installed.
+fn environment() -> Vec<(String, String)> {
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/debian/postern.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("Environment="));
+    let words = lines.flat_map(str::split_whitespace).filter_map(|word| word.split_once('='));
+    let words: Vec<_> = words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    assert!(!words.is_empty());
+    words
+}
+
 fn launch_under(
     under: Option<Vec<String>>,
     folder: &Path,
@@ -192,6 +203,7 @@ fn launch_under(
     let mut child = command
         .args(["serve", "--imaps", "127.0.0.1:0", "--imap", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
         .args(arguments)
+        .envs(environment())
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

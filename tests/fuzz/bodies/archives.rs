@@ -10,11 +10,24 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use postern::import::archive::{self, Entry, Kind, Survey, Visitor};
 use postern::import::bounds::Bounds;
+use postern::import::coding::Coding;
 use zip::write::SimpleFileOptions;
 
 use super::first;
 
-const KINDS: [Kind; 4] = [Kind::Zip, Kind::Tar, Kind::TarGz, Kind::Gz];
+const GZ: Kind = Kind::Packed(Coding::Gzip);
+const KINDS: [Kind; 10] = [
+    Kind::Zip,
+    Kind::Tar,
+    Kind::PackedTar(Coding::Gzip),
+    GZ,
+    Kind::PackedTar(Coding::Zstd),
+    Kind::Packed(Coding::Zstd),
+    Kind::PackedTar(Coding::Bzip2),
+    Kind::Packed(Coding::Bzip2),
+    Kind::PackedTar(Coding::Lz4),
+    Kind::Packed(Coding::Lz4),
+];
 /// What is read of all files of an archive.
 const MOST: u64 = 4 << 20;
 /// Files that are looked at.
@@ -46,8 +59,33 @@ pub fn seeds() -> Vec<Vec<u8>> {
         out.finish().unwrap()
     };
     let zeros = gz(&vec![0; 1 << 20]);
-    let all = [zip, tar.clone(), gz(&tar), gz(files[0].1), zeros, sparse()];
-    let kinds = [0, 1, 2, 3, 3, 1];
+    let zst = |bytes: &[u8]| zstd::stream::encode_all(bytes, 3).unwrap();
+    let bz2 = |bytes: &[u8]| {
+        let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    };
+    let lz4 = |bytes: &[u8]| {
+        let packed = lz4_flex::block::compress(bytes);
+        let length = u32::try_from(packed.len()).unwrap().to_be_bytes();
+        [b"Dovecot-LZ4\x0d\x2a\x9b\xc5\0\x01\0\0", &length[..], &packed].concat()
+    };
+    let one = files[0].1;
+    let all = [
+        zip,
+        tar.clone(),
+        gz(&tar),
+        gz(one),
+        zeros,
+        sparse(),
+        zst(&tar),
+        zst(one),
+        bz2(&tar),
+        bz2(one),
+        lz4(&tar),
+        lz4(one),
+    ];
+    let kinds = [0, 1, 2, 3, 3, 1, 4, 5, 6, 7, 8, 9];
     let of = |(kind, bytes): (&u8, Vec<u8>)| {
         assert!(!look(KINDS[usize::from(*kind)], &bytes).1.files.is_empty(), "nothing in {kind}");
         [&[*kind], &bytes[..]].concat()
@@ -103,7 +141,7 @@ pub fn run(data: &[u8]) {
     let kind = KINDS[usize::from(kind) % KINDS.len()];
     let once = look(kind, file);
     assert_eq!(once, look(kind, file));
-    assert!(kind != Kind::Gz || once.1.bytes <= 1_040 * file.len() as u64, "{} inflated", once.1.bytes);
+    assert!(kind != GZ || once.1.bytes <= 1_040 * file.len() as u64, "{} inflated", once.1.bytes);
     // The first round reads no file but lists of keywords, so that it may be at its end where the second is not.
     if once.1.bytes < MOST && once.1.files.len() < FILES {
         survey(file, kind);
