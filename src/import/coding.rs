@@ -56,9 +56,9 @@ pub fn start(bytes: &[u8]) -> Start {
         [0x04, 0x22, 0x4d, 0x18, ..] => Start::Closed("compressed with lz4: unpack it first (lz4 -d)"),
         [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Start::Closed("a 7z archive: unpack it first"),
         _ if bytes.starts_with(LZ4) => Start::Packed(Coding::Lz4),
-        _ if bytes.starts_with(b"CRYPTED\x03\x07") => {
-            Start::Closed("encrypted by Dovecot (mail_crypt): export it there first (doveadm backup)")
-        }
+        _ if bytes.starts_with(b"CRYPTED\x03\x07") => Start::Closed(
+            "encrypted by Dovecot (mail_crypt): let Dovecot write it anew, as \"Coming from Dovecot\" in the README tells",
+        ),
         _ => Start::Plain,
     }
 }
