@@ -14,6 +14,7 @@ use serde::Deserialize;
 use smol::Timer;
 
 use super::Shared;
+use super::allowance::Allowance;
 use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
@@ -280,6 +281,7 @@ pub(super) async fn receive(shared: &Arc<Shared>, session: &LoggedIn, request: R
         folder: Temporary(shared.spool.join(format!("{SPOOLED}{}", unique()))),
         ..Upload::default()
     };
+    let request = upload.allowance.of(request);
     let taken = match Multipart::from_request(request, shared).await {
         Ok(parts) => upload.take(parts, &session.known.csrf).await,
         Err(error) => Err(error.body_text()),
@@ -351,6 +353,7 @@ impl Drop for Temporary {
 #[derive(Default)]
 struct Upload {
     folder: Temporary,
+    allowance: Allowance,
     name: String,
     account: String,
     mailbox: String,
@@ -363,10 +366,12 @@ impl Upload {
     async fn take(&mut self, mut parts: Multipart, csrf: &str) -> Result<(), String> {
         let mut signed = false;
         loop {
+            self.allowance.between();
             let next = async { parts.next_field().await.map_err(|error| error.body_text()) };
             let Some(mut part) = next.or(stalled()).await? else {
                 return Err("No file was chosen.".to_owned());
             };
+            self.allowance.inside();
             match part.name().unwrap_or_default() {
                 "csrf" => signed = text(&mut part).await? == csrf,
                 "account" => self.account = text(&mut part).await?,
@@ -447,4 +452,73 @@ async fn stalled<T>() -> Result<T, String> {
 fn unique() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     format!("{}-{:x}", std::process::id(), now.map_or(0, |since| since.as_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::{Body, Bytes};
+    use axum::extract::DefaultBodyLimit;
+
+    use super::*;
+
+    /// A body of these pieces, and how many of them were asked for.
+    fn form(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> (Request, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let pieces = pieces.map(move |piece| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from(piece))
+        });
+        let body = Body::from_stream(futures_lite::stream::iter(pieces));
+        let kind = "multipart/form-data; boundary=b";
+        (Request::post("/").header(header::CONTENT_TYPE, kind).body(body).unwrap(), asked)
+    }
+
+    fn take(request: Request) -> (Result<(), String>, Upload) {
+        let folder = Temporary(std::env::temp_dir().join(format!("postern-upload-test-{}", unique())));
+        let mut upload = Upload { folder, ..Upload::default() };
+        let mut request = upload.allowance.of(request);
+        DefaultBodyLimit::disable().apply(&mut request);
+        let taken = smol::block_on(async {
+            let parts = Multipart::from_request(request, &()).await.map_err(|error| error.body_text())?;
+            upload.take(parts, "token").await
+        });
+        (taken, upload)
+    }
+
+    fn field(name: &str, value: &str) -> Vec<u8> {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").into_bytes()
+    }
+
+    fn file() -> Vec<u8> {
+        b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.mbox\"\r\n\r\n".to_vec()
+    }
+
+    #[test]
+    fn a_file_of_any_length_is_taken() {
+        let before = [field("csrf", "token"), field("account", "anna"), file()];
+        let pieces =
+            before.into_iter().chain((0..100).map(|_| vec![b'x'; 100_000])).chain([b"\r\n--b--".to_vec()]);
+        let (taken, upload) = take(form(pieces).0);
+        taken.unwrap();
+        assert_eq!(std::fs::metadata(upload.path()).unwrap().len(), 10_000_000);
+        assert_eq!(upload.account, "anna");
+    }
+
+    #[test]
+    fn what_stands_before_a_field_is_bounded() {
+        let endless = || (0..10_000).map(|_| vec![b'x'; 100_000]);
+        let header = b"--b\r\nContent-Disposition: form-data; name=\"a".to_vec();
+        let preamble: Box<dyn Iterator<Item = Vec<u8>> + Send> = Box::new(endless());
+        let first = Box::new([header.clone()].into_iter().chain(endless()));
+        let second = Box::new([field("csrf", "token"), header].into_iter().chain(endless()));
+        for pieces in [preamble, first, second] {
+            let (request, asked) = form(pieces);
+            assert!(take(request).0.is_err());
+            assert!(asked.load(Ordering::Relaxed) < 8, "{asked:?} pieces of 100,000 bytes");
+        }
+    }
 }

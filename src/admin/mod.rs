@@ -4,6 +4,7 @@
 //! command line calls. Everything works without JavaScript; there is none.
 
 mod account;
+mod allowance;
 mod assets;
 mod backup;
 mod certificate;

@@ -35,6 +35,38 @@ fn scattered_expunges_in_a_large_mailbox() {
     assert!(left.len() > 100);
 }
 
+/// The last place of a mailbox may be taken, and no more; what is refused changes nothing.
+#[test]
+fn a_mailbox_has_a_limit() {
+    let mut world = World::new(3, 2);
+    let (account, [full, other]) = (world.account, [world.mailboxes[0], world.mailboxes[1]]);
+    let append = |world: &mut World, mailbox, count| {
+        world.memory.write(|tx| messages::append(tx, account, mailbox, &vec![new_message(); count]))
+    };
+    append(&mut world, full, 10).unwrap();
+    append(&mut world, other, 5).unwrap();
+    world
+        .memory
+        .write(|tx| {
+            let mut mailbox = mailboxes::get(tx, account, full)?.unwrap();
+            mailbox.messages = messages::MOST_MESSAGES - 3;
+            mailbox.save(tx);
+            Ok::<_, Error>(())
+        })
+        .unwrap();
+    let all: UidSet = std::iter::once(1..=u32::MAX).collect();
+    let first: UidSet = std::iter::once(1..=2).collect();
+    assert!(matches!(append(&mut world, full, 4), Err(Error::Limit(_))));
+    assert!(matches!(
+        world.memory.write(|tx| messages::copy(tx, account, other, &all, full)),
+        Err(Error::Limit(_))
+    ));
+    append(&mut world, full, 1).unwrap();
+    world.memory.write(|tx| messages::copy(tx, account, other, &first, full)).unwrap();
+    assert!(matches!(append(&mut world, full, 1), Err(Error::Limit(_))));
+    append(&mut world, other, 1).unwrap();
+}
+
 /// From the end on, over blocks and gaps, to the first that is older.
 #[test]
 fn what_was_saved_since_a_moment() {

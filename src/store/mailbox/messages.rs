@@ -24,6 +24,10 @@ pub use crate::store::mailbox::keywords::KeywordTable;
 pub use crate::store::mailbox::record::Record;
 pub use crate::store::mailbox::records::{emails, record, saved_since, scan, select, uids};
 
+/// What a mailbox may hold: a client that selects it is told of each, and every session that has it open holds up to
+/// eight bytes for each.
+pub(in crate::store) const MOST_MESSAGES: u32 = 2_000_000;
+
 /// The keywords of a mailbox.
 ///
 /// # Errors
@@ -88,7 +92,7 @@ pub struct Appended {
 /// know that there is none, and its message is worth more.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Limit`] if there are no UIDs left.
+/// [`Error::NotFound`]; [`Error::Limit`] if the mailbox is full.
 pub fn append(
     tx: &mut dyn Transaction,
     account: AccountId,
@@ -96,6 +100,7 @@ pub fn append(
     new: &[NewMessage],
 ) -> Result<Appended, Error> {
     let mut mailbox = mailbox_row::existing(tx, account, mailbox)?;
+    check_room(&mailbox, new.len())?;
     let (modseq, save_date) = (tx.modseq()?, tx.now());
     let mut table = keywords::load(tx, mailbox.id)?;
     let mut records = Vec::with_capacity(new.len());
@@ -118,6 +123,16 @@ pub fn append(
     }
     let uids = add(tx, &mut mailbox, &records)?;
     Ok(Appended { uid_validity: mailbox.uid_validity, uids, modseq })
+}
+
+/// Whether so many more may be added. What the store itself files is never refused.
+fn check_room(mailbox: &Mailbox, count: usize) -> Result<(), Error> {
+    let after = u32::try_from(count).ok().and_then(|count| mailbox.messages.checked_add(count));
+    if after.is_some_and(|after| after <= MOST_MESSAGES) {
+        Ok(())
+    } else {
+        Err(Error::Limit("a mailbox holds at most 2,000,000 messages"))
+    }
 }
 
 /// The next UIDs. The last number is never given, so that UIDNEXT is always one.
@@ -233,7 +248,7 @@ pub struct Copied {
 /// free bit in the target is left off.
 ///
 /// # Errors
-/// [`Error::NotFound`] if a mailbox is not there; [`Error::Limit`] if there are no UIDs left.
+/// [`Error::NotFound`] if a mailbox is not there; [`Error::Limit`] if the target is full.
 pub fn copy(
     tx: &mut dyn Transaction,
     account: AccountId,
@@ -278,6 +293,7 @@ fn paste(
     if records.is_empty() {
         return Ok(Copied { uid_validity, from: Vec::new(), to: Vec::new(), modseq: None });
     }
+    check_room(&target, records.len())?;
     let source = records.iter().map(|record| record.uid).collect();
     let used = records.iter().fold(0, |bits, record| bits | record.keywords);
     let table = if used == 0 { KeywordTable::default() } else { keywords::load(tx, from)? };
