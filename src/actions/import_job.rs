@@ -115,7 +115,7 @@ impl Imports {
     }
 
     fn run(&self, order: &Order, mut sink: Intake, stop: Arc<AtomicBool>) {
-        let wishes = Wishes { seen: order.seen, stop };
+        let wishes = Wishes { seen: order.seen, below: order.mailbox.is_some(), stop };
         let paths = [order.path.clone()];
         tracing::info!(what = order.name, account = order.account, "an import began");
         let report = old_mail::read(&paths, wishes, &mut sink, &mut |progress| {

@@ -42,14 +42,16 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> 
     for path in &paths {
         std::fs::metadata(path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
     }
+    let below = mailbox.is_some();
     let connection = transfer::open(global, &Request::Import { account, mailbox })?;
     let (input, ending) = connection.split();
     let mut sender = Sender::new(input)?;
     become_reader(&paths)?;
     let mut bar = Bar::new(global.json);
-    let report = old_mail::read(&paths, Wishes { seen, ..Wishes::default() }, &mut sender, &mut |progress| {
-        bar.show(progress)
-    });
+    let report =
+        old_mail::read(&paths, Wishes { seen, below, ..Wishes::default() }, &mut sender, &mut |progress| {
+            bar.show(progress)
+        });
     bar.clear();
     let outcome = sender.outcome();
     drop(sender);

@@ -2,9 +2,10 @@
 //! `mail_compress`), or encrypts it (`mail_crypt`), under names that do not tell, and old mail lies about as `.mbox.gz`. What
 //! a file is, is seen from how it begins.
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use bzip2::read::MultiBzDecoder;
+use encoding_rs::{Decoder, UTF_16BE, UTF_16LE};
 use flate2::read::MultiGzDecoder;
 
 /// Bytes at the start of a file that tell.
@@ -29,6 +30,8 @@ pub enum Coding {
     Bzip2,
     /// LZ4, as Dovecot writes it
     Lz4,
+    /// Text in UTF-16, as Windows saves it as "Unicode"; it becomes UTF-8.
+    Utf16,
 }
 
 /// What a file is by its first [`LOOK`] bytes.
@@ -48,6 +51,8 @@ pub fn start(bytes: &[u8]) -> Start {
     match bytes {
         [0x1f, 0x8b, ..] => Start::Packed(Coding::Gzip),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Start::Packed(Coding::Zstd),
+        // With the mark of the order of its bytes, and an ASCII character.
+        [0xff, 0xfe, 1..=0x7f, 0, ..] | [0xfe, 0xff, 0, 1..=0x7f, ..] => Start::Packed(Coding::Utf16),
         // A block, or the end of an empty file.
         [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..]
         | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, ..] => Start::Packed(Coding::Bzip2),
@@ -85,7 +90,52 @@ pub fn unpack<'a>(coding: Coding, source: impl Read + 'a) -> io::Result<Box<dyn 
         Coding::Lz4 => {
             Box::new(Lz4 { source: BufReader::new(source), largest: None, chunk: Vec::new(), at: 0 })
         }
+        Coding::Utf16 => Box::new(Utf16::new(BufReader::new(source))),
     })
+}
+
+struct Utf16<R> {
+    source: R,
+    /// Once the first bytes are there, that tell which of the two it is.
+    decoder: Option<Decoder>,
+    out: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl<R: BufRead> Utf16<R> {
+    fn new(source: R) -> Self {
+        Utf16 { source, decoder: None, out: Vec::new(), at: 0, ended: false }
+    }
+
+    /// Decodes what is there. What is no character becomes U+FFFD.
+    fn next(&mut self) -> io::Result<()> {
+        let bytes = self.source.fill_buf()?;
+        self.ended = bytes.is_empty();
+        let decoder = self.decoder.get_or_insert_with(|| {
+            let encoding = if bytes.first() == Some(&0xfe) { UTF_16BE } else { UTF_16LE };
+            encoding.new_decoder_with_bom_removal()
+        });
+        let length = decoder.max_utf8_buffer_length(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        self.out.clear();
+        self.out.resize(length, 0);
+        let (_, read, written, _) = decoder.decode_to_utf8(bytes, &mut self.out, self.ended);
+        self.out.truncate(written);
+        self.at = 0;
+        self.source.consume(read);
+        Ok(())
+    }
+}
+
+impl<R: BufRead> Read for Utf16<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.out.len() && !self.ended && !out.is_empty() {
+            self.next()?;
+        }
+        let count = self.out.get(self.at..).unwrap_or_default().read(out)?;
+        self.at += count;
+        Ok(count)
+    }
 }
 
 struct Lz4<R> {
@@ -150,10 +200,7 @@ impl<R: Read> Read for Lz4<R> {
                 return Ok(0);
             }
         }
-        let rest = self.chunk.get(self.at..).unwrap_or_default();
-        let count = rest.len().min(out.len());
-        let (from, to) = (rest.get(..count), out.get_mut(..count));
-        from.into_iter().zip(to).for_each(|(from, to)| to.copy_from_slice(from));
+        let count = self.chunk.get(self.at..).unwrap_or_default().read(out)?;
         self.at += count;
         Ok(count)
     }
@@ -183,6 +230,10 @@ pub(super) mod tests {
                 out.finish().unwrap()
             }
             Coding::Zstd => zstd::stream::encode_all(bytes, 3).unwrap(),
+            Coding::Utf16 => {
+                let text = format!("\u{feff}{}", std::str::from_utf8(bytes).unwrap());
+                text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+            }
             Coding::Lz4 => {
                 let mut out = [LZ4, &[0, 1, 0, 0]].concat();
                 for chunk in bytes.chunks(0x1_0000) {
@@ -233,6 +284,19 @@ pub(super) mod tests {
                 assert!(unpacked(&bytes).map_or(true, |out| out != text), "{coding:?}, at {at}");
             }
         }
+    }
+
+    #[test]
+    fn text_in_sixteen_bits_of_either_order() {
+        let text = "Subject: Grüße 😀\r\n\r\nx\r\n".repeat(5_000);
+        let little = packed(Coding::Utf16, text.as_bytes());
+        let big: Vec<u8> = little.chunks(2).flat_map(|pair| [pair[1], pair[0]]).collect();
+        for bytes in [&little, &big] {
+            assert_eq!(start(bytes), Start::Packed(Coding::Utf16));
+            assert!(unpacked(bytes).unwrap() == text.as_bytes());
+        }
+        // Half a character at the end.
+        assert!(unpacked(&little[..little.len() - 1]).unwrap().ends_with("\u{fffd}".as_bytes()));
     }
 
     #[test]

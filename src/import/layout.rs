@@ -6,6 +6,8 @@
 //! | nested | `Sent/2024/cur` | mbsync Verbatim, `LAYOUT=fs`, OfflineIMAP |
 //! | legacy | `.Sent/.2024/cur` | mbsync Legacy |
 //! | dotted | `INBOX.Sent.2024/cur` | OfflineIMAP with its default separator |
+//! | KMail's | `.Sent.directory/2024/cur`, beside `Sent/cur` | KMail |
+//! | Thunderbird's | `Sent.sbd/2024/cur`, beside `Sent/cur` | Thunderbird, with a file a message |
 //!
 //! Nobody has to say which: it is seen from the folders. Symbolic links are followed up to and including
 //! the root, and nowhere below it: whoever may write into a Maildir must not make the server read (or
@@ -159,7 +161,10 @@ impl Walk<'_> {
         if is_maildir {
             self.maildirs.push(path.to_owned());
             children.retain(|name| !matches!(name.as_bytes(), b"cur" | b"new" | b"tmp"));
-        } else if !is_root && is_dotted(path.file_name().unwrap_or_default()) {
+        } else if let Some(name) = path.file_name()
+            && is_dotted(name)
+            && of_kmail(name).is_none()
+        {
             // `.git`, `.notmuch`: only a dotted directory that is a folder may hold folders.
             self.others.push(path.to_owned());
             return Ok(Vec::new());
@@ -182,6 +187,19 @@ fn is_dotted(name: &OsStr) -> bool {
     name.as_bytes().first() == Some(&b'.')
 }
 
+/// The folder whose folders lie in `.Sent.directory`: `Sent`.
+pub(super) fn of_kmail(name: &OsStr) -> Option<&OsStr> {
+    let inner = name.as_bytes().strip_prefix(b".")?.strip_suffix(b".directory")?;
+    (!inner.is_empty()).then(|| OsStr::from_bytes(inner))
+}
+
+/// A level of a name on the disk, without what KMail and Thunderbird add where folders lie in a folder.
+fn bare(name: &OsStr, is_last: bool) -> &[u8] {
+    let inner = of_kmail(name).unwrap_or(name).as_bytes();
+    let sbd = inner.strip_suffix(b".sbd").filter(|rest| !is_last && !rest.is_empty());
+    sbd.unwrap_or(inner)
+}
+
 fn is_inbox(name: &OsStr) -> bool {
     name.as_bytes().eq_ignore_ascii_case(b"INBOX")
 }
@@ -196,14 +214,16 @@ fn layout_of(paths: &[PathBuf]) -> Layout {
     // Dots that Maildir++ does not have: anywhere but directly in the root or in INBOX.
     let foreign_dot = |path: &Vec<&OsStr>| {
         path.iter().enumerate().any(|(n, name)| {
-            is_dotted(name) && !(n == 0 || n == 1 && path.first().is_some_and(|first| is_inbox(first)))
+            is_dotted(name)
+                && of_kmail(name).is_none()
+                && !(n == 0 || n == 1 && path.first().is_some_and(|first| is_inbox(first)))
         })
     };
     if paths.is_empty() {
         Layout::Single
     } else if paths.iter().any(foreign_dot) {
         Layout::Legacy
-    } else if paths.iter().flatten().any(|name| is_dotted(name)) {
+    } else if paths.iter().flatten().any(|name| is_dotted(name) && of_kmail(name).is_none()) {
         Layout::MaildirPlusPlus
     } else if paths.iter().all(|path| path.len() == 1)
         && paths
@@ -232,7 +252,7 @@ fn name(layout: Layout, path: PathBuf) -> Folder {
                 levels.extend(rest.split(|byte| *byte == b'.'));
             }
             (Layout::Dotted, _) => levels.extend(bytes.split(|byte| *byte == b'.')),
-            _ => levels.push(bytes),
+            _ => levels.push(bare(part, n + 1 == parts.len())),
         }
     }
     let levels: Vec<_> =
@@ -288,6 +308,16 @@ mod tests {
         assert_eq!(layout, Layout::Dotted);
         assert_eq!(names, ["INBOX", "INBOX/Sent/2024", "Work"]);
         assert_eq!(look(&[""]), (Layout::Single, vec![String::new()]));
+    }
+
+    #[test]
+    fn folders_beside_their_folder() {
+        let (layout, names) =
+            look(&["inbox", ".inbox.directory/Lists", ".inbox.directory/.Lists.directory/Rust", "sent-mail"]);
+        assert_eq!(layout, Layout::Nested);
+        assert_eq!(names, ["inbox/Lists/Rust", "inbox/Lists", "inbox", "sent-mail"]);
+        let (_, names) = look(&["Inbox", "Work.sbd/Old.sbd/2019", "Work", "odd.sbd"]);
+        assert_eq!(names, ["Inbox", "Work", "Work/Old/2019", "odd.sbd"]);
     }
 
     #[test]

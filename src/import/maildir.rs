@@ -8,6 +8,10 @@ use crate::model::{Flag, FlagSet, Keyword, SystemFlags};
 
 /// `:` is the rule; `;` and `!` stand in for it on file systems that do not allow a colon.
 const INFO_MARKS: [u8; 3] = [b':', b';', b'!'];
+/// What else a colon becomes on its way through such file systems, archives and browsers: escaped, as Cygwin and SMB map it, as its
+/// full-width twin, as the characters that programs put in place of what they do not allow, and nothing at all.
+const LOST_MARKS: [&[u8]; 7] =
+    [b"%3A", b"%3a", b"\xef\x80\xba", b"\xef\x80\xa2", b"\xef\xbc\x9a", b"_", b"-"];
 
 /// Keywords have one letter each, `a` to `z`.
 const LETTERS: usize = 26;
@@ -128,6 +132,7 @@ pub(super) fn split_info(name: &[u8]) -> (&[u8], &[u8]) {
         Some(at) if name[at + 1] == b'1' => (&name[..at], &[]),
         Some(at) => (&name[..at], &name[at + 3..]),
         // `name:` and `name:2` are seen where a program was sloppy.
+        None if let Some(found) = split_lost(name) => found,
         None => match name {
             [bare @ .., mark] | [bare @ .., mark, b'2'] if INFO_MARKS.contains(mark) && !bare.is_empty() => {
                 (bare, &[])
@@ -135,6 +140,20 @@ pub(super) fn split_info(name: &[u8]) -> (&[u8], &[u8]) {
             _ => (name, &[]),
         },
     }
+}
+
+/// The same where the mark was lost: only the letters that a program writes, in their order, and only behind what a program
+/// calls its files, the moment of the delivery first.
+fn split_lost(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    seconds(name)?;
+    let at = name.windows(2).rposition(|two| two == b"2,")?;
+    let (bare, letters) = (name.get(..at)?, name.get(at + 2..)?);
+    let is_flag = |letter: &u8| b"DFPRST".contains(letter) || letter.is_ascii_lowercase();
+    if !letters.iter().all(is_flag) || !letters.is_sorted() {
+        return None;
+    }
+    let mark = LOST_MARKS.iter().find_map(|mark| bare.strip_suffix(*mark));
+    Some((mark.unwrap_or(bare), letters))
 }
 
 /// `U=12`, `S=1234`, `W=1260`.
@@ -169,6 +188,18 @@ mod tests {
             ("a:1,xyz", "a"),
             ("a:", "a"),
             ("a:2", "a"),
+            // A colon that was lost on the way
+            ("1700000000.M5P7.host2,S", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host_2,S", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host-2,", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host%3A2,FS", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host\u{f022}2,RSab", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host\u{f03a}2,RSab", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host\u{ff1a}2,S", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host,S=12_2,S", "1700000000.M5P7.host"),
+            ("1700000000.M5P7.host2,S=12", "1700000000.M5P7.host2"),
+            ("1700000000.M5P7.host2,SR", "1700000000.M5P7.host2,SR"),
+            ("letter2,S", "letter2,S"),
             (",U=5", ",U=5"),
             (",U=5:2,S", ",U=5"),
             (":2,S", ":2,S"),
@@ -190,6 +221,7 @@ mod tests {
         }
         let names: Vec<_> = all.keywords.iter().map(Keyword::as_str).collect();
         assert_eq!(names, ["$Forwarded", "$Label1", "NonJunk", "last"]);
+        assert!(flags(b"1700000000.M5P7.host_2,FS", &keywords).system.contains(SystemFlags::SEEN));
         assert!(flags(b"new-one", &keywords).is_empty());
         assert!(flags(b"x:2,abc", &Keywords::default()).is_empty());
     }

@@ -11,10 +11,12 @@
 //! A `Content-Length` counts only if the body that it tells of is followed by the next message or the end of
 //! the file: programs that change bodies leave it wrong. Otherwise one `>` is taken away, as mboxrd has it;
 //! in mboxo a line that was `>From ` from the start loses its own, which no reader can know.
-//! A line counts as the start of a message if it has a date, and something like a header field follows.
+//! A line counts as the start of a message if it has a sender and a date, and something like a header field follows. Where
+//! the first of a file has no date, those of the others need none either, but an empty line before them.
 
 use std::io::{self, Read};
 
+use super::recognise::{Likeness, likeness};
 use super::window::Window;
 use crate::mail::date::parse_date;
 use crate::mail::header;
@@ -27,6 +29,8 @@ const LOOK: usize = 2 * 1024;
 /// How far ahead a `Content-Length` is checked, in bytes. It is only for bodies that hold a line which
 /// could be the start of a message.
 const CHECK_MAX: u64 = 4 << 20;
+/// What some editors put before a file.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 /// Days of the week, which precede the date behind a sender that may hold anything.
 const DAYS: [&[u8]; 7] = [b" Mon ", b" Tue ", b" Wed ", b" Thu ", b" Fri ", b" Sat ", b" Sun "];
 
@@ -54,7 +58,23 @@ pub trait Receiver<E> {
 /// Whether a stream that begins so is an mbox.
 #[must_use]
 pub fn is_mbox(start: &[u8]) -> bool {
-    is_start(skip_blank(start), true)
+    let start = skip_blank(start.strip_prefix(BOM).unwrap_or(start));
+    is_start(start, true, Dates::Needed) || is_dateless(start)
+}
+
+/// Whether the lines between messages need a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dates {
+    Needed,
+    Left,
+}
+
+/// Whether a file begins with a line without a date, and with a header that shows that it is one all the same.
+fn is_dateless(start: &[u8]) -> bool {
+    let behind = start.get(line(start).len()..).unwrap_or_default();
+    !is_start(start, true, Dates::Needed)
+        && is_start(start, true, Dates::Left)
+        && likeness(behind) == Likeness::Mail
 }
 
 fn skip_blank(bytes: &[u8]) -> &[u8] {
@@ -73,6 +93,10 @@ pub fn read<R: Read, E: From<io::Error>>(
     window: &mut Window<R>,
     receiver: &mut dyn Receiver<E>,
 ) -> Result<(), E> {
+    window.ensure(LOOK)?;
+    if window.bytes().starts_with(BOM) {
+        window.consume(BOM.len());
+    }
     loop {
         window.ensure(LOOK)?;
         match blank(window.bytes()) {
@@ -80,11 +104,14 @@ pub fn read<R: Read, E: From<io::Error>>(
             None => break,
         }
     }
+    let dates = if is_dateless(window.bytes()) { Dates::Left } else { Dates::Needed };
     while !window.bytes().is_empty() {
+        // The first may have none, where the file's name says what it is.
         let date = from_line(window)?;
-        let (header, whole) = read_header(window)?;
+        let Header { bytes: header, whole, quoted } = read_header(window, dates)?;
         receiver.head(date, &header)?;
-        let mut body = Body { window, receiver, declared: declared(&header, whole), taken: 0 };
+        let declared = declared(&header, whole);
+        let mut body = Body { window, receiver, declared, taken: 0, dates, quoted };
         body.read()?;
         receiver.end()?;
         window.ensure(LOOK)?;
@@ -101,9 +128,9 @@ pub fn read_one<R: Read, E: From<io::Error>>(
     receiver: &mut dyn Receiver<E>,
 ) -> Result<(), E> {
     window.ensure(LOOK)?;
-    let date = if window.bytes().starts_with(b"From ") { from_line(window)? } else { None };
-    let (header, _) = read_header(window)?;
-    receiver.head(date, &header)?;
+    let date = from_line(window)?;
+    let header = read_header(window, Dates::Needed)?;
+    receiver.head(date, &header.bytes)?;
     loop {
         window.ensure(1)?;
         let count = window.bytes().len();
@@ -115,36 +142,50 @@ pub fn read_one<R: Read, E: From<io::Error>>(
     }
 }
 
-/// Takes the line that begins a message.
+/// Takes the line that begins a message, if it is a line: what ends nowhere near is the message's own.
 fn from_line<R: Read>(window: &mut Window<R>) -> io::Result<Option<DateTime>> {
     let bytes = window.bytes();
     let line = line(bytes);
+    if !line.starts_with(b"From ") || !line.ends_with(b"\n") || line.len() > LOOK {
+        return Ok(None);
+    }
     let date = from_date(line);
     let length = line.len();
     window.consume(length);
     Ok(date)
 }
 
-/// Takes a header with its empty line. The second value is whether it is all there.
-fn read_header<R: Read>(window: &mut Window<R>) -> io::Result<(Vec<u8>, bool)> {
-    let mut header = Vec::new();
+struct Header {
+    bytes: Vec<u8>,
+    /// Whether it is all there.
+    whole: bool,
+    /// Whether each line that began with `From` has a `>` before it, fields as well (imap-backup).
+    quoted: bool,
+}
+
+/// Takes a header with its empty line.
+fn read_header<R: Read>(window: &mut Window<R>, dates: Dates) -> io::Result<Header> {
+    let (mut header, mut quoted) = (Vec::new(), false);
     loop {
         window.ensure(LOOK)?;
         let bytes = window.bytes();
-        if bytes.is_empty() || !header.is_empty() && is_start(bytes, false) {
-            return Ok((header, true));
+        if bytes.is_empty() || !header.is_empty() && is_start(bytes, false, dates) {
+            return Ok(Header { bytes: header, whole: true, quoted });
         }
         let line = next_line(window)?;
         let bytes = window.bytes();
-        let text = bytes.get(..line).unwrap_or_default();
+        let mut text = bytes.get(..line).unwrap_or_default();
         let is_blank = blank(text).is_some();
+        if text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b">From:")) {
+            (text, quoted) = (text.get(1..).unwrap_or_default(), true);
+        }
         // `>From ` directly below: left by UUCP, and no field.
         if !(text.starts_with(b">From ") && header.is_empty()) {
             header.extend_from_slice(text);
         }
         window.consume(line);
         if is_blank || header.len() >= HEADER_MAX {
-            return Ok((header, is_blank));
+            return Ok(Header { bytes: header, whole: is_blank, quoted });
         }
     }
 }
@@ -175,6 +216,9 @@ struct Body<'a, R, E> {
     declared: Option<u64>,
     /// Bytes of it that are done, as they are in the file.
     taken: u64,
+    dates: Dates,
+    /// As [`Header`] has it.
+    quoted: bool,
 }
 
 impl<R: Read, E: From<io::Error>> Body<'_, R, E> {
@@ -194,7 +238,7 @@ impl<R: Read, E: From<io::Error>> Body<'_, R, E> {
                 return self.pass(at);
             }
             if !in_line {
-                match judge(rest) {
+                match judge(rest, self.dates, self.quoted) {
                     Line::End(skip) => {
                         if self.is_inside(at)? {
                             self.pass_declared(at)?;
@@ -238,13 +282,21 @@ impl<R: Read, E: From<io::Error>> Body<'_, R, E> {
 
     /// Whether what is at `at` lies inside of a body whose declared length proves right.
     fn is_inside(&mut self, at: usize) -> io::Result<bool> {
-        let left = self.declared.and_then(|length| length.checked_sub(self.taken + at as u64));
+        let mut left = self.declared.and_then(|length| length.checked_sub(self.taken + at as u64));
+        if let Some(end) = left.filter(|left| (1..CHECK_MAX).contains(left)).map(|left| at + left as usize) {
+            self.window.ensure(end + LOOK)?;
+            // Counted by a program that counted its own line ends: it ends where the line does.
+            if matches!(self.window.bytes().get(end - 1..), Some([b'\r', b'\n', ..])) {
+                self.declared = self.declared.map(|length| length + 1);
+                left = left.map(|left| left + 1);
+            }
+        }
         let Some(left) = left.filter(|left| (1..=CHECK_MAX).contains(left)) else { return Ok(false) };
         let end = at + left as usize;
         self.window.ensure(end + LOOK)?;
         let Some(behind) = self.window.bytes().get(end..) else { return Ok(false) };
         let rest = blank(behind).map_or(behind, |length| behind.get(length..).unwrap_or_default());
-        Ok(rest.is_empty() || is_start(rest, true))
+        Ok(rest.is_empty() || is_start(rest, true, self.dates))
     }
 
     /// Gives the receiver everything up to the declared end as it is.
@@ -273,16 +325,21 @@ enum Line {
     Plain,
 }
 
-fn judge(rest: &[u8]) -> Line {
+fn judge(rest: &[u8], dates: Dates, quoted: bool) -> Line {
     if let Some(length) = blank(rest) {
         let behind = rest.get(length..).unwrap_or_default();
-        return if behind.is_empty() || is_start(behind, true) { Line::End(length) } else { Line::Plain };
+        return if behind.is_empty() || is_start(behind, true, dates) {
+            Line::End(length)
+        } else {
+            Line::Plain
+        };
     }
     match rest.first() {
-        Some(b'F') if is_start(rest, false) => Line::End(0),
+        Some(b'F') if is_start(rest, false, dates) => Line::End(0),
         Some(b'>') => {
             let quotes = rest.iter().take_while(|byte| **byte == b'>').count();
-            let is_from = rest.get(quotes..).is_some_and(|text| text.starts_with(b"From "));
+            let mark: &[u8] = if quoted { b"From" } else { b"From " };
+            let is_from = rest.get(quotes..).is_some_and(|text| text.starts_with(mark));
             if is_from { Line::Quoted } else { Line::Plain }
         }
         _ => Line::Plain,
@@ -305,15 +362,21 @@ fn line(bytes: &[u8]) -> &[u8] {
 }
 
 /// Whether a message starts here. `From ` alone, as recent Thunderbirds write it, needs an empty line before.
-fn is_start(bytes: &[u8], after_blank: bool) -> bool {
+fn is_start(bytes: &[u8], after_blank: bool, dates: Dates) -> bool {
     let first = line(bytes);
     let Some(rest) = first.strip_prefix(b"From ") else { return false };
-    let bare = after_blank && matches!(rest.trim_ascii(), b"" | b"-");
-    if !bare && from_date(first).is_none() {
+    let rest = rest.trim_ascii();
+    let bare = after_blank && matches!(rest, b"" | b"-");
+    // A sender alone is a word; prose has more of them.
+    let sender = after_blank && dates == Dates::Left && !rest.iter().any(u8::is_ascii_whitespace);
+    if !bare && !sender && from_date(first).is_none() {
         return false;
     }
     let next = bytes.get(first.len()..).unwrap_or_default();
-    next.is_empty() || next.starts_with(b">From ") || blank(next).is_some() && !bare || is_field(next)
+    next.is_empty()
+        || next.starts_with(b">From")
+        || blank(next).is_some() && !bare && !sender
+        || is_field(next)
 }
 
 fn is_field(bytes: &[u8]) -> bool {
@@ -325,7 +388,15 @@ fn is_field(bytes: &[u8]) -> bool {
 fn from_date(line: &[u8]) -> Option<DateTime> {
     let rest = line.strip_prefix(b"From ")?;
     let day = (0..rest.len()).rev().find(|at| DAYS.iter().any(|day| rest[*at..].starts_with(day)));
-    let date = rest.get(day.unwrap_or(0)..).unwrap_or_default();
+    // Without a day of the week it stands behind the address, and prose has neither.
+    let at = match day {
+        Some(day) => day,
+        None => rest.iter().position(|byte| *byte == b' ').filter(|at| rest[..*at].contains(&b'@'))?,
+    };
+    let (sender, date) = rest.split_at(at);
+    if !sender.contains(&b'@') && sender.trim_ascii().contains(&b' ') {
+        return None;
+    }
     // Every form has a time of day; a date alone is found in prose.
     date.contains(&b':').then(|| parse_date(date)).flatten()
 }
@@ -395,10 +466,40 @@ mod tests {
             "From Jan 5 on we meet\nWhen: 10:00\n",
             "From anna Mon Jan  5 10:00:00 2004 it began\nand so on\n",
             "From \nnothing\n",
+            "From Tue 9 Jan 2024 14:00\nWhere: here\n",
+            "From Monday 9 Jan 2024 14:00 on\nWhere: here\n",
+            "From Berlin on Tue 9 Jan 2024 14:00\nWhere: here\n",
+            "From 5 Jan 2004 10:00\nWhen: now\n",
+            "From anna@example.org\nWhen: now\n",
         ] {
             let text = format!("{DATED}A: 1\n\nx\n\n{line}\n{DATED}A: 2\n\ny\n");
             assert_eq!(messages(&text), [format!("A: 1\n\nx\n\n{line}$"), "A: 2\n\ny\n$".to_owned()]);
         }
+    }
+
+    #[test]
+    fn files_without_dates_or_with_a_mark_before_them() {
+        let text = "From anna@example.org\nSubject: 1\n\none\nFrom x\nA: b\n\nFrom bob\nSubject: 2\n\nFrom here on:\nx: y\n";
+        let wanted = ["Subject: 1\n\none\nFrom x\nA: b\n$", "Subject: 2\n\nFrom here on:\nx: y\n$"];
+        assert!(is_mbox(text.as_bytes()));
+        assert_eq!(messages(text), wanted);
+        assert!(!is_mbox(b"From anna@example.org\nnothing: known\n\n"));
+        for text in [format!("\u{feff}{DATED}A: 1\n\nx\n"), format!("\u{feff}\n{text}")] {
+            assert!(is_mbox(text.as_bytes()));
+            assert!(messages(&text)[0].contains(": 1\n"), "{text}");
+        }
+        // Where only the file's name says what it is.
+        assert_eq!(messages(&format!("A: 1\n\nx\n\n{DATED}A: 2\n\ny\n")), ["A: 1\n\nx\n$", "A: 2\n\ny\n$"]);
+    }
+
+    /// imap-backup quotes each line that begins with `From`, fields as well.
+    #[test]
+    fn quoted_fields() {
+        let text = format!(
+            "{DATED}To: b\n>From: a\n\n>From: x\n>>Fromage\n> y\n\n{DATED}From: c\n\n>From: x\n>From y\n"
+        );
+        let wanted = ["To: b\nFrom: a\n\nFrom: x\n>Fromage\n> y\n$", "From: c\n\n>From: x\nFrom y\n$"];
+        assert_eq!(messages(&text), wanted);
     }
 
     #[test]
@@ -417,6 +518,18 @@ mod tests {
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0], format!("Content-Length: {}\n\n{body}$", body.len()));
         assert_eq!(found[1], "Content-Length: 3\n\nab\n$");
+    }
+
+    /// It was counted before its line ends became two bytes, or by a program that leaves out the last.
+    #[test]
+    fn content_length_that_ends_within_a_line_end() {
+        let body = format!("hello\r\n\r\n{}Subject: quoted\r\n\r\nend\r\n", DATED.replace('\n', "\r\n"));
+        let dated = DATED.replace('\n', "\r\n");
+        let text =
+            format!("{dated}Content-Length: {}\r\n\r\n{body}\r\n{dated}A: 2\r\n\r\nab\r\n", body.len() - 1);
+        let found = messages(&text);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].ends_with("end\r\n$"), "{found:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod coding;
 pub mod disk_error;
 #[cfg(test)]
 mod disk_error_test;
+mod emlx;
 pub mod filesystem;
 mod filing;
 pub mod folder_name;
@@ -21,9 +22,13 @@ pub mod intake;
 pub mod layout;
 mod leaving;
 mod listed;
+mod loose;
 pub mod maildir;
 pub mod mbox;
+mod mh;
 mod notes;
+#[cfg(test)]
+mod old_forms_test;
 pub mod old_mail;
 #[cfg(test)]
 mod old_mail_test;

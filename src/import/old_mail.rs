@@ -5,11 +5,11 @@
 //! |---|---|
 //! | the folders of a Maildir | mailboxes of their names; those that mean a role, to that mailbox |
 //! | an mbox | the mailbox of its file's name, with the folders that it lies in |
-//! | a message in a file | the mailbox of its folder's name |
+//! | a message in a file, of MH and Apple Mail too | the mailbox of its folder's name |
 //! | a message of a Google Takeout | the mailboxes of its labels |
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -23,17 +23,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::archive::{self, Kind, Survey};
 use super::beneath::{self, Beneath, Entries, Entry};
 use super::bounds::{self, Bounds};
-use super::coding::{self, Start};
+use super::coding::{self, Coding, Start};
 use super::disk_error::{self, is_gone, words};
+use super::emlx::{self, Emlx};
 use super::layout::{self, Folder};
+use super::loose::{self, Loose};
 use super::maildir::{self, Keywords};
-use super::mbox;
+use super::mh::{self, Marks};
 use super::read::MAX_FILE;
 use super::recognise::{LOOK, Likeness, NO_MAIL, likeness};
 use super::sink::{Outcome, Sink, Stop};
 use super::taker::{Taker, eml_levels, is_eml, mbox_levels};
 use super::unpack::Unpacker;
-use super::window::{Unread, Window};
+use super::window::{CrLines, Unread, Window};
 use crate::model::printable::one_line;
 use crate::model::{DateTime, FlagSet};
 
@@ -55,6 +57,8 @@ const SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
 pub struct Wishes {
     /// All of it counts as read.
     pub seen: bool,
+    /// Somebody named the mailbox below which all of it goes.
+    pub below: bool,
     /// Breaks off, at the next piece that is read or skipped.
     pub stop: Arc<AtomicBool>,
 }
@@ -108,9 +112,14 @@ pub fn read(
 ) -> Result<Report, Stop> {
     let of = paths.iter().map(|path| size(path)).sum();
     let done = Rc::new(Cell::new(0));
-    let mut reader = Reader { wishes, sink, progress, done, of, report: Report::default() };
+    let (others, report) = Default::default();
+    let mut reader = Reader { wishes, others, sink, progress, done, of, report };
+    // A single file of messages goes into the mailbox that was named itself.
+    let alone = reader.wishes.below && paths.len() == 1;
     for path in paths {
-        match reader.path(path) {
+        let done = reader.path(path, alone);
+        reader.tell_others();
+        match done {
             Ok(()) => {}
             Err(Fault::Stop(stop)) => return Err(stop),
             Err(Fault::Read(_)) if reader.is_stopped() => return Err(reader.broken_off()?),
@@ -197,10 +206,14 @@ pub(super) struct Origin<'a> {
     pub(super) named: bool,
     /// It lies in an archive.
     pub(super) packed: bool,
+    /// What is told of a message beside it.
+    pub(super) flags: Option<FlagSet>,
 }
 
 pub(super) struct Reader<'a> {
     pub(super) wishes: Wishes,
+    /// Files of a folder that are mail and are not read: told of together.
+    others: BTreeMap<(String, &'static str), u64>,
     pub(super) sink: &'a mut dyn Sink,
     progress: &'a mut dyn FnMut(&Progress),
     done: Rc<Cell<u64>>,
@@ -224,14 +237,18 @@ impl Reader<'_> {
         Counted { inner, done: Rc::clone(&self.done), stop: Arc::clone(&self.wishes.stop) }
     }
 
-    fn path(&mut self, path: &Path) -> Result<(), Fault> {
+    fn path(&mut self, path: &Path, alone: bool) -> Result<(), Fault> {
         if fs::metadata(path)?.is_dir() {
             return self.directory(path);
         }
         let file = beneath::named(path)?;
         let spool = path.parent().is_some_and(|parent| SPOOLS.iter().any(|spool| parent == Path::new(spool)));
-        let below = if spool { Path::new("mbox") } else { Path::new(path.file_name().unwrap_or_default()) };
-        self.file(file, path, below, true)
+        let below = if spool || alone && !is_eml(path) {
+            Path::new("")
+        } else {
+            Path::new(path.file_name().unwrap_or_default())
+        };
+        self.file(file, path, below, (true, None))
     }
 
     fn directory(&mut self, root: &Path) -> Result<(), Fault> {
@@ -256,7 +273,9 @@ impl Reader<'_> {
         for folder in &found.folders {
             self.maildir_folder(beneath, folder)?;
         }
-        let is_hidden = |path: &PathBuf| path.iter().any(|name| name.as_bytes().starts_with(b"."));
+        let is_hidden = |path: &PathBuf| {
+            path.iter().any(|name| name.as_bytes().starts_with(b".") && layout::of_kmail(name).is_none())
+        };
         let folders = found.folders.into_iter().map(|folder| folder.path);
         let others = found.others.into_iter().filter(|path| !is_hidden(path));
         let all: BTreeSet<PathBuf> = folders.chain(others).collect();
@@ -395,7 +414,7 @@ impl Reader<'_> {
             }
             // What is longer is refused at its end, as any message is.
             Start::Packed(coding) => {
-                let mut unpacked = coding::unpack(coding, Unread(window))?.take(MAX_FILE + 1);
+                let mut unpacked = coding::unpack(coding, Unread(&mut window))?.take(MAX_FILE + 1);
                 let mut window = Window::new(&mut unpacked as &mut dyn Read);
                 window.ensure(LOOK)?;
                 self.maildir_contents(&mut window, folder, given, origin)
@@ -434,21 +453,44 @@ impl Reader<'_> {
                 names.push(name);
             }
         }
-        names.sort();
+        names.sort_by_cached_key(|name| (loose::number(Path::new(name)), name.clone()));
+        let marks = match names.iter().any(|name| loose::number(Path::new(name)).is_some()) {
+            true => self.marks(root, &folder)?,
+            false => None,
+        };
         for name in names {
             let path = folder.join(&name);
             let opened = root.file(&path).map_err(Fault::Read);
             let Some(file) = self.or_note(&path, opened)? else { continue };
+            let flags = marks.as_ref().zip(loose::number(&path)).map(|(marks, number)| marks.flags(number));
             // Messages of the root itself are named after it.
-            let below = if below.as_os_str().is_empty() && is_eml(Path::new(&name)) {
+            let below = if below.as_os_str().is_empty() && (is_eml(Path::new(&name)) || flags.is_some()) {
                 Path::new(root.path().file_name().unwrap_or_default()).join(&name)
             } else {
                 below.join(&name)
             };
-            let taken = self.file(file, &path, &below, false);
+            let taken = self.file(file, &path, &below, (false, flags));
             self.or_note(&path, taken)?;
         }
         Ok(())
+    }
+
+    /// What a folder of MH tells of its messages.
+    fn marks(&mut self, root: &Beneath, folder: &Path) -> Result<Option<Marks>, Fault> {
+        for name in mh::FILES {
+            let path = folder.join(name);
+            let opened = match root.file(&path) {
+                Err(error) if is_gone(&error) => continue,
+                opened => opened.map_err(Fault::Read),
+            };
+            let Some(file) = self.or_note(&path, opened)? else { continue };
+            let mut bytes = Vec::new();
+            let read = file.take(mh::MAX_FILE).read_to_end(&mut bytes).map_err(Fault::Read);
+            if self.or_note(&path, read)?.is_some() {
+                return Ok(Some(Marks::parse(name, &bytes)));
+            }
+        }
+        Ok(None)
     }
 
     /// Goes on where one file failed.
@@ -466,7 +508,13 @@ impl Reader<'_> {
     }
 
     /// A file on the disk.
-    fn file(&mut self, mut file: File, path: &Path, below: &Path, named: bool) -> Result<(), Fault> {
+    fn file(
+        &mut self,
+        mut file: File,
+        path: &Path,
+        below: &Path,
+        (named, flags): (bool, Option<FlagSet>),
+    ) -> Result<(), Fault> {
         let modified = file.metadata()?.mtime();
         if let Some(kind) = archive::kind(&mut file)? {
             return self.archive(file, kind, path, below);
@@ -477,6 +525,7 @@ impl Reader<'_> {
             modified: Some(modified),
             named,
             packed: false,
+            flags,
         };
         self.stream(&mut self.counted(file), &origin)
     }
@@ -485,39 +534,83 @@ impl Reader<'_> {
     pub(super) fn stream(&mut self, source: &mut dyn Read, origin: &Origin<'_>) -> Result<(), Fault> {
         let mut window = Window::new(source);
         window.ensure(LOOK)?;
+        if loose::has_cr_lines(window.bytes()) {
+            let mut lines = CrLines(Unread(&mut window));
+            return self.contents(&mut Window::new(&mut lines as &mut dyn Read), origin);
+        }
+        self.contents(&mut window, origin)
+    }
+
+    fn contents(&mut self, window: &mut Window<&mut dyn Read>, origin: &Origin<'_>) -> Result<(), Fault> {
+        window.ensure(LOOK)?;
         let start = window.bytes();
-        if mbox::is_mbox(start) && !is_eml(origin.path) {
-            self.looked(format!("{}: an mbox", origin.name));
-            let mut taker = Taker::new(self, origin.name.clone(), mbox_levels(origin.path));
-            (taker.modified, taker.is_mbox) = (origin.modified, true);
-            return taker.read_mbox(&mut window);
+        match loose::kind(origin.path, start, origin.named && !origin.packed) {
+            Loose::Mbox => {
+                self.looked(format!("{}: an mbox", origin.name));
+                let mut taker = Taker::new(self, origin.name.clone(), mbox_levels(origin.path));
+                (taker.modified, taker.is_mbox) = (origin.modified, true);
+                taker.read_mbox(window)
+            }
+            Loose::Message => {
+                if origin.named {
+                    self.looked(format!("{}: a message", origin.name));
+                }
+                let mut taker = Taker::new(self, origin.name.clone(), eml_levels(origin.path));
+                taker.modified = origin.modified;
+                taker.given = origin.flags.clone().map(|flags| (None, flags));
+                taker.read_one(window)
+            }
+            Loose::Emlx => {
+                let (length, line) = loose::emlx_length(start).unwrap_or_default();
+                window.consume(line);
+                let source = Emlx::new(Unread(window), length);
+                let mut taker = Taker::new(self, origin.name.clone(), emlx::levels(origin.path));
+                (taker.modified, taker.late) = (origin.modified, Some(source.late()));
+                taker.read_one(&mut Window::new(source))
+            }
+            Loose::Foreign(why) => {
+                self.other(origin, why);
+                Ok(())
+            }
+            Loose::Unnamed => {
+                self.other(origin, loose::UNNAMED);
+                Ok(())
+            }
+            Loose::Unknown => {
+                let why = match (start, coding::start(start)) {
+                    ([b'P', b'K', 3, 4, ..], _) | (_, Start::Packed(_)) if origin.packed => {
+                        "an archive in an archive"
+                    }
+                    (_, Start::Closed(why)) => why,
+                    ([], _) if is_eml(origin.path) || origin.named => "empty",
+                    _ if is_eml(origin.path) => NO_MAIL,
+                    _ if origin.named => "neither an mbox, nor a message, nor an archive",
+                    _ => return Ok(()),
+                };
+                self.skipped(&origin.name, why);
+                Ok(())
+            }
         }
-        let likeness = likeness(start);
-        let message = if is_eml(origin.path) {
-            likeness != Likeness::Binary
+    }
+
+    /// A file that is mail and is not read: told of with the others of its folder.
+    fn other(&mut self, origin: &Origin<'_>, why: &'static str) {
+        if origin.named {
+            return self.skipped(&origin.name, why);
+        }
+        let folder = Path::new(&origin.name).parent().unwrap_or(Path::new("")).display().to_string();
+        if self.others.len() < MAX_SKIPPED || self.others.contains_key(&(folder.clone(), why)) {
+            *self.others.entry((folder, why)).or_default() += 1;
         } else {
-            origin.named && !origin.packed && likeness == Likeness::Mail
-        };
-        if message && !start.is_empty() {
-            if origin.named {
-                self.looked(format!("{}: a message", origin.name));
-            }
-            let mut taker = Taker::new(self, origin.name.clone(), eml_levels(origin.path));
-            taker.modified = origin.modified;
-            return taker.read_one(&mut window);
+            self.report.skipped_count += 1;
         }
-        let why = match (start, coding::start(start)) {
-            ([b'P', b'K', 3, 4, ..], _) | (_, Start::Packed(_)) if origin.packed => {
-                "an archive in an archive"
-            }
-            (_, Start::Closed(why)) => why,
-            ([], _) if is_eml(origin.path) || origin.named => "empty",
-            _ if is_eml(origin.path) => NO_MAIL,
-            _ if origin.named => "neither an mbox, nor a message, nor an archive",
-            _ => return Ok(()),
-        };
-        self.skipped(&origin.name, why);
-        Ok(())
+    }
+
+    fn tell_others(&mut self) {
+        for ((folder, why), count) in std::mem::take(&mut self.others) {
+            self.skipped(&format!("{folder}: {count} {}", if count == 1 { "file" } else { "files" }), why);
+            self.report.skipped_count += count - 1;
+        }
     }
 
     fn archive(&mut self, mut file: File, kind: Kind, path: &Path, below: &Path) -> Result<(), Fault> {
@@ -530,6 +623,7 @@ impl Reader<'_> {
         file.rewind()?;
         let bounds = bounds();
         let what = match (kind, survey.folders.len()) {
+            (Kind::Packed(Coding::Utf16), _) => "a text in UTF-16".to_owned(),
             (Kind::Packed(_), _) => "a compressed file".to_owned(),
             (_, 0) => "an archive".to_owned(),
             (_, folders) => format!("an archive of a Maildir, folders: {folders}"),

@@ -40,6 +40,16 @@ fn what_dovecot_compressed_comes_as_it_was() {
     }
 }
 
+/// Saved by Windows.
+#[test]
+fn text_in_utf_16_becomes_utf_8() {
+    let mut bench = bench(|_| After::Keep);
+    bench.deliver(NAME, packed(Coding::Utf16, TEXT.replace("One", "Größe").as_bytes()));
+    bench.look(true);
+    assert_eq!(bench.texts(), [stored(&TEXT.replace("One", "Größe"))]);
+    assert_eq!(bench.problems(), 0);
+}
+
 /// And half of one is none: it waits until it is whole.
 #[test]
 fn what_is_written_in_place_comes_when_it_is_whole() {
@@ -112,25 +122,25 @@ fn what_has_no_field_of_mail_comes_and_is_never_removed() {
     }
 }
 
-fn account() -> (tempfile::TempDir, Store, AccountId) {
+pub(super) fn account() -> (tempfile::TempDir, Store, AccountId) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(Options::new(folder.path().join("data"))).unwrap();
     let account = store.write(|tx| accounts::create(tx, "anna", None)).unwrap();
     (folder, store, account)
 }
 
-fn import(store: &Store, account: AccountId, paths: &[PathBuf]) -> Report {
+pub(super) fn import(store: &Store, account: AccountId, paths: &[PathBuf]) -> Report {
     let mut intake = Intake::new(store.clone(), account, None);
     read(paths, Wishes::default(), &mut intake, &mut |_| {}).unwrap()
 }
 
-fn counts(store: &Store, account: AccountId) -> Vec<(String, u32)> {
+pub(super) fn counts(store: &Store, account: AccountId) -> Vec<(String, u32)> {
     let list = mailboxes::list(&store.snapshot().unwrap(), account).unwrap();
     let filled = list.iter().filter(|mailbox| mailbox.messages > 0);
     filled.map(|mailbox| (mailbox.name.as_str().to_owned(), mailbox.messages)).collect()
 }
 
-fn put(path: &Path, bytes: impl AsRef<[u8]>) {
+pub(super) fn put(path: &Path, bytes: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
     let old = SystemTime::now() - Duration::from_secs(60);

@@ -1,17 +1,20 @@
 //! One stream of messages on its way to the sink, and the mailboxes that names of files mean.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::disk_error;
+use super::emlx::Late;
 use super::head;
 use super::mbox::{self, Receiver};
 use super::old_mail::{Fault, Reader};
 use super::sink::Filing;
 use super::window::Window;
-use super::{folder_name, takeout};
+use super::{folder_name, layout, takeout};
 use crate::model::{DateTime, FlagSet, SystemFlags};
 
 /// What mail programs call a file of messages.
@@ -26,6 +29,8 @@ pub(super) struct Taker<'a, 'b> {
     pub(super) is_mbox: bool,
     /// Date and flags that the file's name tells; then the header's do not count.
     pub(super) given: Option<(Option<DateTime>, FlagSet)>,
+    /// The same, where it is told behind the message.
+    pub(super) late: Option<Rc<Cell<Option<Late>>>>,
     /// Whether a message had labels.
     takeout: bool,
     count: u64,
@@ -42,6 +47,7 @@ impl<'a, 'b> Taker<'a, 'b> {
             modified: None,
             is_mbox: false,
             given: None,
+            late: None,
             takeout: false,
             count: 0,
             filing: Filing::default(),
@@ -78,9 +84,7 @@ impl<'a, 'b> Taker<'a, 'b> {
         if let Some((given, given_flags)) = &self.given {
             (date, flags) = (given.or(date), given_flags.clone());
         }
-        if self.reader.wishes.seen {
-            flags.system = flags.system.union(SystemFlags::SEEN);
-        }
+        self.as_wished(&mut flags);
         let origin = if self.is_mbox {
             format!("{}, message {}", self.origin, self.count)
         } else {
@@ -88,6 +92,22 @@ impl<'a, 'b> Taker<'a, 'b> {
         };
         let date = date.map(|date| (date.unix, date.offset_minutes));
         Filing { places, flags: Vec::new(), date, origin }.with_flags(&flags)
+    }
+}
+
+impl Taker<'_, '_> {
+    fn as_wished(&self, flags: &mut FlagSet) {
+        if self.reader.wishes.seen {
+            flags.system = flags.system.union(SystemFlags::SEEN);
+        }
+    }
+
+    /// With what stood behind the message.
+    fn completed(&self, filing: Filing) -> Filing {
+        let Some((date, mut flags)) = self.late.as_ref().and_then(|late| late.take()) else { return filing };
+        self.as_wished(&mut flags);
+        let date = date.map(|date| (date.unix, date.offset_minutes)).or(filing.date);
+        Filing { date, ..filing }.with_flags(&flags)
     }
 }
 
@@ -123,6 +143,7 @@ impl Receiver<Fault> for Taker<'_, '_> {
 
     fn end(&mut self) -> Result<(), Fault> {
         let filing = std::mem::take(&mut self.filing);
+        let filing = self.completed(filing);
         self.reader.report.found += 1;
         match self.skip.take() {
             Some(why) => self.reader.skipped(&filing.origin, why),
@@ -149,7 +170,7 @@ pub(super) fn mbox_levels(path: &Path) -> Vec<String> {
         names.pop();
     }
     let bare = |name: &&OsStr| {
-        let bytes = name.as_bytes();
+        let bytes = layout::of_kmail(name).unwrap_or(name).as_bytes();
         let endings = MBOX_ENDINGS.iter().chain(&[".sbd"]);
         let ending = endings.filter(|ending| {
             bytes.len() > ending.len()
@@ -163,7 +184,8 @@ pub(super) fn mbox_levels(path: &Path) -> Vec<String> {
 
 /// The folder of a message; one that was named alone has none, and is for the inbox.
 pub(super) fn eml_levels(path: &Path) -> Vec<String> {
-    path.parent().into_iter().flat_map(Path::iter).map(level).collect()
+    let names = path.parent().into_iter().flat_map(Path::iter);
+    names.map(|name| level(layout::of_kmail(name).unwrap_or(name))).collect()
 }
 
 #[cfg(test)]
@@ -181,6 +203,8 @@ mod tests {
             ("Entw&APw-rfe", "Entwürfe"),
             ("a.b.mbx", "a.b"),
             ("100%.mbox", "100=25"),
+            (".Work.directory/.Old.directory/2019", "Work/Old/2019"),
+            ("", ""),
         ] {
             assert_eq!(mbox_levels(Path::new(path)).join("/"), wanted, "{path}");
         }

@@ -61,7 +61,8 @@ impl Unpacker<'_, '_> {
             return Ok(());
         }
         let path = self.inner_path(&entry.path);
-        let origin = Origin { name, path: &path, modified: entry.modified, named: false, packed: true };
+        let origin =
+            Origin { name, path: &path, modified: entry.modified, named: false, packed: true, flags: None };
         self.reader.stream(entry.reader, &origin)
     }
 

@@ -71,14 +71,25 @@ impl<R: Read> Window<R> {
 }
 
 /// A stream of what is ahead in a window, and then of the rest.
-pub struct Unread<R>(pub Window<R>);
+pub struct Unread<'a, R>(pub &'a mut Window<R>);
 
-impl<R: Read> Read for Unread<R> {
+impl<R: Read> Read for Unread<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.0.ensure(1)?;
         let mut ahead = self.0.bytes();
         let count = ahead.read(out)?;
         self.0.consume(count);
+        Ok(count)
+    }
+}
+
+/// Text of a classic Macintosh, whose lines end in CR alone, with lines that end in LF.
+pub struct CrLines<R>(pub R);
+
+impl<R: Read> Read for CrLines<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(out)?;
+        out.iter_mut().take(count).filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
         Ok(count)
     }
 }
@@ -117,7 +128,7 @@ mod tests {
         assert!(window.ended());
         window.consume(1);
         let mut rest = String::new();
-        let mut unread = Unread(window);
+        let mut unread = Unread(&mut window);
         unread.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "lo world");
     }
