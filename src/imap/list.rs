@@ -71,6 +71,9 @@ impl Answer for Names {
                     page = names::page(snapshot, self.account, &self.after, PAGE)?.into();
                 }
                 let Some(name) = page.pop_front() else { return Ok(false) };
+                if self.patterns.is_past(&name.name) {
+                    return Ok(false);
+                }
                 self.take_up(snapshot, name)?;
                 continue;
             };
@@ -94,9 +97,9 @@ impl Names {
             account: session.account()?,
             dialect: session.enabled.dialect(),
             asked,
-            patterns,
             begun: false,
-            after: String::new(),
+            after: patterns.before_first().unwrap_or_default(),
+            patterns,
             todo: VecDeque::new(),
             below: Below::default(),
         })

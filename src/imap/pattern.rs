@@ -30,6 +30,8 @@ pub struct Patterns {
     /// For each character the states before it, word by word.
     literal: HashMap<char, Vec<(usize, u64)>>,
     states: usize,
+    /// What every name that fits begins with; none where nothing can fit.
+    prefix: Option<String>,
 }
 
 impl Patterns {
@@ -45,12 +47,44 @@ impl Patterns {
                 continue;
             }
             let elements = elements(&text);
+            all.begins_with(&elements);
             match elements.iter().any(|element| matches!(element, '*' | '%')) {
                 true => all.add(&elements),
                 false => _ = all.exact.insert(elements.into_iter().collect()),
             }
         }
         all
+    }
+
+    fn begins_with(&mut self, elements: &[char]) {
+        let literal: String = elements.iter().take_while(|element| !matches!(element, '*' | '%')).collect();
+        self.prefix = Some(match self.prefix.take() {
+            None => literal,
+            Some(known) => {
+                let same = known.chars().zip(literal.chars()).take_while(|(one, other)| one == other);
+                same.map(|(c, _)| c).collect()
+            }
+        });
+    }
+
+    /// A name behind which all that fit lie, but for INBOX, and no others that need not be looked at; none where nothing fits.
+    #[must_use]
+    pub fn before_first(&self) -> Option<String> {
+        let mut before = self.prefix.clone()?;
+        if let Some(last) = before.pop() {
+            // There is no name between this and the prefix.
+            before.push(char::from_u32(u32::from(last).saturating_sub(1)).unwrap_or('\u{d7ff}'));
+            before.push(char::MAX);
+        }
+        Some(before)
+    }
+
+    /// Whether no name behind this one fits, by their bytes.
+    #[must_use]
+    pub fn is_past(&self, name: &MailboxName) -> bool {
+        self.prefix.as_ref().is_none_or(|prefix| {
+            name.as_str() > prefix.as_str() && !name.as_str().starts_with(prefix.as_str())
+        })
     }
 
     fn add(&mut self, elements: &[char]) {
@@ -153,6 +187,57 @@ fn elements(text: &str) -> Vec<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of names in their order only those between are looked at, and none that fits is left out.
+    #[test]
+    fn the_names_that_are_looked_at() {
+        let names = [
+            "A",
+            "INBOX",
+            "INBOX/x",
+            "Wor",
+            "Work",
+            "Work-x",
+            "Work.",
+            "Work/a",
+            "Work/b/c",
+            "Work0",
+            "Wörk",
+            "X",
+            "\u{10ffff}",
+            "😀",
+            "😀/a",
+        ];
+        let mut names: Vec<_> = names.iter().map(|name| MailboxName::new(name).unwrap()).collect();
+        names.sort();
+        for (patterns, most) in [
+            (&["Work"][..], 6),
+            (&["Work/%"], 2),
+            (&["Work/b/c"], 1),
+            (&["inbox/*"], 1),
+            (&["W%", "Work/*"], 8),
+            (&["😀"], 2),
+            (&["\u{10ffff}"], 1),
+            (&["\u{e000}"], 0),
+            (&["A", "X"], 15),
+            (&["*"], 15),
+            (&["%"], 15),
+            (&[], 0),
+        ] {
+            let patterns: Vec<_> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let compiled = Patterns::new("", &patterns);
+            let before = compiled.before_first();
+            let looked: Vec<_> = names
+                .iter()
+                .filter(|name| before.as_ref().is_some_and(|before| name.as_str() > before.as_str()))
+                .take_while(|name| !compiled.is_past(name))
+                .collect();
+            assert!(looked.len() <= most, "{patterns:?}: {looked:?}");
+            for name in names.iter().filter(|name| compiled.matches(name) && !name.is_inbox()) {
+                assert!(looked.contains(&name), "{patterns:?} leaves out {name}");
+            }
+        }
+    }
 
     fn all(patterns: &[&str]) -> Patterns {
         Patterns::new("", &patterns.iter().map(|pattern| (*pattern).to_owned()).collect::<Vec<_>>())
