@@ -1,239 +1,517 @@
-//! The words of an HTML page, as they come: enough for search and preview, no renderer.
+//! The words of an HTML page, as they come: for search, preview and a reader, no renderer. The page is cut into tags and
+//! text as browsers do it (WHATWG HTML §13.2.5, by html5gum), so that what is seen there is found here.
 
-/// A longer tag or entity is text.
-const LONGEST_TAG: usize = 64;
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Mutex};
 
-/// Takes tags, scripts and styles out of HTML and decodes entities.
-#[derive(Debug, Default)]
-pub(super) struct Words {
-    state: State,
-    /// The name of the tag, or the entity, so far.
-    name: String,
-    /// Within `<style>` or `<script>`: until its end.
-    hidden: Option<&'static str>,
-    /// Whether it is for a reader: lines end where the page has them end, and nowhere else.
-    lines: bool,
-}
+use html5gum::{Emitter, Error, Reader, State, Tokenizer};
 
-#[derive(Debug, Default, PartialEq)]
-enum State {
+use crate::model::locked;
+
+/// The tokenizer is stopped, where it stands between two steps, while fewer bytes than this are there: no step needs more, the
+/// longest character reference and what follows it included.
+const AHEAD: usize = 64;
+/// The longest attribute that is searched, in bytes; addresses that hold a whole picture are not.
+const LONGEST_ATTRIBUTE: usize = 8 * 1024;
+/// Attributes that are held until the word is over in which their tags stand.
+const MOST_HELD: usize = 64 * 1024;
+/// The longest name of a tag or an attribute that means anything here.
+const LONGEST_NAME: usize = 16;
+
+/// What the words are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Addresses of links and what stands for pictures is found, too.
     #[default]
-    Text,
-    Tag,
-    /// In a tag behind its name; within quotes.
-    Attributes(Option<char>),
-    Comment(u8),
-    Entity,
+    Search,
+    /// The first words of a message.
+    Preview,
+    /// For a reader: lines end where the page has them end, and nowhere else.
+    Lines,
 }
 
 /// Tags that begin a line.
-const BREAKS: [&str; 24] = [
-    "p",
-    "br",
-    "div",
-    "tr",
-    "li",
-    "ul",
-    "ol",
-    "dl",
-    "dt",
-    "dd",
-    "table",
-    "blockquote",
-    "pre",
-    "hr",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "section",
-    "article",
-    "header",
-    "footer",
+// Packed by hand: one a line would hide the rest.
+#[rustfmt::skip]
+const BREAKS: [&str; 28] = [
+    "address", "article", "blockquote", "br", "center", "dd", "div", "dl", "dt", "footer", "form", "h1", "h2", "h3",
+    "h4", "h5", "h6", "header", "hr", "li", "main", "ol", "p", "pre", "section", "table", "tr", "ul",
 ];
+/// Tags that do not part words: `<b>w</b>ord` is one.
+#[rustfmt::skip]
+const INLINE: [&str; 36] = [
+    "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "ins",
+    "kbd", "label", "mark", "nobr", "o:p", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time",
+    "tt", "u", "var", "wbr", "x",
+];
+/// Attributes that a search looks at.
+const SEARCHED: [&str; 3] = ["alt", "href", "title"];
+
+/// Takes tags, scripts and styles out of HTML and decodes character references.
+pub(super) struct Words {
+    tokenizer: Tokenizer<Pushed, Visible>,
+    shared: Arc<Shared>,
+}
+
+/// What the tokenizer's two ends have in common with whoever pushes.
+#[derive(Default)]
+struct Shared {
+    input: Mutex<Vec<u8>>,
+    out: Mutex<String>,
+    /// Bytes that were pushed and not read yet.
+    left: AtomicUsize,
+    ended: AtomicBool,
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Words").finish_non_exhaustive()
+    }
+}
 
 impl Words {
-    /// For a reader, with lines.
-    pub(super) fn lines() -> Self {
-        Words { lines: true, ..Words::default() }
+    pub(super) fn new(purpose: Purpose) -> Self {
+        let shared = Arc::<Shared>::default();
+        let reader = Pushed { shared: Arc::clone(&shared), now: Vec::new(), at: 0 };
+        let emitter = Visible { purpose, shared: Arc::clone(&shared), is_blank: true, ..Visible::default() };
+        Words { tokenizer: Tokenizer::new_with_emitter(reader, emitter), shared }
     }
 
-    /// Appends the text of the next characters to `out`.
+    /// Appends the text of the next characters to `out`, but for the last few, which may mean something else with what follows.
     pub(super) fn push(&mut self, html: &str, out: &mut String) {
-        for c in html.chars() {
-            self.step(c, out);
+        locked(&self.shared.input).extend_from_slice(html.as_bytes());
+        self.shared.left.fetch_add(html.len(), Relaxed);
+        self.run(out);
+    }
+
+    /// Appends what is left at the end of the page.
+    pub(super) fn finish(mut self, out: &mut String) {
+        self.shared.ended.store(true, Relaxed);
+        self.run(out);
+    }
+
+    fn run(&mut self, out: &mut String) {
+        // It stops by itself, at the end or where it waits.
+        let _ = self.tokenizer.next();
+        out.push_str(&std::mem::take(&mut *locked(&self.shared.out)));
+    }
+}
+
+/// Nothing more is there: which [`AHEAD`] is there to prevent.
+#[derive(Debug, thiserror::Error)]
+#[error("more of the page is to come")]
+struct Later;
+
+struct Pushed {
+    shared: Arc<Shared>,
+    now: Vec<u8>,
+    at: usize,
+}
+
+impl Pushed {
+    /// What is there; nothing at the end.
+    fn ahead(&mut self) -> Result<&[u8], Later> {
+        if self.now.len() - self.at < AHEAD {
+            let mut input = locked(&self.shared.input);
+            if !input.is_empty() {
+                self.now.drain(..self.at);
+                self.at = 0;
+                self.now.append(&mut input);
+            }
+        }
+        if self.at == self.now.len() && !self.shared.ended.load(Relaxed) {
+            return Err(Later);
+        }
+        Ok(self.now.get(self.at..).unwrap_or_default())
+    }
+
+    fn take(&mut self, count: usize) {
+        self.at += count;
+        self.shared.left.fetch_sub(count, Relaxed);
+    }
+}
+
+impl Reader for Pushed {
+    type Error = Later;
+
+    fn read_byte(&mut self) -> Result<Option<u8>, Later> {
+        let next = self.ahead()?.first().copied();
+        self.take(usize::from(next.is_some()));
+        Ok(next)
+    }
+
+    fn try_read_string(&mut self, wanted: &[u8], case_sensitive: bool) -> Result<bool, Later> {
+        let found = self.ahead()?.get(..wanted.len());
+        let is_there = found.is_some_and(|found| {
+            if case_sensitive { found == wanted } else { found.eq_ignore_ascii_case(wanted) }
+        });
+        self.take(if is_there { wanted.len() } else { 0 });
+        Ok(is_there)
+    }
+
+    fn read_until<'b>(&'b mut self, needle: &[u8], _: &'b mut [u8; 4]) -> Result<Option<&'b [u8]>, Later> {
+        let ahead = self.ahead()?;
+        let length = match ahead.iter().position(|byte| needle.contains(byte)) {
+            Some(0) => 1,
+            Some(at) => at,
+            None => ahead.len(),
+        };
+        let from = self.at;
+        self.take(length);
+        Ok(if length == 0 { None } else { self.now.get(from..from + length) })
+    }
+}
+
+/// What is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hidden {
+    Script,
+    /// A style or a title: until it ends, or another tag begins, for the one that would end it may be missing.
+    Beside,
+}
+
+/// Takes what the page shows.
+#[derive(Default)]
+struct Visible {
+    purpose: Purpose,
+    shared: Arc<Shared>,
+    /// Bytes of a character that is not whole yet.
+    bytes: Vec<u8>,
+    hidden: Option<Hidden>,
+    /// Whether white space ends what was given so far.
+    is_blank: bool,
+    in_pre: bool,
+    is_end: bool,
+    tag: Vec<u8>,
+    attribute: Vec<u8>,
+    value: Vec<u8>,
+    last_start_tag: Vec<u8>,
+    /// Attributes of tags within a word.
+    held: String,
+}
+
+impl Visible {
+    fn text(&mut self, text: &str) {
+        if self.hidden.is_some() {
+            return;
+        }
+        let keeps_lines = self.in_pre && self.purpose == Purpose::Lines;
+        let mut out = locked(&self.shared.out);
+        for c in text.chars() {
+            if !c.is_whitespace() {
+                out.push(c);
+                self.is_blank = false;
+            } else if keeps_lines && c == '\n' {
+                out.push('\n');
+                self.is_blank = true;
+            } else if !self.is_blank {
+                out.push(' ');
+                self.is_blank = true;
+            }
         }
     }
 
-    fn step(&mut self, c: char, out: &mut String) {
-        match &mut self.state {
-            State::Text => match c {
-                '<' => {
-                    self.name.clear();
-                    self.state = State::Tag;
-                }
-                _ if self.hidden.is_some() => {}
-                '&' => {
-                    self.name.clear();
-                    self.state = State::Entity;
-                }
-                _ if self.lines && c.is_whitespace() => out.push(' '),
-                _ => out.push(c),
-            },
-            State::Tag => self.tag(c, out),
-            State::Attributes(quote) => match (c, *quote) {
-                ('>', None) => {
-                    self.end_of_tag(out);
-                }
-                ('"' | '\'', None) => *quote = Some(c),
-                (c, Some(open)) if c == open => *quote = None,
-                _ => {}
-            },
-            State::Comment(dashes) => match c {
-                '-' => *dashes = dashes.saturating_add(1),
-                '>' if *dashes >= 2 => self.state = State::Text,
-                _ => *dashes = 0,
-            },
-            State::Entity => match c {
-                ';' => {
-                    self.state = State::Text;
-                    match entity(&self.name) {
-                        Some(decoded) => out.push(decoded),
-                        None => self.literal_entity(out, ";"),
-                    }
-                }
-                c if (c.is_ascii_alphanumeric() || c == '#') && self.name.len() < 12 => self.name.push(c),
-                _ => {
-                    self.state = State::Text;
-                    self.literal_entity(out, "");
-                    self.step(c, out);
-                }
-            },
+    fn blank(&mut self) {
+        if !self.is_blank {
+            locked(&self.shared.out).push(' ');
+            self.is_blank = true;
         }
     }
 
-    fn literal_entity(&mut self, out: &mut String, end: &str) {
-        out.push('&');
-        out.push_str(&self.name);
-        out.push_str(end);
+    /// An attribute is over.
+    fn end_attribute(&mut self) {
+        let value = std::mem::take(&mut self.value);
+        let is_data = value.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
+        if !value.is_empty() && !is_data {
+            self.held.push(' ');
+            self.held.push_str(&String::from_utf8_lossy(&value));
+        }
+        self.attribute.clear();
     }
 
-    fn tag(&mut self, c: char, out: &mut String) {
-        match c {
-            '>' => self.end_of_tag(out),
-            '-' if self.name == "!-" => self.state = State::Comment(0),
-            c if c.is_whitespace() && !self.name.is_empty() => self.state = State::Attributes(None),
-            c if self.name.len() < LONGEST_TAG && (c.is_ascii_alphanumeric() || "!/-:?".contains(c)) => {
-                self.name.push(c.to_ascii_lowercase());
-            }
-            // `a < b` is text.
-            c => {
-                self.state = State::Text;
-                if self.hidden.is_none() {
-                    out.push('<');
-                    out.push_str(&self.name);
-                }
-                if c != '<' {
-                    self.step(c, out)
-                } else {
-                    self.state = State::Tag;
-                    self.name.clear()
-                }
-            }
+    fn is_searched(&self) -> bool {
+        self.purpose == Purpose::Search
+            && self.hidden != Some(Hidden::Script)
+            && SEARCHED.iter().any(|name| name.as_bytes() == self.attribute)
+    }
+
+    /// Gives the attributes that were held while a word was not over.
+    fn release(&mut self) {
+        if !self.held.is_empty() {
+            self.blank();
+            let held = std::mem::take(&mut self.held);
+            locked(&self.shared.out).push_str(held.trim_start());
+            self.is_blank = false;
+            self.blank();
         }
     }
 
-    fn end_of_tag(&mut self, out: &mut String) {
-        self.state = State::Text;
-        let name = self.name.trim_end_matches('/');
-        match self.hidden {
-            Some(hidden) if name.strip_prefix('/') == Some(hidden) => self.hidden = None,
-            Some(_) => {}
-            None => {
-                self.hidden = ["style", "script", "head", "title"].into_iter().find(|known| *known == name);
-                // Inline tags do not part words: `<b>w</b>ord` is one.
-                let inline =
-                    ["b", "i", "u", "a", "em", "strong", "span", "font", "small", "big", "code", "wbr"];
-                let name = name.trim_start_matches('/');
-                if self.lines && BREAKS.contains(&name) {
-                    out.push('\n');
-                } else if !inline.contains(&name) {
-                    out.push(' ');
-                }
+    fn start_tag(&mut self, name: &str) -> Option<State> {
+        match name {
+            "script" => {
+                self.hidden = Some(Hidden::Script);
+                return Some(State::ScriptData);
             }
+            "style" | "title" => self.hidden = Some(Hidden::Beside),
+            _ => self.hidden = None,
+        }
+        self.in_pre |= name == "pre";
+        None
+    }
+
+    fn end_tag(&mut self, name: &str) {
+        if matches!(name, "script" | "style" | "title" | "head") {
+            self.hidden = None;
+        }
+        self.in_pre &= name != "pre";
+    }
+
+    fn part(&mut self, name: &str) {
+        if self.hidden.is_some() || INLINE.contains(&name) {
+            if self.held.len() > MOST_HELD {
+                self.release();
+            }
+            return;
+        }
+        self.release();
+        if self.purpose == Purpose::Lines && BREAKS.contains(&name) {
+            locked(&self.shared.out).push('\n');
+            self.is_blank = true;
+        } else {
+            self.blank();
         }
     }
 }
 
-fn entity(name: &str) -> Option<char> {
-    if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(digits) => u32::from_str_radix(digits, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return char::from_u32(code);
+impl Emitter for Visible {
+    type Token = ();
+
+    fn set_last_start_tag(&mut self, tag: Option<&[u8]>) {
+        self.last_start_tag = tag.unwrap_or_default().to_vec();
     }
-    const NAMED: [(&str, char); 32] = [
-        ("amp", '&'),
-        ("lt", '<'),
-        ("gt", '>'),
-        ("quot", '"'),
-        ("apos", '\''),
-        ("nbsp", ' '),
-        ("auml", 'ä'),
-        ("ouml", 'ö'),
-        ("uuml", 'ü'),
-        ("Auml", 'Ä'),
-        ("Ouml", 'Ö'),
-        ("Uuml", 'Ü'),
-        ("szlig", 'ß'),
-        ("eacute", 'é'),
-        ("egrave", 'è'),
-        ("ecirc", 'ê'),
-        ("agrave", 'à'),
-        ("acirc", 'â'),
-        ("ccedil", 'ç'),
-        ("ntilde", 'ñ'),
-        ("oslash", 'ø'),
-        ("aring", 'å'),
-        ("euro", '€'),
-        ("copy", '©'),
-        ("ndash", '–'),
-        ("mdash", '—'),
-        ("hellip", '…'),
-        ("lsquo", '‘'),
-        ("rsquo", '’'),
-        ("ldquo", '“'),
-        ("rdquo", '”'),
-        ("bull", '•'),
-    ];
-    NAMED.iter().find(|(known, _)| *known == name).map(|(_, decoded)| *decoded)
+
+    fn emit_eof(&mut self) {
+        self.release();
+    }
+
+    fn emit_error(&mut self, _: Error) {}
+
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
+    /// It is asked between two steps: there the tokenizer can be left and gone on with.
+    fn pop_token(&mut self) -> Option<()> {
+        let waits = self.shared.left.load(Relaxed) < AHEAD && !self.shared.ended.load(Relaxed);
+        waits.then_some(())
+    }
+
+    fn emit_string(&mut self, bytes: &[u8]) {
+        if self.bytes.is_empty()
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            return self.text(text);
+        }
+        self.bytes.extend_from_slice(bytes);
+        let bytes = std::mem::take(&mut self.bytes);
+        for chunk in bytes.utf8_chunks() {
+            self.text(chunk.valid());
+            self.bytes = chunk.invalid().to_vec();
+        }
+    }
+
+    fn init_start_tag(&mut self) {
+        self.tag.clear();
+        self.is_end = false;
+    }
+
+    fn init_end_tag(&mut self) {
+        self.tag.clear();
+        self.is_end = true;
+    }
+
+    fn init_comment(&mut self) {}
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        self.end_attribute();
+        let tag = std::mem::take(&mut self.tag);
+        let name = std::str::from_utf8(&tag).unwrap_or_default();
+        let state = if self.is_end {
+            self.end_tag(name);
+            None
+        } else {
+            let state = self.start_tag(name);
+            self.last_start_tag.clone_from(&tag);
+            state
+        };
+        self.part(name);
+        self.tag = tag;
+        state
+    }
+
+    fn emit_current_comment(&mut self) {}
+
+    fn emit_current_doctype(&mut self) {}
+
+    fn set_self_closing(&mut self) {}
+
+    fn set_force_quirks(&mut self) {}
+
+    fn push_tag_name(&mut self, name: &[u8]) {
+        let room = LONGEST_NAME.saturating_sub(self.tag.len());
+        self.tag.extend_from_slice(name.get(..room.min(name.len())).unwrap_or_default());
+    }
+
+    fn push_comment(&mut self, _: &[u8]) {}
+
+    fn push_doctype_name(&mut self, _: &[u8]) {}
+
+    fn init_doctype(&mut self) {}
+
+    fn init_attribute(&mut self) {
+        self.end_attribute();
+    }
+
+    fn push_attribute_name(&mut self, name: &[u8]) {
+        let room = LONGEST_NAME.saturating_sub(self.attribute.len());
+        self.attribute.extend_from_slice(name.get(..room.min(name.len())).unwrap_or_default());
+    }
+
+    fn push_attribute_value(&mut self, value: &[u8]) {
+        if self.is_searched() {
+            let room = LONGEST_ATTRIBUTE.saturating_sub(self.value.len());
+            self.value.extend_from_slice(value.get(..room.min(value.len())).unwrap_or_default());
+        }
+    }
+
+    fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
+
+    fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
+
+    fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
+
+    fn push_doctype_system_identifier(&mut self, _: &[u8]) {}
+
+    fn current_is_appropriate_end_tag_token(&mut self) -> bool {
+        self.is_end && !self.last_start_tag.is_empty() && self.tag == self.last_start_tag
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read(purpose: Purpose, html: &str) -> String {
+        let all = |pieces: &mut dyn Iterator<Item = &str>| {
+            let (mut out, mut words) = (String::new(), Words::new(purpose));
+            pieces.for_each(|piece| words.push(piece, &mut out));
+            words.finish(&mut out);
+            out
+        };
+        let whole = all(&mut std::iter::once(html));
+        let ends = || html.char_indices().map(|(at, c)| (at, at + c.len_utf8()));
+        assert_eq!(
+            all(&mut ends().map(|(from, to)| &html[from..to])),
+            whole,
+            "a character at a time: {html}"
+        );
+        for (_, cut) in ends() {
+            assert_eq!(all(&mut [&html[..cut], &html[cut..]].into_iter()), whole, "cut at {cut}: {html}");
+        }
+        whole
+    }
+
     fn words(html: &str) -> String {
-        let (mut whole, mut state) = (String::new(), Words::default());
-        state.push(html, &mut whole);
-        let (mut out, mut state) = (String::new(), Words::default());
-        html.chars().for_each(|c| state.push(&c.to_string(), &mut out));
-        assert_eq!(out, whole);
-        whole.split_whitespace().collect::<Vec<_>>().join(" ")
+        read(Purpose::Preview, html).trim().to_owned()
     }
 
     #[test]
     fn visible_words() {
-        assert_eq!(words("<p>Hello <b>w</b>orld</p><br/>x"), "Hello world x");
-        assert_eq!(
-            words("<head><title>no</title></head><style>a{}</style>yes<script>if (a<b) x</script>!"),
-            "yes !"
-        );
-        assert_eq!(words("Gr&uuml;&#223;e &#x1F389; &unknown; & co"), "Grüße 🎉 &unknown; & co");
-        assert_eq!(words("a <!-- <b> -- > --> b <a href='x>y'>c</a>"), "a b c");
-        assert_eq!(words("1 < 2 <"), "1 < 2");
+        for (html, wanted) in [
+            ("<p>Hello <b>w</b>orld</p><br/>x", "Hello world x"),
+            ("<head><title>no</title></head><style>a{}</style>yes<script>if (a<b) x</script>!", "yes !"),
+            ("Gr&uuml;&#223;e &#x1F389; &unknown; & co", "Grüße 🎉 &unknown; & co"),
+            ("a <!-- <b> -- > --> b <a href='x>y'>c</a>", "a b c"),
+            ("1 < 2 <", "1 < 2 <"),
+            ("&NotEqualTilde;&fjlig;&copy2024 &amp &rarr;", "≂̸fj©2024 & →"),
+            ("white\n\t  space &nbsp; here", "white space here"),
+            ("<pre>a\n  b</pre>", "a b"),
+        ] {
+            assert_eq!(words(html), wanted, "{html}");
+        }
+    }
+
+    /// What is never closed, or closed wrongly, hides nothing of what follows.
+    #[test]
+    fn broken_pages_are_read_on() {
+        for (html, wanted) in [
+            ("<head><title>x</title><body>seen", "seen"),
+            ("<head><meta charset=utf-8><p>seen", "seen"),
+            ("<title>never closed<body><p>seen", "seen"),
+            ("<style>p { color: red } <p>seen", "seen"),
+            ("<style><!-- p > a { } --></style>seen", "seen"),
+            ("a<!-- x --!>seen", "aseen"),
+            ("a<!-->seen", "aseen"),
+            ("<![if !mso]>seen<![endif]>", "seen"),
+            ("<!--[if mso]>hidden<![endif]-->seen", "seen"),
+            ("<?xml version='1.0'?>seen", "seen"),
+            ("<p class=\"x\"\">seen</p>", "seen"),
+            ("<p class=x\">seen</p>", "seen"),
+            ("<a href=\"x\"title='y'>seen</a>", "seen"),
+            ("<3 seen", "<3 seen"),
+            ("</ x>seen</p", "seen"),
+            ("<script>var a = '<script>';</script>seen", "seen"),
+            ("<!doctype html PUBLIC \"-//W3C//DTD\">seen", "seen"),
+            ("<svg><title>no</title></svg>seen", "seen"),
+        ] {
+            assert_eq!(words(html), wanted, "{html}");
+        }
+    }
+
+    #[test]
+    fn links_and_what_stands_for_pictures_are_found() {
+        let html = "<p>Click <a href=\"https://example.org/a?b&amp;c\" title='to us'>h</a>ere <img alt=Logo src=x>\
+            <img alt='' src='data:image/png;base64,AAAA'><a href='data:text/plain,no'>x</a><p class=no>";
+        let found = read(Purpose::Search, html);
+        for text in ["Click here", "https://example.org/a?b&c", "to us", "Logo"] {
+            assert!(found.contains(text), "no {text} in {found}");
+        }
+        assert!(!found.contains("AAAA") && !found.contains("no"), "{found}");
+        assert_eq!(words(html), "Click here x");
+        let long = format!("<a href='{}'>end</a>", "x".repeat(100_000));
+        let (mut out, mut words) = (String::new(), Words::new(Purpose::Search));
+        words.push(&long, &mut out);
+        words.finish(&mut out);
+        assert!(out.len() < LONGEST_ATTRIBUTE + 10 && out.starts_with("end"), "{} bytes", out.len());
+    }
+
+    #[test]
+    fn lines_for_a_reader() {
+        let html = "<p>One\ntwo<br>three</p><pre>a\n b</pre><ul><li>x<li>y</ul>";
+        let text = read(Purpose::Lines, html);
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(str::trim_end).collect();
+        assert_eq!(lines, ["One two", "three", "a", " b", "x", "y"].map(|line| line.trim_start()));
+    }
+
+    #[test]
+    fn anything_is_read_to_its_end() {
+        let parts = [
+            "<", ">", "&", ";", "!", "--", "a", "amp", "#x", "script", "style", "/", " ", "=", "\"", "'",
+            "ß", "[CDATA[", "]]>", "doctype", "\0", "\r\n", "title",
+        ];
+        let mut seed = 7_u32;
+        for _ in 0..2_000 {
+            let html: String = (0..14)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    parts[(seed >> 16) as usize % parts.len()]
+                })
+                .collect();
+            for purpose in [Purpose::Search, Purpose::Lines] {
+                let _ = read(purpose, &html);
+            }
+        }
     }
 }

@@ -35,7 +35,7 @@ impl Preview {
         let known = Encoding::parse(&part.encoding) != Encoding::Unknown;
         let (line, text) = Default::default();
         let words = Words { html: part.is_subtype("html"), line, text, count: 0, ended: false };
-        Preview { text: known.then(|| PartText::to_search(part)), read: 0, words }
+        Preview { text: known.then(|| PartText::to_preview(part)), read: 0, words }
     }
 
     /// Whether more would change nothing.

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::charset::TextDecoder;
 use super::digest::Part;
-use super::html::Words;
+use super::html::{Purpose, Words};
 use super::mime_params;
 use super::transfer::{self, Decoder};
 
@@ -90,22 +90,28 @@ impl PartText {
     /// The body of `part`, for a reader: a page has lines.
     #[must_use]
     pub fn new(part: &Part) -> Self {
-        Self::with(part, Words::lines)
+        Self::with(part, Purpose::Lines)
     }
 
-    /// The body of `part` to be searched: what a line end stands for is a space.
+    /// The body of `part` to be searched: what a line end stands for is a space; where links lead is found, too.
     #[must_use]
     pub fn to_search(part: &Part) -> Self {
-        Self::with(part, Words::default)
+        Self::with(part, Purpose::Search)
     }
 
-    fn with(part: &Part, html: fn() -> Words) -> Self {
+    /// The body of `part` for its first words.
+    #[must_use]
+    pub fn to_preview(part: &Part) -> Self {
+        Self::with(part, Purpose::Preview)
+    }
+
+    fn with(part: &Part, purpose: Purpose) -> Self {
         let name = mime_params::find(&part.params, "charset").unwrap_or_default();
         PartText {
             transfer: Decoder::new(transfer::Encoding::parse(&part.encoding)),
             broken: false,
             charset: TextDecoder::new(&String::from_utf8_lossy(&name)),
-            html: part.is_subtype("html").then(html),
+            html: part.is_subtype("html").then(|| Words::new(purpose)),
             decoded: Vec::new(),
         }
     }
@@ -130,6 +136,11 @@ impl PartText {
         let transfer = std::mem::replace(&mut self.transfer, Decoder::new(transfer::Encoding::Identity));
         let _ = transfer.finish(&mut rest);
         self.text(&rest, true, take);
+        if let Some(words) = self.html {
+            let mut visible = String::new();
+            words.finish(&mut visible);
+            take(&visible);
+        }
     }
 
     fn text(&mut self, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
