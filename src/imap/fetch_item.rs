@@ -202,6 +202,7 @@ impl Run {
             current.keep();
         }
         let filled = contained("a message could not be shown", || self.fill(snapshot, until, out));
+        self.current.iter_mut().for_each(Current::pause);
         let (Err(error @ Error::Internal(_)), Some(mark), true) =
             (&filled, self.mark, self.current.is_some())
         else {

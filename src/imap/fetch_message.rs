@@ -72,6 +72,11 @@ impl Current {
         })
     }
 
+    /// A step is over: what is large is not held while others have their turn, and the client reads.
+    pub fn pause(&mut self) {
+        self.digest.take_if(|digest| digest.is_large());
+    }
+
     /// The output may have been sent: what is in it cannot be taken back any more.
     pub fn keep(&mut self) {
         self.begun = None;

@@ -198,7 +198,28 @@ const WORDS: u64 = 64;
 /// Parts in parts, when reading.
 const DEEPEST: usize = 128;
 
+/// A structure of more parts takes some 300 KiB of memory.
+const MANY_PARTS: usize = 500;
+
 impl Digest {
+    /// Whether it takes so much memory that whoever waits does not hold it meanwhile, but reads it again.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        let (mut open, mut count) = (vec![&self.root], 0);
+        while let Some(part) = open.pop() {
+            count += 1;
+            match &part.content {
+                PartContent::Leaf => {}
+                PartContent::Multipart(parts) if count + open.len() + parts.len() > MANY_PARTS => {
+                    return true;
+                }
+                PartContent::Multipart(parts) => open.extend(parts),
+                PartContent::Message(inner) => open.push(&inner.1),
+            }
+        }
+        count > MANY_PARTS
+    }
+
     /// As it is stored: a version, then numbers of seven bits a byte, and strings.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -481,6 +502,24 @@ mod tests {
         let bytes = digest.encode();
         assert_eq!(Digest::decode(&bytes), Some(digest));
         assert!(bytes.len() < 250, "{}", bytes.len());
+    }
+
+    #[test]
+    fn many_parts_are_large() {
+        let of = |parts: usize| Digest {
+            root: Part { content: PartContent::Multipart(vec![Part::default(); parts]), ..Part::default() },
+            ..Digest::default()
+        };
+        assert!(!example().is_large() && !of(MANY_PARTS - 1).is_large());
+        assert!(of(MANY_PARTS).is_large() && of(9_000).is_large());
+        let mut deep = Part::default();
+        for _ in 0..MANY_PARTS {
+            deep = Part {
+                content: PartContent::Message(Box::new((Envelope::default(), deep))),
+                ..Part::default()
+            };
+        }
+        assert!(Digest { root: deep, ..Digest::default() }.is_large());
     }
 
     #[test]

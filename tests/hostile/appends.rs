@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::attacked;
 use crate::harness::{Client, Server};
+use crate::{RESIDENT_MANY_MIB, attacked, attacked_within};
 
 pub fn all(server: &Server) {
     server.login("mallory").ok("CREATE sent");
@@ -17,7 +17,7 @@ pub fn all(server: &Server) {
         client.try_send(b"\r\n");
         assert!(client.finish("x").1.starts_with("NO [LIMIT]"));
     });
-    attacked("190 half sent APPENDs of 600 KB", server, |server| {
+    attacked_within(RESIDENT_MANY_MIB, "190 half sent APPENDs of 600 KB", server, |server| {
         let _half = half_sent(server, 190, 1_200_000, 600_000);
         std::thread::sleep(Duration::from_secs(1));
     });
