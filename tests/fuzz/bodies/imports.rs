@@ -4,14 +4,26 @@
 use std::fs;
 use std::path::PathBuf;
 
+use postern::import::coding::{self, Start};
 use postern::import::old_mail::{self, Report, Wishes};
 use postern::import::sink::{Filing, Outcome, Refused, Sink, Stop};
 
 use super::{archives, first, mbox, texts};
 
 /// What the file is called.
-const NAMES: &[&str] =
-    &["old.mbox", "one.eml", "Inbox", "mail.zip", "mail.tar.gz", "Takeout.tgz", "Sent.mbox.gz", "mail.tar"];
+const NAMES: &[&str] = &[
+    "old.mbox",
+    "one.eml",
+    "Inbox",
+    "mail.zip",
+    "mail.tar.gz",
+    "Takeout.tgz",
+    "Sent.mbox.gz",
+    "mail.tar",
+    "7",
+    "9.emlx",
+    "a.msg",
+];
 /// Bytes that are taken; an archive may hold more than any disk.
 const MOST: u64 = 4 << 20;
 /// For each byte of a file that is no archive so many are taken at most, and some for each message.
@@ -29,13 +41,22 @@ pub fn seeds() -> Vec<Vec<u8>> {
             "\u{feff}From: a@b\rSubject: only CR\r\rbody\r",
             "BEGIN:VCARD\r\nFN:Anna\r\nEND:VCARD\r\n",
             "{\"Subject\": \"no mail\"}\n",
+            "From anna@example.org\nSubject: no date\n\nx\n\nFrom b\nSubject: 2\n\ny\n",
         ],
     );
+    let apple = "14\nSubject: x\n\nx\n<plist><dict><key>flags</key><integer>17</integer></dict></plist>";
+    let others: [Vec<u8>; 3] = [
+        [b"\x09", apple.as_bytes()].concat(),
+        b"\x08Subject: a number\r\n\r\nx\r\n".to_vec(),
+        b"\x0a\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(),
+    ];
     let utf16 = "Subject: wide\r\n\r\nx\r\n".encode_utf16().flat_map(u16::to_le_bytes);
     let utf16: Vec<u8> = [1, 0xff, 0xfe].into_iter().chain(utf16).collect();
-    let archives =
-        archives::seeds().into_iter().zip([3, 7, 4, 6, 6, 7]).flat_map(|(seed, n)| named(n, vec![seed]));
-    named(0, mbox::seeds()).chain(archives).chain(files).chain([utf16]).collect()
+    let archives = archives::seeds()
+        .into_iter()
+        .zip([3, 7, 4, 6, 6, 7, 4, 6, 4, 6, 4, 6])
+        .flat_map(|(seed, n)| named(n, vec![seed]));
+    named(0, mbox::seeds()).chain(archives).chain(files).chain([utf16]).chain(others).collect()
 }
 
 /// What was taken: where each message goes, and how long it is.
@@ -106,7 +127,8 @@ pub fn run(data: &[u8]) {
     let Some(report) = report else { return assert!(taken.bytes > MOST) };
     assert_eq!(taken.present, 0, "a message is neither filed nor discarded");
     assert!(report.found >= taken.all.len() as u64 && report.looked.len() <= 2);
-    let packed = bytes.starts_with(b"PK") || bytes.starts_with(&[0x1f, 0x8b]) || bytes.len() >= 512;
+    let packed = matches!(coding::start(bytes), Start::Packed(_));
+    let packed = packed || bytes.starts_with(b"PK") || bytes.len() >= 512;
     let most = TAKEN * bytes.len() as u64 + 256 * (1 + report.found);
     assert!(packed || taken.bytes <= most, "{} of {}", taken.bytes, bytes.len());
 }
