@@ -253,8 +253,15 @@ fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, ow
     let mut next = at;
     while next - at < HEADER_PIECE {
         let (field, after) = header::field_at(bytes, next)?;
-        next = after;
-        let Some(field) = field else { continue };
+        let raw = bytes.get(std::mem::replace(&mut next, after)..after).unwrap_or_default();
+        let Some(field) = field else {
+            // A line that is no field is in the header all the same (TEXT).
+            if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
+                headers.push_mapped(&filter.headers, &casemap(&value_text(raw)));
+                headers.cut();
+            }
+            continue;
+        };
         let keys = filter.fields.get(&field.name.to_ascii_lowercase()).filter(|_| own);
         if keys.is_none() && filter.headers.is_empty() {
             continue;

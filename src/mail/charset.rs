@@ -1,6 +1,6 @@
 //! Charsets by the names that mail gives them, and text whose charset nobody names, or names wrongly.
 
-use encoding_rs::{CoderResult, Decoder, Encoding, WINDOWS_1252};
+use encoding_rs::{CoderResult, Decoder, EUC_KR, Encoding, WINDOWS_1252};
 
 /// Bytes of text that are made at a time.
 const PIECE: usize = 16 * 1024;
@@ -13,6 +13,10 @@ enum Label {
     /// Nothing, or that the sender did not know.
     Undeclared,
     Known(&'static Encoding),
+    /// RFC 2152. Browsers do not know it, and old mail has it.
+    Utf7,
+    /// ISO-2022-KR (RFC 1557): EUC-KR in seven bits.
+    Korean,
     /// What nobody knows.
     Unknown,
 }
@@ -29,6 +33,8 @@ fn label(name: &str) -> Label {
         | "ibm367" => {
             return Label::Ascii;
         }
+        "utf-7" | "utf7" | "unicode-1-1-utf-7" | "csunicode11utf7" | "cp65000" => return Label::Utf7,
+        "iso-2022-kr" | "csiso2022kr" => return Label::Korean,
         "utf8mb4" | "utf_8" => "utf-8",
         "cp1252" | "ansi" => "windows-1252",
         "cp1251" => "windows-1251",
@@ -47,7 +53,7 @@ fn label(name: &str) -> Label {
 /// Whether text of this charset can be decoded.
 #[must_use]
 pub fn charset_known(name: &str) -> bool {
-    matches!(label(name), Label::Known(_) | Label::Ascii)
+    matches!(label(name), Label::Known(_) | Label::Ascii | Label::Utf7 | Label::Korean)
 }
 
 /// Decodes text; `None` if nobody knows the charset. US-ASCII and no charset at all are taken for UTF-8 if it
@@ -57,6 +63,11 @@ pub fn decode_charset(bytes: &[u8], name: &str) -> Option<String> {
     match label(name) {
         Label::Ascii | Label::Undeclared => Some(guess(bytes)),
         Label::Known(encoding) => Some(encoding.decode_without_bom_handling(bytes).0.into_owned()),
+        Label::Utf7 | Label::Korean => {
+            let (mut out, mut decoder) = (String::new(), TextDecoder::new(name));
+            decoder.push(bytes, true, &mut |text| out.push_str(text));
+            Some(out)
+        }
         Label::Unknown => None,
     }
 }
@@ -76,6 +87,8 @@ pub(super) enum TextDecoder {
     Known(Decoder),
     /// It is not, or is said to be ASCII.
     Guessed(Guess),
+    Utf7(Utf7),
+    Korean(Korean),
 }
 
 impl TextDecoder {
@@ -84,26 +97,159 @@ impl TextDecoder {
         match label(name) {
             Label::Known(encoding) => TextDecoder::Known(encoding.new_decoder_without_bom_handling()),
             Label::Ascii | Label::Undeclared | Label::Unknown => TextDecoder::Guessed(Guess::default()),
+            Label::Utf7 => TextDecoder::Utf7(Utf7::default()),
+            Label::Korean => TextDecoder::Korean(Korean {
+                decoder: EUC_KR.new_decoder_without_bom_handling(),
+                shifted: false,
+                designator: 0,
+            }),
         }
     }
 
     /// Gives the text of the next bytes to `take`, in pieces; `last` says that no more come.
     pub(super) fn push(&mut self, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
-        let decoder = match self {
-            TextDecoder::Known(decoder) => decoder,
-            TextDecoder::Guessed(guess) => return guess.push(bytes, last, take),
-        };
-        let (mut rest, mut text) = (bytes, String::with_capacity(PIECE));
-        loop {
-            let (result, read, _) = decoder.decode_to_string(rest, &mut text, last);
-            rest = rest.get(read..).unwrap_or_default();
-            take(&text);
-            if result == CoderResult::InputEmpty {
-                break;
-            }
-            text.clear();
-            text.reserve(PIECE);
+        match self {
+            TextDecoder::Known(decoder) => decode(decoder, bytes, last, take),
+            TextDecoder::Guessed(guess) => guess.push(bytes, last, take),
+            TextDecoder::Utf7(utf7) => take(&utf7.push(bytes, last)),
+            TextDecoder::Korean(korean) => korean.push(bytes, last, take),
         }
+    }
+}
+
+fn decode(decoder: &mut Decoder, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
+    let (mut rest, mut text) = (bytes, String::with_capacity(PIECE));
+    loop {
+        let (result, read, _) = decoder.decode_to_string(rest, &mut text, last);
+        rest = rest.get(read..).unwrap_or_default();
+        take(&text);
+        if result == CoderResult::InputEmpty {
+            break;
+        }
+        text.clear();
+        text.reserve(PIECE);
+    }
+}
+
+/// Text between `+` and `-` is base64 of UTF-16 (RFC 2152).
+#[derive(Default)]
+pub(super) struct Utf7 {
+    /// The bits that are no whole unit yet, and how many; within base64.
+    bits: Option<(u32, u32)>,
+    /// Nothing has come since the `+`.
+    fresh: bool,
+    /// The first half of a character.
+    high: Option<u16>,
+}
+
+impl Utf7 {
+    fn push(&mut self, bytes: &[u8], last: bool) -> String {
+        let mut out = String::with_capacity(bytes.len());
+        for byte in bytes {
+            match (self.bits, digit(*byte)) {
+                (Some((bits, count)), Some(digit)) => {
+                    let (bits, count) = (bits << 6 | digit, count + 6);
+                    self.fresh = false;
+                    if count >= 16 {
+                        self.unit((bits >> (count - 16) & 0xffff) as u16, &mut out);
+                    }
+                    self.bits = Some((bits & 0xffff, if count >= 16 { count - 16 } else { count }));
+                }
+                (Some(_), None) => {
+                    let fresh = std::mem::take(&mut self.fresh);
+                    self.end(&mut out);
+                    match byte {
+                        b'-' if fresh => out.push('+'),
+                        b'-' => {}
+                        other => out.push(char::from(*other)),
+                    }
+                }
+                (None, _) if *byte == b'+' => (self.bits, self.fresh) = (Some((0, 0)), true),
+                // What is no ASCII should not be there.
+                (None, _) => out.push(char::from(*byte)),
+            }
+        }
+        if last {
+            self.end(&mut out);
+        }
+        out
+    }
+
+    fn unit(&mut self, unit: u16, out: &mut String) {
+        let high = self.high.take();
+        for decoded in char::decode_utf16(high.into_iter().chain([unit])) {
+            match decoded {
+                Ok(c) => out.push(c),
+                Err(error) if error.unpaired_surrogate() == unit && (0xd800..0xdc00).contains(&unit) => {
+                    self.high = Some(unit);
+                }
+                Err(_) => out.push(char::REPLACEMENT_CHARACTER),
+            }
+        }
+    }
+
+    fn end(&mut self, out: &mut String) {
+        self.bits = None;
+        if self.high.take().is_some() {
+            out.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+}
+
+fn digit(byte: u8) -> Option<u32> {
+    let digit = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(u32::from(digit))
+}
+
+/// Between SO and SI each byte is one of EUC-KR without its high bit.
+pub(super) struct Korean {
+    decoder: Decoder,
+    shifted: bool,
+    /// How much of the designator was seen.
+    designator: usize,
+}
+
+/// It stands once before the text (RFC 1557).
+const DESIGNATOR: &[u8] = b"\x1b$)C";
+
+impl Korean {
+    fn push(&mut self, bytes: &[u8], last: bool, take: &mut dyn FnMut(&str)) {
+        let mut eight = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            if DESIGNATOR.get(self.designator) == Some(byte) {
+                self.designator = (self.designator + 1) % DESIGNATOR.len();
+                continue;
+            }
+            // It was none.
+            eight.extend_from_slice(
+                DESIGNATOR.get(..std::mem::take(&mut self.designator)).unwrap_or_default(),
+            );
+            match byte {
+                0x0e => self.shifted = true,
+                0x0f => self.shifted = false,
+                // Each line begins in ASCII.
+                b'\n' => {
+                    self.shifted = false;
+                    eight.push(b'\n');
+                }
+                0x21..=0x7e if self.shifted => eight.push(byte | 0x80),
+                0x1b => self.designator = 1,
+                other => eight.push(*other),
+            }
+        }
+        if last {
+            eight.extend_from_slice(
+                DESIGNATOR.get(..std::mem::take(&mut self.designator)).unwrap_or_default(),
+            );
+        }
+        decode(&mut self.decoder, &eight, last, take);
     }
 }
 
@@ -172,7 +318,7 @@ mod tests {
         for known in ["UTF-8", "x-sjis", "CP1252", "US-ASCII"] {
             assert!(charset_known(known), "{known}");
         }
-        assert!(!charset_known("utf-7") && !charset_known("") && !charset_known("unknown-8bit"));
+        assert!(charset_known("utf-7") && !charset_known("") && !charset_known("unknown-8bit"));
     }
 
     fn streamed(charset: &str, bytes: &[u8]) -> String {
@@ -185,6 +331,24 @@ mod tests {
         let whole = by(bytes.len().max(1));
         (1..9).for_each(|piece| assert_eq!(by(piece), whole, "by {piece}: {bytes:?}"));
         whole
+    }
+
+    #[test]
+    fn charsets_that_browsers_do_not_know() {
+        for (text, wanted) in [
+            (&b"Hi Mom -+Jjo--!"[..], "Hi Mom -☺-!"),
+            (b"A+ImIDkQ.", "A≢Α."),
+            (b"+ZeVnLIqe-", "日本語"),
+            (b"1 +- 1 +AD0- 2", "1 + 1 = 2"),
+            (b"+2D3eAA-", "😀"),
+            (b"+2D0- +3gA- +2D0", "\u{fffd} \u{fffd} \u{fffd}"),
+            (b"a+", "a"),
+        ] {
+            assert_eq!(streamed("UTF-7", text), wanted);
+            assert_eq!(decode_charset(text, "unicode-1-1-utf-7").as_deref(), Some(wanted));
+        }
+        let text = b"\x1b$)CHello \x0eGQ1[\x0f and\r\n\x0eGQ\nascii \x1b$x";
+        assert_eq!(streamed("iso-2022-kr", text), "Hello 한글 and\r\n한\nascii \x1b$x");
     }
 
     #[test]

@@ -27,7 +27,9 @@ pub fn decode(value: &[u8]) -> String {
             out.push_str(&guess(between));
         }
         match &mut run {
-            Some((charset, bytes)) if charset.eq_ignore_ascii_case(&word.charset) => bytes.extend(word.bytes),
+            Some((charset, bytes)) if charset.eq_ignore_ascii_case(&word.charset) && !has_shifts(charset) => {
+                bytes.extend(word.bytes);
+            }
             _ => {
                 flush(&mut out, &mut run);
                 run = Some((word.charset, word.bytes));
@@ -39,6 +41,13 @@ pub fn decode(value: &[u8]) -> String {
     flush(&mut out, &mut run);
     out.push_str(&guess(rest));
     out
+}
+
+/// Whether words of this charset begin anew each, with what they shift to: put together they would be none.
+fn has_shifts(charset: &str) -> bool {
+    ["iso-2022-", "utf-7", "hz-"]
+        .iter()
+        .any(|start| charset.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start)))
 }
 
 fn flush(out: &mut String, run: &mut Option<(String, Vec<u8>)>) {
@@ -123,6 +132,10 @@ mod tests {
         // A character split between two words.
         assert_eq!(decode(b"=?utf-8?B?5pel5pw=?= =?utf-8?B?rA==?="), "日本");
         assert_eq!(decode(b"x=?utf-8?q?=C3=BC?=y"), "xüy");
+        // Two whole words, each of which shifts and comes back.
+        let word = "=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=";
+        assert_eq!(decode(format!("{word} {word}").as_bytes()), "日本日本");
+        assert_eq!(decode(b"=?utf-7?Q?+ZeVnLA-?= =?utf-7?Q?+ZeVnLA-?="), "日本日本");
         assert_eq!(decode(b"=?klingon?q?abc?="), "abc");
         assert_eq!(decode("Größe".as_bytes()), "Größe");
         assert_eq!(decode(b"Gr\xf6\xdfe"), "Größe");

@@ -13,10 +13,14 @@ const LONGEST: usize = 8 * 1024;
 #[must_use]
 pub fn parse(field: &[u8]) -> (String, Params) {
     let mut scanner = Scanner { rest: field };
-    let value = scanner.until(b";");
+    // `attachment filename=x`: the semicolon is missing.
+    let (value, mut is_missing) = match scanner.word_before_parameter() {
+        Some(word) => (word, true),
+        None => (scanner.until(b";"), false),
+    };
     let value = String::from_utf8_lossy(&value).trim().to_owned();
     let mut raw: Params = Vec::new();
-    while scanner.take(b';') {
+    while std::mem::take(&mut is_missing) || scanner.take(b';') {
         let name = scanner.until(b"=;");
         let name = String::from_utf8_lossy(&name).trim().to_owned();
         if scanner.take(b'=') && !name.is_empty() && raw.len() < MOST {
@@ -84,6 +88,22 @@ impl Scanner<'_> {
             self.rest = &self.rest[1..];
         }
         found
+    }
+
+    /// A word, if what follows it after white space alone is a parameter.
+    fn word_before_parameter(&mut self) -> Option<Vec<u8>> {
+        let word = self.rest.trim_ascii_start();
+        let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"[]?=".contains(byte);
+        let length = word.iter().take_while(|byte| is_token(byte) || **byte == b'/').count();
+        let (word, after) = word.split_at(length);
+        let rest = after.trim_ascii_start();
+        let name = rest.iter().take_while(|byte| is_token(byte)).count();
+        let is_parameter = name > 0 && rest.get(name..)?.trim_ascii_start().starts_with(b"=");
+        if word.is_empty() || rest.len() == after.len() || !is_parameter {
+            return None;
+        }
+        self.rest = rest;
+        Some(word.to_vec())
     }
 
     /// Bytes up to one of `ends`; comments and line ends are left out.
@@ -267,6 +287,15 @@ mod tests {
     fn what_programs_write() {
         assert_eq!(shown("text/html; charset = utf-8 ; charset=x"), "text/html charset=utf-8|charset=x");
         assert_eq!(shown("multipart/mixed; boundary=\"a;b\\\"c"), "multipart/mixed boundary=a;b\"c");
+        assert_eq!(shown("attachment filename=x"), "attachment filename=x");
+        assert_eq!(
+            shown("attachment\r\n filename=\"a b.txt\"; size=3"),
+            "attachment filename=a b.txt|size=3"
+        );
+        assert_eq!(shown("text/plain charset=utf-8;format=flowed"), "text/plain charset=utf-8|format=flowed");
+        assert_eq!(shown("; name=x"), " name=x");
+        assert_eq!(shown("text / plain; a=b"), "text / plain a=b");
+        assert_eq!(shown("attachment of mine"), "attachment of mine ");
         assert_eq!(shown("text"), "text ");
         assert_eq!(shown(""), " ");
         assert_eq!(media_type("text/plain"), Some(("text".into(), "plain".into())));

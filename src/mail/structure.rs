@@ -17,6 +17,9 @@ pub const DEEPEST: usize = 100;
 const MOST_PARTS: usize = 10_000;
 /// What is read of one header block.
 const LONGEST_HEADER: usize = 256 * 1024;
+/// So much of it is kept for fields that are short: thousands of recipients must not hide the subject behind them.
+const KEPT_FOR_SHORT: usize = 64 * 1024;
+const SHORT_FIELD: usize = 8 * 1024;
 /// What is looked at of a line of a body: boundaries are shorter (RFC 2046 §5.1.1: 70 characters).
 const LONGEST_LINE: usize = 1_200;
 /// Text that is kept of all parts but the outermost; beyond it only their place and type are.
@@ -53,6 +56,9 @@ struct Frame {
     phase: Phase,
     start: u64,
     header: Vec<u8>,
+    /// Bytes of the field that is being read, and whether its end was left out.
+    field: usize,
+    is_cut: bool,
     /// Its header is a message's, with an envelope.
     message: bool,
     /// In multipart/digest parts are messages unless they say otherwise.
@@ -84,6 +90,8 @@ impl Frame {
             phase: Phase::Header,
             start,
             header: Vec::new(),
+            field: 0,
+            is_cut: false,
             message,
             message_by_default,
             envelope: Envelope::default(),
@@ -92,6 +100,20 @@ impl Frame {
             inner: None,
             feeds: 0,
             preview: None,
+        }
+    }
+
+    /// A line of the header. A long field is cut, never what follows it.
+    fn take_header(&mut self, line: &[u8]) {
+        if !matches!(line.first(), Some(b' ' | b'\t')) {
+            (self.field, self.is_cut) = (0, false);
+        }
+        self.field += line.len();
+        let length = self.header.len() + line.len();
+        self.is_cut |=
+            length > LONGEST_HEADER || length > LONGEST_HEADER - KEPT_FOR_SHORT && self.field > SHORT_FIELD;
+        if !self.is_cut {
+            self.header.extend_from_slice(line);
         }
     }
 }
@@ -241,8 +263,8 @@ impl Digester {
                 }
                 if content.is_empty() {
                     self.begin_body(self.size);
-                } else if frame.header.len() + line.len() <= LONGEST_HEADER {
-                    frame.header.extend_from_slice(line);
+                } else {
+                    frame.take_header(line);
                 }
             }
             Phase::Leaf => {
@@ -436,21 +458,33 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
     if part.encoding.is_empty() {
         part.encoding = "7bit".to_owned();
     }
-    let named = content_type.and_then(|(value, params)| Some((mime_params::media_type(&value)?, params)));
+    let (value, params) = content_type.unwrap_or_default();
+    let named = mime_params::media_type(&value).or_else(|| {
+        // `text; charset=…`: of what has no subtype only this can be known.
+        value.eq_ignore_ascii_case("text").then(|| (value.clone(), "plain".to_owned()))
+    });
+    let params = if full {
+        let is_boundary = |name: &str| name.trim_end_matches('*').eq_ignore_ascii_case("boundary");
+        params.into_iter().filter(|(name, _)| is_boundary(name)).collect()
+    } else {
+        params
+    };
     match named {
-        Some(((media_type, subtype), params)) => {
-            (part.media_type, part.subtype) = (media_type, subtype);
-            part.params = if full {
-                let is_boundary = |name: &str| name.trim_end_matches('*').eq_ignore_ascii_case("boundary");
-                params.into_iter().filter(|(name, _)| is_boundary(name)).collect()
-            } else {
-                params
-            };
+        Some((media_type, subtype)) => {
+            (part.media_type, part.subtype, part.params) = (media_type, subtype, params);
         }
         None if message_by_default => {
             (part.media_type, part.subtype) = ("message".to_owned(), "rfc822".to_owned());
         }
-        None => set_default_type(part),
+        None => {
+            set_default_type(part);
+            // `; name=x`: the name is no less one.
+            if value.is_empty() && !params.is_empty() {
+                let has_charset = mime_params::find(&params, "charset").is_some();
+                part.params.retain(|_| !has_charset);
+                part.params.extend(params);
+            }
+        }
     }
 }
 
@@ -585,6 +619,55 @@ mod tests {
         assert_eq!(part.language, ["en", "de"]);
         assert_eq!(found.references, ["1@x", "2@x"]);
         assert_eq!(found.preview, "", "an attachment is no text of the message");
+    }
+
+    /// As programs write what the RFC would have otherwise.
+    #[test]
+    fn fields_that_are_not_as_they_should_be() {
+        for (field, wanted) in [
+            ("Content-Type: ; name=x.txt", "text/plain charset=us-ascii name=x.txt"),
+            ("Content-Type: ; charset=utf-8; name=x", "text/plain charset=utf-8 name=x"),
+            ("Content-Type: text; charset=koi8-r", "text/plain charset=koi8-r"),
+            ("Content-Type: TEXT", "TEXT/plain"),
+            ("Content-Type: text/html charset=utf-8", "text/html charset=utf-8"),
+            ("Content-Type: image; name=x", "text/plain charset=us-ascii"),
+            ("Content-Type:", "text/plain charset=us-ascii"),
+            ("Subject: x\r\njunk without a colon\r\nContent-Type: text/css", "text/css"),
+        ] {
+            let root = digest(&format!("{field}\r\n\r\nx\r\n")).root;
+            let params =
+                root.params.iter().map(|(name, value)| format!(" {name}={}", String::from_utf8_lossy(value)));
+            let found = format!("{}/{}{}", root.media_type, root.subtype, params.collect::<String>());
+            assert_eq!(found, wanted, "{field}");
+        }
+        let found =
+            digest("Content-Disposition: attachment filename=x.pdf\r\n\r\nx\r\n").root.disposition.unwrap();
+        assert_eq!(found, ("attachment".to_owned(), vec![("filename".to_owned(), b"x.pdf".to_vec())]));
+    }
+
+    #[test]
+    fn what_follows_a_long_field_is_there() {
+        let to: String =
+            (0..6_000).map(|n| format!(" person{n:05}@a-rather-long-name.example.org,\r\n")).collect();
+        assert!(to.len() > LONGEST_HEADER);
+        for long in [
+            format!("To:\r\n{to}"),
+            format!("X-Long: {}\r\n", "x".repeat(600_000)),
+            format!("X:\r\n{to}Y:\r\n{to}"),
+        ] {
+            let found = digest(&format!(
+                "{long}Subject: late\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>x\r\n"
+            ));
+            assert_eq!(found.envelope.subject.as_deref(), Some(&b"late"[..]));
+            assert_eq!((found.root.subtype.as_str(), found.preview.as_str()), ("html", "x"));
+        }
+        // And many short ones still end somewhere.
+        let many: String = (0..40_000).map(|n| format!("X-{n}: y\r\n")).collect();
+        let found = digest(&format!("Subject: early\r\n{many}Content-Type: text/html\r\n\r\nx"));
+        assert_eq!(
+            (found.envelope.subject.as_deref(), found.root.subtype.as_str()),
+            (Some(&b"early"[..]), "plain")
+        );
     }
 
     #[test]

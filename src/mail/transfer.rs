@@ -41,6 +41,8 @@ pub struct Decoder {
     /// Base64 digits that are no whole group yet; or the end of a quoted-printable line whose meaning is not
     /// known yet.
     held: Vec<u8>,
+    /// Base64 is over: its padding was there (RFC 2045 §6.8). What a mailing list puts below it is no part of it.
+    padded: bool,
     /// Line ends are made CRLF: whether the last decoded byte was CR.
     after_cr: Option<bool>,
 }
@@ -54,7 +56,7 @@ impl Decoder {
     /// For this encoding.
     #[must_use]
     pub fn new(encoding: Encoding) -> Self {
-        Decoder { encoding, held: Vec::new(), after_cr: None }
+        Decoder { encoding, held: Vec::new(), padded: false, after_cr: None }
     }
 
     /// For this encoding; with `lines`, of text whose lines are to end with CRLF once it is decoded.
@@ -120,6 +122,9 @@ impl Decoder {
 
     fn base64(&mut self, input: &[u8], out: &mut Vec<u8>) {
         for byte in input {
+            if self.padded {
+                break;
+            }
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
                     self.held.push(*byte);
@@ -127,8 +132,10 @@ impl Decoder {
                         self.flush(out);
                     }
                 }
-                // Padding ends a run; another may follow.
-                b'=' => self.flush(out),
+                b'=' => {
+                    self.padded = !self.held.is_empty();
+                    self.flush(out);
+                }
                 _ => {}
             }
         }
@@ -240,7 +247,9 @@ mod tests {
         for (text, wanted) in [
             ("aGVsbG8gd29ybGQ=", "hello world"),
             ("aGVs\r\nbG8g d29y!bGQ", "hello world"),
-            ("aGVsbG8=aGVsbG8=", "hellohello"),
+            ("aGVsbG8=aGVsbG8=", "hello"),
+            ("aGVsbG8=\r\n-- \r\nTo unsubscribe, write\r\n", "hello"),
+            ("=\r\naGVsbG8=", "hello"),
             ("aGVsbG9=", "hello"),
             ("aGVsbG8gd29ybGQ===\r\n", "hello world"),
             ("a", ""),
