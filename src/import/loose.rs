@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::mbox;
 use super::recognise::{Likeness, likeness};
-use super::taker::is_eml;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +93,10 @@ fn has_ending(path: &Path, ending: &str) -> bool {
 
 fn is_called_mbox(path: &Path) -> bool {
     ["mbox", "mbx", "mboxrd"].iter().any(|ending| has_ending(path, ending))
+}
+
+pub(super) fn is_eml(path: &Path) -> bool {
+    has_ending(path, "eml")
 }
 
 fn is_emlx(path: &Path) -> bool {

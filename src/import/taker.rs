@@ -155,10 +155,6 @@ impl Receiver<Fault> for Taker<'_, '_> {
     }
 }
 
-pub(super) fn is_eml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("eml"))
-}
-
 fn level(name: &OsStr) -> String {
     folder_name::decode(name.as_bytes()).text
 }

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::archive::{Entry, Survey, Visitor};
+use super::loose::is_eml;
 use super::old_mail::{Fault, Origin, Reader};
-use super::taker::is_eml;
 
 /// Gives the files of an archive to the reader.
 pub(super) struct Unpacker<'a, 'b> {

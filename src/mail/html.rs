@@ -1,18 +1,19 @@
 //! The words of an HTML page, as they come: for search, preview and a reader, no renderer. The page is cut into tags and
 //! text as browsers do it (WHATWG HTML §13.2.5, by html5gum), so that what is seen there is found here.
 
+use std::convert::Infallible;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex};
 
 use html5gum::{Emitter, Error, Reader, State, Tokenizer};
 
 use crate::model::locked;
 
-/// The tokenizer is stopped, where it stands between two steps, while fewer bytes than this are there: no step needs more, the
-/// longest character reference and what follows it included.
-const AHEAD: usize = 64;
+/// The tokenizer is given what goes up to a `>`: behind that it can be left and gone on with, which it cannot in the middle of a
+/// name. What has none for so long is given as it is.
+const LONGEST_HELD: usize = 64 * 1024;
 /// The longest attribute that is searched, in bytes; addresses that hold a whole picture are not.
 const LONGEST_ATTRIBUTE: usize = 8 * 1024;
 /// Attributes that are held until the word is over in which their tags stand.
@@ -53,6 +54,8 @@ const SEARCHED: [&str; 3] = ["alt", "href", "title"];
 pub(super) struct Words {
     tokenizer: Tokenizer<Pushed, Visible>,
     shared: Arc<Shared>,
+    /// What came behind the last `>`.
+    held: String,
 }
 
 /// What the tokenizer's two ends have in common with whoever pushes.
@@ -60,8 +63,6 @@ pub(super) struct Words {
 struct Shared {
     input: Mutex<Vec<u8>>,
     out: Mutex<String>,
-    /// Bytes that were pushed and not read yet.
-    left: AtomicUsize,
     ended: AtomicBool,
 }
 
@@ -76,30 +77,43 @@ impl Words {
         let shared = Arc::<Shared>::default();
         let reader = Pushed { shared: Arc::clone(&shared), now: Vec::new(), at: 0 };
         let emitter = Visible { purpose, shared: Arc::clone(&shared), is_blank: true, ..Visible::default() };
-        Words { tokenizer: Tokenizer::new_with_emitter(reader, emitter), shared }
+        Words { tokenizer: Tokenizer::new_with_emitter(reader, emitter), shared, held: String::new() }
     }
 
-    /// Appends the text of the next characters to `out`, but for the last few, which may mean something else with what follows.
+    /// Appends the text of the next characters to `out`, but for what may mean something else with what follows.
     pub(super) fn push(&mut self, html: &str, out: &mut String) {
-        locked(&self.shared.input).extend_from_slice(html.as_bytes());
-        self.shared.left.fetch_add(html.len(), Relaxed);
-        self.run(out);
+        let whole = match html.rfind('>') {
+            Some(at) => self.held.len() + at + 1,
+            None if self.held.len() + html.len() > LONGEST_HELD => self.held.len() + html.len(),
+            None => 0,
+        };
+        self.held.push_str(html);
+        if whole > 0 {
+            self.give(whole);
+            self.run(out);
+        }
     }
 
     /// Appends what is left at the end of the page.
     pub(super) fn finish(mut self, out: &mut String) {
+        self.give(self.held.len());
         self.shared.ended.store(true, Relaxed);
         self.run(out);
     }
 
+    fn give(&mut self, count: usize) {
+        locked(&self.shared.input).extend_from_slice(self.held.as_bytes().get(..count).unwrap_or_default());
+        self.held.drain(..count);
+    }
+
     fn run(&mut self, out: &mut String) {
-        // It stops by itself, at the end or where it waits.
+        // It stops by itself, at the end or where more must come.
         let _ = self.tokenizer.next();
         out.push_str(&std::mem::take(&mut *locked(&self.shared.out)));
     }
 }
 
-/// Nothing more is there: which [`AHEAD`] is there to prevent.
+/// Nothing more is there for now.
 #[derive(Debug, thiserror::Error)]
 #[error("more of the page is to come")]
 struct Later;
@@ -113,23 +127,19 @@ struct Pushed {
 impl Pushed {
     /// What is there; nothing at the end.
     fn ahead(&mut self) -> Result<&[u8], Later> {
-        if self.now.len() - self.at < AHEAD {
-            let mut input = locked(&self.shared.input);
-            if !input.is_empty() {
-                self.now.drain(..self.at);
-                self.at = 0;
-                self.now.append(&mut input);
+        if self.at == self.now.len() {
+            self.now.clear();
+            self.at = 0;
+            self.now.append(&mut locked(&self.shared.input));
+            if self.now.is_empty() && !self.shared.ended.load(Relaxed) {
+                return Err(Later);
             }
-        }
-        if self.at == self.now.len() && !self.shared.ended.load(Relaxed) {
-            return Err(Later);
         }
         Ok(self.now.get(self.at..).unwrap_or_default())
     }
 
     fn take(&mut self, count: usize) {
         self.at += count;
-        self.shared.left.fetch_sub(count, Relaxed);
     }
 }
 
@@ -286,7 +296,7 @@ impl Visible {
 }
 
 impl Emitter for Visible {
-    type Token = ();
+    type Token = Infallible;
 
     fn set_last_start_tag(&mut self, tag: Option<&[u8]>) {
         self.last_start_tag = tag.unwrap_or_default().to_vec();
@@ -302,10 +312,8 @@ impl Emitter for Visible {
         false
     }
 
-    /// It is asked between two steps: there the tokenizer can be left and gone on with.
-    fn pop_token(&mut self) -> Option<()> {
-        let waits = self.shared.left.load(Relaxed) < AHEAD && !self.shared.ended.load(Relaxed);
-        waits.then_some(())
+    fn pop_token(&mut self) -> Option<Infallible> {
+        None
     }
 
     fn emit_string(&mut self, bytes: &[u8]) {
@@ -493,6 +501,27 @@ mod tests {
         let text = read(Purpose::Lines, html);
         let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).map(str::trim_end).collect();
         assert_eq!(lines, ["One two", "three", "a", " b", "x", "y"].map(|line| line.trim_start()));
+    }
+
+    #[test]
+    fn long_tags_however_they_are_cut() {
+        for html in [
+            format!("<! K]> {}", "<scrc".repeat(40)),
+            format!("a<b {}>c", "x=y ".repeat(60)),
+            format!("a<b {}>c", "x".repeat(300)),
+            format!("a<b x='{}'>c", "é&amp;".repeat(60)),
+            format!("a<!--{}-->c", "-- >".repeat(60)),
+            format!("<script>{}</script>c", "</scrip <!-- ".repeat(40)),
+        ] {
+            for purpose in [Purpose::Search, Purpose::Lines] {
+                let _ = read(purpose, &html);
+            }
+        }
+        assert_eq!(words(&format!("a{}", "<scrc".repeat(40))), "a");
+        // Text that nothing ends is not held for ever.
+        let (mut out, mut words) = (String::new(), Words::new(Purpose::Search));
+        (0..10).for_each(|_| words.push(&"text ".repeat(4_000), &mut out));
+        assert!(out.len() > 130_000 && words.held.len() <= LONGEST_HELD);
     }
 
     #[test]

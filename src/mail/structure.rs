@@ -459,10 +459,7 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
         part.encoding = "7bit".to_owned();
     }
     let (value, params) = content_type.unwrap_or_default();
-    let named = mime_params::media_type(&value).or_else(|| {
-        // `text; charset=…`: of what has no subtype only this can be known.
-        value.eq_ignore_ascii_case("text").then(|| (value.clone(), "plain".to_owned()))
-    });
+    let named = mime_params::media_type(&value);
     let params = if full {
         let is_boundary = |name: &str| name.trim_end_matches('*').eq_ignore_ascii_case("boundary");
         params.into_iter().filter(|(name, _)| is_boundary(name)).collect()
@@ -478,8 +475,8 @@ fn read_fields(part: &mut Part, header: &[u8], message_by_default: bool, full: b
         }
         None => {
             set_default_type(part);
-            // `; name=x`: the name is no less one.
-            if value.is_empty() && !params.is_empty() {
+            // `; name=x`, `text; charset=…`: what it says is said of the type that it must be.
+            if (value.is_empty() || value.eq_ignore_ascii_case("text")) && !params.is_empty() {
                 let has_charset = mime_params::find(&params, "charset").is_some();
                 part.params.retain(|_| !has_charset);
                 part.params.extend(params);
@@ -628,7 +625,8 @@ mod tests {
             ("Content-Type: ; name=x.txt", "text/plain charset=us-ascii name=x.txt"),
             ("Content-Type: ; charset=utf-8; name=x", "text/plain charset=utf-8 name=x"),
             ("Content-Type: text; charset=koi8-r", "text/plain charset=koi8-r"),
-            ("Content-Type: TEXT", "TEXT/plain"),
+            ("Content-Type: TEXT", "text/plain charset=us-ascii"),
+            ("Content-Type: TEXT; name=x", "text/plain charset=us-ascii name=x"),
             ("Content-Type: text/html charset=utf-8", "text/html charset=utf-8"),
             ("Content-Type: image; name=x", "text/plain charset=us-ascii"),
             ("Content-Type:", "text/plain charset=us-ascii"),

@@ -133,7 +133,7 @@ impl Decoder {
                     }
                 }
                 b'=' => {
-                    self.padded = !self.held.is_empty();
+                    self.padded = self.held.len() % 4 != 0;
                     self.flush(out);
                 }
                 _ => {}
