@@ -133,7 +133,7 @@ impl Decoder {
                     }
                 }
                 b'=' => {
-                    self.padded = self.held.len() % 4 != 0;
+                    self.padded = !self.held.len().is_multiple_of(4);
                     self.flush(out);
                 }
                 _ => {}

@@ -161,7 +161,7 @@ def test_way_dovecot_packed(account):
             home.mine = postern.Account(home, packing, None, postern.OWN_PASSWORD, home.anna)
             if packing == "gz":
                 home.run(f"setfacl -m u:{ways.POSTERN}:x {home.anna}; setfacl -R -m u:{ways.POSTERN}:rwX {maildir}; "
-                         f"sudo postern source add {maildir} --account {packing}")
+                         f"sudo postern source add {maildir} --account {packing} --after keep")
             else:
                 home.run(f"sudo postern import {maildir} --account {packing}")
             mail.same_mailboxes(household, home.holds(count), whole)
