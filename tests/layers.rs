@@ -70,7 +70,6 @@ const CIRCLES: &[&[&str]] = &[
         "import/settling",
         "import/take",
     ],
-    &["import/old_mail", "import/taker", "import/unpack"],
     &["admin/guard", "admin/page"],
     &["protocol/cursor", "protocol/framed", "protocol/set_reader"],
     &["protocol/command/list", "protocol/command/status"],

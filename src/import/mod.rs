@@ -27,6 +27,7 @@ pub mod maildir;
 pub mod mbox;
 mod mh;
 mod notes;
+mod old_file;
 #[cfg(test)]
 mod old_forms_test;
 pub mod old_mail;

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use super::intake::Intake;
 use super::old_mail::{Wishes, read};
 use super::packed_test::{account, counts, import, put};
+use super::scan_test::text_of;
 use crate::model::{AccountId, MailboxName, SystemFlags};
+use crate::store::record::Record;
 use crate::store::{Store, mailboxes, messages};
 
 fn mail(n: u32) -> String {
@@ -22,12 +24,8 @@ fn held(store: &Store, account: AccountId, name: &str) -> Vec<(String, SystemFla
         Ok(ControlFlow::Continue(()))
     })
     .unwrap();
-    let text = |email| {
-        let mut bytes = Vec::new();
-        snapshot.read(email, 0..u64::MAX, &mut bytes).unwrap();
-        String::from_utf8(bytes).unwrap()
-    };
-    records.iter().map(|record| (text(record.email), record.flags, record.internal_date.unix)).collect()
+    let shown = |record: &Record| (text_of(&snapshot, record.email), record.flags, record.internal_date.unix);
+    records.iter().map(shown).collect()
 }
 
 #[test]

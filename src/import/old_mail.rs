@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -20,27 +20,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::archive::{self, Kind, Survey};
 use super::beneath::{self, Beneath, Entries, Entry};
-use super::bounds::{self, Bounds};
-use super::coding::{self, Coding, Start};
+use super::bounds;
 use super::disk_error::{self, is_gone, words};
-use super::emlx::{self, Emlx};
 use super::layout::{self, Folder};
-use super::loose::{self, Loose, is_eml};
+use super::loose::{self, is_eml};
 use super::maildir::{self, Keywords};
 use super::mh::{self, Marks};
-use super::read::MAX_FILE;
-use super::recognise::{LOOK, Likeness, NO_MAIL, likeness};
 use super::sink::{Outcome, Sink, Stop};
-use super::taker::{Taker, eml_levels, mbox_levels};
-use super::unpack::Unpacker;
-use super::window::{CrLines, Unread, Window};
+use crate::model::FlagSet;
 use crate::model::printable::one_line;
-use crate::model::{DateTime, FlagSet};
 
 /// What was skipped is named up to this number, and counted beyond it.
-const MAX_SKIPPED: usize = 1_000;
+pub(super) const MAX_SKIPPED: usize = 1_000;
 /// Names of a folder that are held to read its messages by their age; where there are more, the folder is
 /// gone through again.
 const MAX_NAMES: usize = 100_000;
@@ -174,10 +166,10 @@ impl From<Stop> for Fault {
 }
 
 /// Counts what is read.
-struct Counted<R> {
-    inner: R,
-    done: Rc<Cell<u64>>,
-    stop: Arc<AtomicBool>,
+pub(super) struct Counted<R> {
+    pub(super) inner: R,
+    pub(super) done: Rc<Cell<u64>>,
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl<R: Read> Read for Counted<R> {
@@ -213,7 +205,7 @@ pub(super) struct Origin<'a> {
 pub(super) struct Reader<'a> {
     pub(super) wishes: Wishes,
     /// Files of a folder that are mail and are not read: told of together.
-    others: BTreeMap<(String, &'static str), u64>,
+    pub(super) others: BTreeMap<(String, &'static str), u64>,
     pub(super) sink: &'a mut dyn Sink,
     progress: &'a mut dyn FnMut(&Progress),
     done: Rc<Cell<u64>>,
@@ -233,7 +225,7 @@ impl Reader<'_> {
         Ok(Stop::Server("broken off".to_owned()))
     }
 
-    fn counted<R>(&self, inner: R) -> Counted<R> {
+    pub(super) fn counted<R>(&self, inner: R) -> Counted<R> {
         Counted { inner, done: Rc::clone(&self.done), stop: Arc::clone(&self.wishes.stop) }
     }
 
@@ -393,55 +385,6 @@ impl Reader<'_> {
         names
     }
 
-    pub(super) fn maildir_message(
-        &mut self,
-        source: &mut dyn Read,
-        folder: &Folder,
-        keywords: &Keywords,
-        name: &[u8],
-        modified: Option<i64>,
-        origin: String,
-    ) -> Result<(), Fault> {
-        let date = maildir::arrived(name, modified).map(DateTime::utc);
-        let mut window = Window::new(source);
-        window.ensure(LOOK)?;
-        let given = Some((date, maildir::flags(name, keywords)));
-        match coding::start(window.bytes()) {
-            Start::Plain => self.maildir_contents(&mut window, folder, given, origin),
-            Start::Closed(why) => {
-                self.failed(&origin, why);
-                Ok(())
-            }
-            // What is longer is refused at its end, as any message is.
-            Start::Packed(coding) => {
-                let mut unpacked = coding::unpack(coding, Unread(&mut window))?.take(MAX_FILE + 1);
-                let mut window = Window::new(&mut unpacked as &mut dyn Read);
-                window.ensure(LOOK)?;
-                self.maildir_contents(&mut window, folder, given, origin)
-            }
-        }
-    }
-
-    fn maildir_contents<R: Read>(
-        &mut self,
-        window: &mut Window<R>,
-        folder: &Folder,
-        given: Option<(Option<DateTime>, FlagSet)>,
-        origin: String,
-    ) -> Result<(), Fault> {
-        if window.bytes().is_empty() {
-            self.skipped(&origin, "empty");
-            return Ok(());
-        }
-        if likeness(window.bytes()) == Likeness::Binary {
-            self.skipped(&origin, NO_MAIL);
-            return Ok(());
-        }
-        let mut taker = Taker::new(self, origin, folder.levels.clone());
-        taker.given = given;
-        taker.read_one(window)
-    }
-
     /// Files that belong to no Maildir.
     fn loose_files(&mut self, root: &Beneath, below: &Path) -> Result<(), Fault> {
         let folder = root.path().join(below);
@@ -507,105 +450,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A file on the disk.
-    fn file(
-        &mut self,
-        mut file: File,
-        path: &Path,
-        below: &Path,
-        (named, flags): (bool, Option<FlagSet>),
-    ) -> Result<(), Fault> {
-        let modified = file.metadata()?.mtime();
-        if let Some(kind) = archive::kind(&mut file)? {
-            return self.archive(file, kind, path, below);
-        }
-        let origin = Origin {
-            name: path.display().to_string(),
-            path: below,
-            modified: Some(modified),
-            named,
-            packed: false,
-            flags,
-        };
-        self.stream(&mut self.counted(file), &origin)
-    }
-
-    /// Whatever a stream is.
-    pub(super) fn stream(&mut self, source: &mut dyn Read, origin: &Origin<'_>) -> Result<(), Fault> {
-        let mut window = Window::new(source);
-        window.ensure(LOOK)?;
-        if loose::has_cr_lines(window.bytes()) {
-            let mut lines = CrLines(Unread(&mut window));
-            return self.contents(&mut Window::new(&mut lines as &mut dyn Read), origin);
-        }
-        self.contents(&mut window, origin)
-    }
-
-    fn contents(&mut self, window: &mut Window<&mut dyn Read>, origin: &Origin<'_>) -> Result<(), Fault> {
-        window.ensure(LOOK)?;
-        let start = window.bytes();
-        match loose::kind(origin.path, start, origin.named && !origin.packed) {
-            Loose::Mbox => {
-                self.looked(format!("{}: an mbox", origin.name));
-                let mut taker = Taker::new(self, origin.name.clone(), mbox_levels(origin.path));
-                (taker.modified, taker.is_mbox) = (origin.modified, true);
-                taker.read_mbox(window)
-            }
-            Loose::Message => {
-                if origin.named {
-                    self.looked(format!("{}: a message", origin.name));
-                }
-                let mut taker = Taker::new(self, origin.name.clone(), eml_levels(origin.path));
-                taker.modified = origin.modified;
-                taker.given = origin.flags.clone().map(|flags| (None, flags));
-                taker.read_one(window)
-            }
-            Loose::Emlx => {
-                let (length, line) = loose::emlx_length(start).unwrap_or_default();
-                window.consume(line);
-                let source = Emlx::new(Unread(window), length);
-                let mut taker = Taker::new(self, origin.name.clone(), emlx::levels(origin.path));
-                (taker.modified, taker.late) = (origin.modified, Some(source.late()));
-                taker.read_one(&mut Window::new(source))
-            }
-            Loose::Foreign(why) => {
-                self.other(origin, why);
-                Ok(())
-            }
-            Loose::Unnamed => {
-                self.other(origin, loose::UNNAMED);
-                Ok(())
-            }
-            Loose::Unknown => {
-                let why = match (start, coding::start(start)) {
-                    ([b'P', b'K', 3, 4, ..], _) | (_, Start::Packed(_)) if origin.packed => {
-                        "an archive in an archive"
-                    }
-                    (_, Start::Closed(why)) => why,
-                    ([], _) if is_eml(origin.path) || origin.named => "empty",
-                    _ if is_eml(origin.path) => NO_MAIL,
-                    _ if origin.named => "neither an mbox, nor a message, nor an archive",
-                    _ => return Ok(()),
-                };
-                self.skipped(&origin.name, why);
-                Ok(())
-            }
-        }
-    }
-
-    /// A file that is mail and is not read: told of with the others of its folder.
-    fn other(&mut self, origin: &Origin<'_>, why: &'static str) {
-        if origin.named {
-            return self.skipped(&origin.name, why);
-        }
-        let folder = Path::new(&origin.name).parent().unwrap_or(Path::new("")).display().to_string();
-        if self.others.len() < MAX_SKIPPED || self.others.contains_key(&(folder.clone(), why)) {
-            *self.others.entry((folder, why)).or_default() += 1;
-        } else {
-            self.report.skipped_count += 1;
-        }
-    }
-
     fn tell_others(&mut self) {
         for ((folder, why), count) in std::mem::take(&mut self.others) {
             self.skipped(&format!("{folder}: {count} {}", if count == 1 { "file" } else { "files" }), why);
@@ -613,29 +457,7 @@ impl Reader<'_> {
         }
     }
 
-    fn archive(&mut self, mut file: File, kind: Kind, path: &Path, below: &Path) -> Result<(), Fault> {
-        let name = path.display().to_string();
-        let size = file.metadata()?.len();
-        let bounds = || Bounds::new(size, Arc::clone(&self.wishes.stop));
-        // Read for the first time it is no progress, but it is broken off.
-        let (done, stop) = (Rc::default(), Arc::clone(&self.wishes.stop));
-        let survey = Survey::of(Counted { inner: &mut file, done, stop }, kind, &bounds())?;
-        file.rewind()?;
-        let bounds = bounds();
-        let what = match (kind, survey.folders.len()) {
-            (Kind::Packed(Coding::Utf16), _) => "a text in UTF-16".to_owned(),
-            (Kind::Packed(_), _) => "a compressed file".to_owned(),
-            (_, 0) => "an archive".to_owned(),
-            (_, folders) => format!("an archive of a Maildir, folders: {folders}"),
-        };
-        self.looked(format!("{name}: {what}"));
-        // Inflated bytes are more than the file has: what counts is how far it was read.
-        let source = self.counted(file);
-        let mut unpacker = Unpacker { reader: self, name: &name, below, survey };
-        archive::visit(source, kind, &bounds, &mut unpacker)
-    }
-
-    fn looked(&mut self, what: String) {
+    pub(super) fn looked(&mut self, what: String) {
         if self.report.looked.len() < MAX_SKIPPED {
             self.report.looked.push(one_line(&what).into_owned());
         }

@@ -13,10 +13,10 @@ use super::read::SETTLE;
 use super::scan::Scanner;
 use super::settling::{HandClock, UNCHANGED};
 use super::status::SourceStatus;
-use crate::model::{AccountId, MailboxId, MailboxName, UidSet};
+use crate::model::{AccountId, EmailId, MailboxId, MailboxName, UidSet};
 use crate::store::env::Clock;
 use crate::store::sources::{After, Source};
-use crate::store::{Options, Store, accounts, imported, mailboxes, messages, running, sources};
+use crate::store::{Options, Snapshot, Store, accounts, imported, mailboxes, messages, running, sources};
 
 /// A clock on the wall that a test sets.
 #[derive(Debug)]
@@ -123,12 +123,7 @@ impl Bench {
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();
-        let text = |email| {
-            let mut bytes = Vec::new();
-            snapshot.read(email, 0..u64::MAX, &mut bytes).unwrap();
-            String::from_utf8(bytes).unwrap()
-        };
-        emails.into_iter().map(text).collect()
+        emails.into_iter().map(|email| text_of(&snapshot, email)).collect()
     }
 
     pub(super) fn count(&self) -> usize {
@@ -154,6 +149,13 @@ impl Bench {
         let status = self.scanner.status();
         status.unreadable.count + status.left_alone.count
     }
+}
+
+/// The text of a stored message.
+pub(super) fn text_of(snapshot: &Snapshot, email: EmailId) -> String {
+    let mut bytes = Vec::new();
+    snapshot.read(email, 0..u64::MAX, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
 }
 
 const HALF: &str = "Subject: one\n\nThe first half,\r";
