@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHOICE = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "BSD-2-Clause", "BSL-1.0", "CC0-1.0", "Unicode-3.0"]
+CHOICE = ["MIT", "Apache-2.0", "ISC", "BSD-3-Clause", "BSD-2-Clause", "BSL-1.0", "CC0-1.0", "Unicode-3.0",
+          "bzip2-1.0.6"]
 DEBIAN_NAMES = {"MIT": "Expat"}
 COMMON = {"Apache-2.0": "Apache-2.0", "CC0-1.0": "CC0-1.0"}
 """Those whose text every Debian system has; of the others a crate's own file has it, known by these words."""
@@ -22,6 +23,7 @@ WORDS = {
     "BSD-2-Clause": "Redistributions in binary form must reproduce",
     "BSL-1.0": "Boost Software License - Version 1.0",
     "Unicode-3.0": "UNICODE LICENSE V3",
+    "bzip2-1.0.6": "The origin of this software must not be misrepresented",
 }
 BEGINS = {
     "MIT": r"Permission is hereby granted, free of charge",
@@ -30,6 +32,7 @@ BEGINS = {
     "BSD-2-Clause": r"Redistribution and use",
     "BSL-1.0": r"Boost Software License",
     "Unicode-3.0": r"UNICODE LICENSE V3",
+    "bzip2-1.0.6": r"Redistribution and use",
 }
 
 
