@@ -256,10 +256,7 @@ fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, ow
         let raw = bytes.get(std::mem::replace(&mut next, after)..after).unwrap_or_default();
         let Some(field) = field else {
             // A line that is no field is in the header all the same (TEXT).
-            if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
-                headers.push_mapped(&filter.headers, &casemap(&value_text(raw)));
-                headers.cut();
-            }
+            search_line(facts, filter, || casemap(&value_text(raw)));
             continue;
         };
         let keys = filter.fields.get(&field.name.to_ascii_lowercase()).filter(|_| own);
@@ -273,14 +270,21 @@ fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, ow
             *found = needle.is_in_mapped(&value)
                 || needle.is_in_mapped(plain.get_or_insert_with(|| plain_addresses(&field)));
         }
-        if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
+        search_line(facts, filter, || {
             let name = casemap(&String::from_utf8_lossy(field.name));
-            headers.push_mapped(&filter.headers, &format!("{name}: {value}"));
-            // What ends a field can be in no string that is searched for (RFC 9051 §9, `CHAR`).
-            headers.cut();
-        }
+            format!("{name}: {value}")
+        });
     }
     Some(next)
+}
+
+/// Looks for what is to be in a header in one field of it, if any of that was not found yet.
+fn search_line(facts: &mut Facts, filter: &Filter, mapped: impl FnOnce() -> String) {
+    if let Some(headers) = facts.headers.as_mut().filter(|headers| headers.left() > 0) {
+        headers.push_mapped(&filter.headers, &mapped());
+        // What ends a field can be in no string that is searched for (RFC 9051 §9, `CHAR`).
+        headers.cut();
+    }
 }
 
 /// The part to which the numbers lead, from 0: those of a multipart, and of a part that holds a message the one.

@@ -5,6 +5,8 @@
 //! level. What does not fit is written as `=XX`, byte by byte in hexadecimal: `%`, the usual mark for
 //! this, is what mailbox names must not hold.
 
+use crate::mail::transfer::digit;
+
 /// One level of a folder's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Level {
@@ -91,12 +93,9 @@ fn shift(encoded: &[u8], text: &mut String) -> Option<()> {
     let mut units = Vec::with_capacity(encoded.len() / 2);
     for byte in encoded {
         let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
             b',' => 63,
-            _ => return None,
+            b'/' => return None,
+            byte => digit(*byte)?,
         };
         bits = (bits << 6 | u32::from(value)) & 0x3f_ffff;
         count += 6;

@@ -87,12 +87,16 @@ fn is_dbox(path: &Path) -> bool {
     parent == Some("dbox-Mails") && numbered("u.") || parent == Some("storage") && numbered("m.")
 }
 
-fn has_ending(path: &Path, ending: &str) -> bool {
+/// Whether a file is called so, in any case, and not by this alone.
+pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
 }
 
+/// What mail programs call a file of messages.
+pub(super) const MBOX_ENDINGS: [&str; 3] = ["mbox", "mbx", "mboxrd"];
+
 fn is_called_mbox(path: &Path) -> bool {
-    ["mbox", "mbx", "mboxrd"].iter().any(|ending| has_ending(path, ending))
+    MBOX_ENDINGS.iter().any(|ending| has_ending(path, ending))
 }
 
 pub(super) fn is_eml(path: &Path) -> bool {

@@ -29,8 +29,6 @@ const LOOK: usize = 2 * 1024;
 /// How far ahead a `Content-Length` is checked, in bytes. It is only for bodies that hold a line which
 /// could be the start of a message.
 const CHECK_MAX: u64 = 4 << 20;
-/// What some editors put before a file.
-const BOM: &[u8] = "\u{feff}".as_bytes();
 /// Days of the week, which precede the date behind a sender that may hold anything.
 const DAYS: [&[u8]; 7] = [b" Mon ", b" Tue ", b" Wed ", b" Thu ", b" Fri ", b" Sat ", b" Sun "];
 
@@ -58,7 +56,7 @@ pub trait Receiver<E> {
 /// Whether a stream that begins so is an mbox.
 #[must_use]
 pub fn is_mbox(start: &[u8]) -> bool {
-    let start = skip_blank(start.strip_prefix(BOM).unwrap_or(start));
+    let start = skip_blank(start.strip_prefix(header::BOM).unwrap_or(start));
     is_start(start, true, Dates::Needed) || is_dateless(start)
 }
 
@@ -94,8 +92,8 @@ pub fn read<R: Read, E: From<io::Error>>(
     receiver: &mut dyn Receiver<E>,
 ) -> Result<(), E> {
     window.ensure(LOOK)?;
-    if window.bytes().starts_with(BOM) {
-        window.consume(BOM.len());
+    if window.bytes().starts_with(header::BOM) {
+        window.consume(header::BOM.len());
     }
     loop {
         window.ensure(LOOK)?;
@@ -282,18 +280,17 @@ impl<R: Read, E: From<io::Error>> Body<'_, R, E> {
 
     /// Whether what is at `at` lies inside of a body whose declared length proves right.
     fn is_inside(&mut self, at: usize) -> io::Result<bool> {
-        let mut left = self.declared.and_then(|length| length.checked_sub(self.taken + at as u64));
-        if let Some(end) = left.filter(|left| (1..CHECK_MAX).contains(left)).map(|left| at + left as usize) {
-            self.window.ensure(end + LOOK)?;
-            // Counted by a program that counted its own line ends: it ends where the line does.
-            if matches!(self.window.bytes().get(end - 1..), Some([b'\r', b'\n', ..])) {
-                self.declared = self.declared.map(|length| length + 1);
-                left = left.map(|left| left + 1);
-            }
-        }
+        let left = self.declared.and_then(|length| length.checked_sub(self.taken + at as u64));
         let Some(left) = left.filter(|left| (1..=CHECK_MAX).contains(left)) else { return Ok(false) };
-        let end = at + left as usize;
+        let mut end = at + left as usize;
         self.window.ensure(end + LOOK)?;
+        // Counted by a program that counted its own line ends: it ends where the line does.
+        let is_within = matches!(self.window.bytes().get(end - 1..), Some([b'\r', b'\n', ..]));
+        if is_within && left < CHECK_MAX {
+            self.declared = self.declared.map(|length| length + 1);
+            end += 1;
+            self.window.ensure(end + LOOK)?;
+        }
         let Some(behind) = self.window.bytes().get(end..) else { return Ok(false) };
         let rest = blank(behind).map_or(behind, |length| behind.get(length..).unwrap_or_default());
         Ok(rest.is_empty() || is_start(rest, true, self.dates))

@@ -10,15 +10,13 @@ use std::rc::Rc;
 use super::disk_error;
 use super::emlx::Late;
 use super::head;
+use super::loose::{MBOX_ENDINGS, has_ending};
 use super::mbox::{self, Receiver};
 use super::old_mail::{Fault, Reader};
 use super::sink::Filing;
 use super::window::Window;
 use super::{folder_name, layout, takeout};
 use crate::model::{DateTime, FlagSet, SystemFlags};
-
-/// What mail programs call a file of messages.
-const MBOX_ENDINGS: [&str; 3] = [".mbox", ".mbx", ".mboxrd"];
 
 /// Gives messages of one stream to the sink.
 pub(super) struct Taker<'a, 'b> {
@@ -166,14 +164,9 @@ pub(super) fn mbox_levels(path: &Path) -> Vec<String> {
         names.pop();
     }
     let bare = |name: &&OsStr| {
-        let bytes = layout::of_kmail(name).unwrap_or(name).as_bytes();
-        let endings = MBOX_ENDINGS.iter().chain(&[".sbd"]);
-        let ending = endings.filter(|ending| {
-            bytes.len() > ending.len()
-                && bytes[bytes.len() - ending.len()..].eq_ignore_ascii_case(ending.as_bytes())
-        });
-        let length = ending.map(|ending| ending.len()).next().unwrap_or(0);
-        level(OsStr::from_bytes(&bytes[..bytes.len() - length]))
+        let name = Path::new(layout::of_kmail(name).unwrap_or(name));
+        let is_added = MBOX_ENDINGS.iter().chain(&["sbd"]).any(|ending| has_ending(name, ending));
+        level(name.file_stem().filter(|_| is_added).unwrap_or(name.as_os_str()))
     };
     names.iter().map(bare).collect()
 }

@@ -2,6 +2,8 @@
 
 use encoding_rs::{CoderResult, Decoder, EUC_KR, Encoding, WINDOWS_1252};
 
+use super::transfer::digit;
+
 /// Bytes of text that are made at a time.
 const PIECE: usize = 16 * 1024;
 
@@ -148,7 +150,7 @@ impl Utf7 {
         for byte in bytes {
             match (self.bits, digit(*byte)) {
                 (Some((bits, count)), Some(digit)) => {
-                    let (bits, count) = (bits << 6 | digit, count + 6);
+                    let (bits, count) = (bits << 6 | u32::from(digit), count + 6);
                     self.fresh = false;
                     if count >= 16 {
                         self.unit((bits >> (count - 16) & 0xffff) as u16, &mut out);
@@ -196,18 +198,6 @@ impl Utf7 {
     }
 }
 
-fn digit(byte: u8) -> Option<u32> {
-    let digit = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    };
-    Some(u32::from(digit))
-}
-
 /// Between SO and SI each byte is one of EUC-KR without its high bit.
 pub(super) struct Korean {
     decoder: Decoder,
@@ -227,10 +217,7 @@ impl Korean {
                 self.designator = (self.designator + 1) % DESIGNATOR.len();
                 continue;
             }
-            // It was none.
-            eight.extend_from_slice(
-                DESIGNATOR.get(..std::mem::take(&mut self.designator)).unwrap_or_default(),
-            );
+            eight.extend_from_slice(self.no_designator());
             match byte {
                 0x0e => self.shifted = true,
                 0x0f => self.shifted = false,
@@ -245,11 +232,14 @@ impl Korean {
             }
         }
         if last {
-            eight.extend_from_slice(
-                DESIGNATOR.get(..std::mem::take(&mut self.designator)).unwrap_or_default(),
-            );
+            eight.extend_from_slice(self.no_designator());
         }
         decode(&mut self.decoder, &eight, last, take);
+    }
+
+    /// What looked like the beginning of one, and was none.
+    fn no_designator(&mut self) -> &'static [u8] {
+        DESIGNATOR.get(..std::mem::take(&mut self.designator)).unwrap_or_default()
     }
 }
 

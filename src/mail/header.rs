@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 /// What some editors put before the first field.
-pub(super) const BOM: &[u8] = "\u{feff}".as_bytes();
+pub const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Clients ask for some twenty fields.
 const FEW_NAMES: usize = 32;

@@ -2,7 +2,6 @@
 //! text as browsers do it (WHATWG HTML §13.2.5, by html5gum), so that what is seen there is found here.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -64,12 +63,6 @@ struct Shared {
     input: Mutex<Vec<u8>>,
     out: Mutex<String>,
     ended: AtomicBool,
-}
-
-impl fmt::Debug for Words {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Words").finish_non_exhaustive()
-    }
 }
 
 impl Words {
@@ -137,10 +130,6 @@ impl Pushed {
         }
         Ok(self.now.get(self.at..).unwrap_or_default())
     }
-
-    fn take(&mut self, count: usize) {
-        self.at += count;
-    }
 }
 
 impl Reader for Pushed {
@@ -148,7 +137,7 @@ impl Reader for Pushed {
 
     fn read_byte(&mut self) -> Result<Option<u8>, Later> {
         let next = self.ahead()?.first().copied();
-        self.take(usize::from(next.is_some()));
+        self.at += usize::from(next.is_some());
         Ok(next)
     }
 
@@ -157,7 +146,7 @@ impl Reader for Pushed {
         let is_there = found.is_some_and(|found| {
             if case_sensitive { found == wanted } else { found.eq_ignore_ascii_case(wanted) }
         });
-        self.take(if is_there { wanted.len() } else { 0 });
+        self.at += if is_there { wanted.len() } else { 0 };
         Ok(is_there)
     }
 
@@ -169,7 +158,7 @@ impl Reader for Pushed {
             None => ahead.len(),
         };
         let from = self.at;
-        self.take(length);
+        self.at += length;
         Ok(if length == 0 { None } else { self.now.get(from..from + length) })
     }
 }

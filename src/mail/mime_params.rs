@@ -70,11 +70,15 @@ pub fn media_type(value: &str) -> Option<(String, String)> {
     let (media_type, subtype) = value.split_once('/')?;
     let token = |text: &str| {
         let text = text.trim();
-        let good = !text.is_empty()
-            && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(&byte));
+        let good = !text.is_empty() && text.bytes().all(|byte| is_token(&byte));
         good.then(|| text.to_owned())
     };
     Some((token(media_type)?, token(subtype)?))
+}
+
+/// What a token is made of (RFC 2045 §5.1).
+fn is_token(byte: &u8) -> bool {
+    byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?=".contains(byte)
 }
 
 struct Scanner<'a> {
@@ -93,11 +97,11 @@ impl Scanner<'_> {
     /// A word, if what follows it after white space alone is a parameter.
     fn word_before_parameter(&mut self) -> Option<Vec<u8>> {
         let word = self.rest.trim_ascii_start();
-        let is_token = |byte: &u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"[]?=".contains(byte);
-        let length = word.iter().take_while(|byte| is_token(byte) || **byte == b'/').count();
+        let is_in_word = |byte: &&u8| is_token(byte) || **byte == b'/';
+        let length = word.iter().take_while(is_in_word).count();
         let (word, after) = word.split_at(length);
         let rest = after.trim_ascii_start();
-        let name = rest.iter().take_while(|byte| is_token(byte)).count();
+        let name = rest.iter().take_while(is_in_word).count();
         let is_parameter = name > 0 && rest.get(name..)?.trim_ascii_start().starts_with(b"=");
         if word.is_empty() || rest.len() == after.len() || !is_parameter {
             return None;

@@ -217,11 +217,24 @@ fn hex(digit: u8) -> u8 {
     }
 }
 
+/// The value of a digit of base64 (RFC 4648 §4).
+#[must_use]
+pub fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
+}
+
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn clear_low_bits(digit: u8, count: u32) -> u8 {
-    let value = DIGITS.iter().position(|known| *known == digit).unwrap_or(0);
-    DIGITS[value >> count << count]
+fn clear_low_bits(byte: u8, count: u32) -> u8 {
+    let value = digit(byte).unwrap_or(0);
+    DIGITS[usize::from(value >> count << count)]
 }
 
 #[cfg(test)]
