@@ -20,7 +20,7 @@
 //!
 //! # Two walks
 //! **`UID FETCH 1:* (FLAGS BODY.PEEK[])`**: `imap::connection` reads, `protocol::framing` frames,
-//! `protocol::command::fetch` parses, `imap::session` finds that the state is Selected, `imap::fetch`
+//! `protocol::command::fetch` parses, `imap::session` finds that the state is Selected, `imap::command::fetch`
 //! resolves UIDs in the `imap::view` and compiles a plan; chunk by chunk on the blocking pool it takes a
 //! snapshot, reads records and content, writes them with `protocol::response::fetch` into a buffer of
 //! about 64 KiB, and drops the snapshot; `connection` awaits the socket; at the end the view's news, then

@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::config::remembered::Remembered;
 use crate::control;
 use crate::credential::Hasher;
-use crate::imap::{Imap, Kind, Options, Patience, Shutdown};
+use crate::imap::{Imap, Kind, Options, Shutdown, Timeouts};
 use crate::import::watch::{WatchOptions, Watcher};
 use crate::store::check::keep::Keeper;
 use crate::store::fault::{Fault, fault};
@@ -46,7 +46,7 @@ const EACH_MINUTE: Duration = Duration::from_secs(60);
 /// How often the time that the store has been in use is noted.
 const HOURLY: Duration = Duration::from_secs(3600);
 /// Connections, volumes, inotify and what else is open at a time: the usual soft limit of 1,024 is too little for
-/// `imap::seats::CONNECTIONS`.
+/// `imap::session_limits::CONNECTIONS`.
 const OPEN_FILES: u64 = 4_096;
 
 /// Why the server cannot run.
@@ -392,7 +392,7 @@ fn start(
         tls: Arc::new(move || acceptor.acceptor()),
         hasher: Arc::clone(&hasher),
         message_limit: config.message_limit,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         executor: Arc::clone(&executor),
     });
     let watcher = Arc::new(Watcher::start(store.clone(), WatchOptions::default()));

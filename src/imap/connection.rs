@@ -16,8 +16,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use smol::Timer;
 use smol::net::TcpStream;
 
-use crate::imap::alarm::Alarm;
 use crate::imap::fair_turn::give_way;
+use crate::imap::idle_timer::IdleTimer;
 use crate::protocol::framing::{Event, Framer};
 
 /// Output is sent when it has grown to this.
@@ -50,7 +50,7 @@ pub struct Connection {
     out: Vec<u8>,
     peer: SocketAddr,
     encrypted: bool,
-    alarm: Alarm,
+    timer: IdleTimer,
     turns: Turns,
     /// Held while a large command is read and served.
     turn: Option<SemaphoreGuardArc>,
@@ -90,7 +90,7 @@ impl Connection {
             out: Vec::new(),
             peer,
             encrypted: false,
-            alarm: Alarm::default(),
+            timer: IdleTimer::default(),
             turns,
             turn: None,
         }
@@ -179,7 +179,7 @@ impl Connection {
             if wants_turn {
                 deadline = Instant::now() + LARGE_PATIENCE;
             }
-            let mut alarm = std::mem::take(&mut self.alarm);
+            let mut timer = std::mem::take(&mut self.timer);
             let outcome = {
                 let read = async {
                     if wants_turn {
@@ -189,10 +189,10 @@ impl Connection {
                 };
                 let read = async { (true, read.await) };
                 let stop = async { (interrupt.as_mut().await, Input::Interrupted).1 };
-                let late = async { (alarm.until(deadline).await, Input::TimedOut).1 };
+                let late = async { (timer.until(deadline).await, Input::TimedOut).1 };
                 read.or(async { (false, stop.or(late).await) }).await
             };
-            self.alarm = alarm;
+            self.timer = timer;
             match outcome {
                 (true, Input::Interrupted) => {}
                 (_, ended) => return ended,

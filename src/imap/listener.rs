@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_channel::{Receiver, Sender};
 use futures_lite::FutureExt;
 use smol::net::TcpListener;
 
@@ -11,7 +10,9 @@ use crate::credential::MINUTE;
 use crate::imap::connection::Connection;
 use crate::imap::fair_turn::in_turns;
 use crate::imap::session::Session;
-use crate::imap::{Imap, Shared};
+use crate::imap::shared::{Options, Shared};
+use crate::imap::shutdown::Shutdown;
+use crate::model::{AccountId, DeviceId};
 
 /// How a listener's connections begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,34 +23,36 @@ pub enum Kind {
     StartTls,
 }
 
-/// Tells every listener and session that the server ends. Clones wait for the same end.
-#[derive(Clone, Debug)]
-pub struct Shutdown {
-    /// Closed when the server ends; nothing is ever sent.
-    signal: Receiver<()>,
-}
-
-impl Shutdown {
-    /// The signal, and what triggers it when it is dropped.
-    #[must_use]
-    pub fn new() -> (Sender<()>, Shutdown) {
-        let (trigger, signal) = async_channel::bounded(1);
-        (trigger, Shutdown { signal })
-    }
-
-    /// Ends when the server does.
-    pub async fn wait(&self) {
-        let _ = self.signal.recv().await;
-    }
-
-    /// Whether the server is ending.
-    #[must_use]
-    pub fn is_triggered(&self) -> bool {
-        self.signal.is_closed()
-    }
+/// The IMAP server: shared by its listeners.
+#[derive(Clone)]
+pub struct Imap {
+    shared: Arc<Shared>,
 }
 
 impl Imap {
+    /// A server over a store. It listens to nothing before [`Imap::serve`].
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Imap { shared: Arc::new(Shared::new(options)) }
+    }
+
+    /// Ends the sessions of an account whose device (none: its own password) `whose` names, with the reason;
+    /// gives how many.
+    pub fn dismiss(
+        &self,
+        account: AccountId,
+        whose: &dyn Fn(Option<DeviceId>) -> bool,
+        why: &'static str,
+    ) -> usize {
+        self.shared.bells.dismiss(account, whose, why)
+    }
+
+    /// How many sessions are logged in.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.shared.limits.sessions()
+    }
+
     /// Accepts connections until `shutdown`.
     pub async fn serve(&self, listener: TcpListener, kind: Kind, shutdown: Shutdown) {
         loop {
@@ -79,7 +82,7 @@ impl Imap {
 
 async fn begin(shared: Arc<Shared>, mut connection: Connection, kind: Kind, shutdown: Shutdown) {
     let peer = connection.peer();
-    let seat = match shared.seats.connect(peer.ip()) {
+    let seat = match shared.limits.connect(peer.ip()) {
         Ok(seat) => seat,
         Err(full) => {
             let minute = smol::Timer::after(MINUTE);

@@ -160,7 +160,7 @@ fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
     let (mailbox, read_only) = (view.mailbox, view.read_only);
     let next = added.last().map_or(1, |last| last.saturating_add(1));
     let first = added.first().unwrap_or(next);
-    let lowest = session.shared.hub.take_recent(mailbox, next, read_only, first);
+    let lowest = session.shared.bells.take_recent(mailbox, next, read_only, first);
     let view = session.view_mut()?;
     view.extend(added);
     view.add_recent(lowest.max(first)..=next - 1);

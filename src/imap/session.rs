@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::imap::change_bell::Bell;
+use crate::imap::command::{
+    append, copy, enable, expunge, fetch, id, idle, list, login, search, select, status, store,
+};
 use crate::imap::connection::{Connection, Input};
 use crate::imap::fair_turn::give_way;
-use crate::imap::hub::Bell;
-use crate::imap::listener::Shutdown;
+use crate::imap::names;
 use crate::imap::news::{self, Expunges};
 use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::seats::{CROWDED_PATIENCE, Seat};
+use crate::imap::session_limits::{CROWDED_PATIENCE, Seat};
+use crate::imap::shared::Shared;
+use crate::imap::shutdown::Shutdown;
 use crate::imap::view::View;
-use crate::imap::{
-    Shared, append, auth, copy, enable, expunge, fetch, id, idle, list, mailbox, search, select, status,
-    store,
-};
 use crate::model::{AccountId, DeviceId};
 use crate::protocol::capability;
 use crate::protocol::command::{self, Any, Auth, Command, NonAuth, ParseError, Selected, Tag, Tagged};
@@ -311,9 +312,9 @@ impl Session {
     /// How long the client is waited for now.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let patience = self.shared.patience;
+        let patience = self.shared.timeouts;
         if matches!(self.state, State::NotAuthenticated(_)) {
-            let in_all = match self.shared.seats.is_crowded() {
+            let in_all = match self.shared.limits.is_crowded() {
                 true => patience.to_log_in.min(CROWDED_PATIENCE),
                 false => patience.to_log_in,
             };
@@ -477,9 +478,9 @@ impl Session {
         match (command, &self.state) {
             (Command::Any(any), _) => self.any(any).await,
             (Command::NonAuth(command), State::NotAuthenticated(_)) => match command {
-                NonAuth::StartTls => Box::pin(auth::start_tls(self, tag)).await,
-                NonAuth::Authenticate(command) => Box::pin(auth::authenticate(self, command)).await,
-                NonAuth::Login(login) => Box::pin(auth::login(self, login)).await,
+                NonAuth::StartTls => Box::pin(login::start_tls(self, tag)).await,
+                NonAuth::Authenticate(command) => Box::pin(login::authenticate(self, command)).await,
+                NonAuth::Login(login) => Box::pin(login::login(self, login)).await,
             },
             (Command::NonAuth(_), _) => Err(Refusal::bad("You are logged in already")),
             (_, State::NotAuthenticated(_)) => Err(Refusal::bad("Log in first")),
@@ -510,11 +511,11 @@ impl Session {
         match command {
             Auth::Enable(enable) => Box::pin(enable::run(self, &enable)).await,
             Auth::Select(command) => Box::pin(select::run(self, command)).await,
-            Auth::Create(command) => Box::pin(mailbox::create(self, command)).await,
-            Auth::Delete(command) => Box::pin(mailbox::delete(self, command)).await,
-            Auth::Rename(command) => Box::pin(mailbox::rename(self, command)).await,
-            Auth::Subscribe(command) => Box::pin(mailbox::subscribe(self, command)).await,
-            Auth::Unsubscribe(command) => Box::pin(mailbox::unsubscribe(self, command)).await,
+            Auth::Create(command) => Box::pin(names::create(self, command)).await,
+            Auth::Delete(command) => Box::pin(names::delete(self, command)).await,
+            Auth::Rename(command) => Box::pin(names::rename(self, command)).await,
+            Auth::Subscribe(command) => Box::pin(names::subscribe(self, command)).await,
+            Auth::Unsubscribe(command) => Box::pin(names::unsubscribe(self, command)).await,
             Auth::List(command) => Box::pin(list::run(self, command)).await,
             Auth::Lsub(command) => Box::pin(list::lsub(self, command)).await,
             Auth::Namespace => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postern::imap::Patience;
+use postern::imap::Timeouts;
 
 use crate::harness::{Client, PASSWORD, Server};
 use crate::in_process::InProcess;
@@ -42,7 +42,7 @@ fn twenty_idling_sessions_are_told_at_once() {
 #[test]
 fn silence_is_broken_by_a_sign_of_life() {
     let silence = Duration::from_millis(600);
-    let server = InProcess::start(Patience { sign_of_life: silence, ..Patience::default() });
+    let server = InProcess::start(Timeouts { sign_of_life: silence, ..Timeouts::default() });
     let mut client = server.connect();
     client.ok(&format!("LOGIN alice \"{PASSWORD}\""));
     client.ok("SELECT INBOX");

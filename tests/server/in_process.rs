@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use postern::credential::Hasher;
-use postern::imap::{Imap, Kind, Options, Patience, Shutdown};
+use postern::imap::{Imap, Kind, Options, Shutdown, Timeouts};
 use postern::store::{Store, accounts};
 
 use crate::harness::{Client, PASSWORD};
@@ -19,26 +19,26 @@ pub struct InProcess {
 }
 
 impl InProcess {
-    pub fn start(patience: Patience) -> InProcess {
+    pub fn start(timeouts: Timeouts) -> InProcess {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(postern::store::Options::new(folder.path())).unwrap();
         let hasher = Arc::new(Hasher::new());
         let hash = hasher.hash(PASSWORD).unwrap();
         store.write(move |tx| accounts::create(tx, "alice", Some(&hash))).unwrap();
-        let mut server = InProcess::over(store, hasher, patience);
+        let mut server = InProcess::over(store, hasher, timeouts);
         server._folder = Some(folder);
         server
     }
 
     /// Over a store that has this account already.
-    pub fn over(store: Store, hasher: Arc<Hasher>, patience: Patience) -> InProcess {
+    pub fn over(store: Store, hasher: Arc<Hasher>, timeouts: Timeouts) -> InProcess {
         let executor = Arc::new(smol::Executor::new());
         let imap = Imap::new(Options {
             store,
             tls: Arc::new(|| unreachable!("nobody begins TLS here")),
             hasher,
             message_limit: 8 << 20,
-            patience,
+            timeouts,
             executor: Arc::clone(&executor),
         });
         let (stop, shutdown) = Shutdown::new();

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use postern::imap::Patience;
+use postern::imap::Timeouts;
 
 use crate::harness::PASSWORD;
 use crate::in_process::InProcess;
@@ -36,7 +36,7 @@ fn until_closed(mut stream: TcpStream, since: Instant) -> (String, Duration) {
 /// A stranger has its time for each command, and no byte that comes gives it more.
 #[test]
 fn a_command_must_be_whole_in_time() {
-    let server = InProcess::start(Patience { before_login: SHORT, to_log_in: NEVER, ..Patience::default() });
+    let server = InProcess::start(Timeouts { before_login: SHORT, to_log_in: NEVER, ..Timeouts::default() });
     for begun in ["", "a NOO", "a LOGIN {5}\r\nali", "a LOGIN {9000}\r\n", "a AUTHENTICATE PLAIN\r\n"] {
         let since = Instant::now();
         let mut stream = greeted(&server);
@@ -58,7 +58,7 @@ fn a_command_must_be_whole_in_time() {
 /// Nor does it hold a place with commands that are whole.
 #[test]
 fn a_stranger_must_log_in_in_time() {
-    let server = InProcess::start(Patience { before_login: NEVER, to_log_in: SHORT, ..Patience::default() });
+    let server = InProcess::start(Timeouts { before_login: NEVER, to_log_in: SHORT, ..Timeouts::default() });
     let since = Instant::now();
     let (said, took) = until_closed(greeted(&server), since);
     assert!(said.contains("* BYE ") && took >= SHORT * 9 / 10, "{said} after {took:?}");
@@ -84,7 +84,7 @@ fn who_is_logged_in_may_stay() {
     // A slow machine may need longer than the first of these for a password.
     for patience in [1, 4, 16].map(Duration::from_secs) {
         let server =
-            InProcess::start(Patience { before_login: patience, to_log_in: patience, ..Patience::default() });
+            InProcess::start(Timeouts { before_login: patience, to_log_in: patience, ..Timeouts::default() });
         let since = Instant::now();
         let mut client = server.connect();
         client.send(format!("l LOGIN alice \"{PASSWORD}\"\r\n").as_bytes());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use postern::actions::Context;
 use postern::actions::export::{self, Meta, Outlet};
 use postern::credential::Hasher;
-use postern::imap::Patience;
+use postern::imap::Timeouts;
 use postern::store::env::{Disk, DiskFile, Held, RealDisk};
 use postern::store::{Error, Options, Store, accounts};
 use postern::tls::Certificates;
@@ -112,7 +112,7 @@ fn filled(folder: &Path) -> Vec<Vec<u8>> {
     let store = Store::open(Options::new(folder)).unwrap();
     let hash = Hasher::new().hash(PASSWORD).unwrap();
     store.write(move |tx| accounts::create(tx, "alice", Some(&hash))).unwrap();
-    let server = InProcess::over(store, Arc::new(Hasher::new()), Patience::default());
+    let server = InProcess::over(store, Arc::new(Hasher::new()), Timeouts::default());
     let mut client = login(&server);
     let sizes = [900, 5_000, 40_000, 300_000, 1_200_000, 700, 100_000];
     let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, size)| message(n, *size)).collect();
@@ -135,7 +135,7 @@ fn served(folder: &Path, what: &'static str) -> (InProcess, Arc<Plan>) {
     options.disk = Arc::new(Failing { what, plan: Arc::clone(&plan) });
     (options.index_cache, options.active_cache, options.volume_cache) = (0, 0, 0);
     let store = open_again(&options);
-    (InProcess::over(store, Arc::new(Hasher::new()), Patience::default()), plan)
+    (InProcess::over(store, Arc::new(Hasher::new()), Timeouts::default()), plan)
 }
 
 /// Opens a store that was closed just now. A program that another test starts at this moment has our lock's file open

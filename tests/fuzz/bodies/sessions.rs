@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use postern::imap::{Imap, Kind, Options, Patience};
+use postern::imap::{Imap, Kind, Options, Timeouts};
 
 use super::first;
 use super::world::{self, NAME, World};
@@ -93,7 +93,7 @@ fn start() -> Server {
         tls: Arc::new(move || certificates.acceptor()),
         hasher: Arc::clone(&world.context.hasher),
         message_limit: 1 << 20,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
         executor: Arc::clone(&world.executor),
     });
     let listener = smol::block_on(smol::net::TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -1,9 +1,10 @@
 //! STATUS (RFC 9051 §6.3.11). Counts are kept in the mailbox's row: nothing is scanned.
 
-use crate::imap::mailbox::{known_name_of, nowhere};
+use crate::imap::change_bell::ChangeBells;
+use crate::imap::names::{known_name_of, nowhere};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::imap::{Shared, hub::Hub};
+use crate::imap::shared::Shared;
 use crate::protocol::command::status::{Status, StatusItem};
 use crate::protocol::response::Writer;
 use crate::protocol::response::status::{self, Value};
@@ -43,12 +44,12 @@ pub fn learn_recent(
     mailbox: &Mailbox,
     items: &[StatusItem],
 ) -> Result<(), Error> {
-    if !items.contains(&StatusItem::Recent) || shared.hub.recent(mailbox.id).is_some() {
+    if !items.contains(&StatusItem::Recent) || shared.bells.recent(mailbox.id).is_some() {
         return Ok(());
     }
     let (id, next) = (mailbox.id, mailbox.uid_next);
     let first = messages::saved_since(rows, id, next, shared.started_unix)?;
-    shared.hub.take_recent(id, next, true, first);
+    shared.bells.take_recent(id, next, true, first);
     Ok(())
 }
 
@@ -72,7 +73,7 @@ fn value(shared: &Shared, mailbox: &Mailbox, item: StatusItem) -> Value {
         StatusItem::Unseen => u64::from(mailbox.unseen),
         StatusItem::Deleted => u64::from(mailbox.deleted),
         StatusItem::Size => mailbox.size,
-        StatusItem::Recent => recent(&shared.hub, mailbox),
+        StatusItem::Recent => recent(&shared.bells, mailbox),
         StatusItem::HighestModSeq => mailbox.highest_modseq.0.max(1),
         StatusItem::AppendLimit => shared.message_limit,
         StatusItem::MailboxId => return Value::ObjectId(mailbox.object_id),
@@ -80,7 +81,7 @@ fn value(shared: &Shared, mailbox: &Mailbox, item: StatusItem) -> Value {
 }
 
 /// Messages that no session has been told of, by UID: an upper bound where some were expunged meanwhile.
-fn recent(hub: &Hub, mailbox: &Mailbox) -> u64 {
+fn recent(hub: &ChangeBells, mailbox: &Mailbox) -> u64 {
     let lowest = hub.recent(mailbox.id).unwrap_or(mailbox.uid_next);
     u64::from(mailbox.uid_next.saturating_sub(lowest)).min(u64::from(mailbox.messages))
 }

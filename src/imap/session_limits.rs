@@ -39,14 +39,14 @@ enum Count {
 
 /// The counts of all sessions.
 #[derive(Debug, Default)]
-pub struct Seats {
+pub struct SessionLimits {
     taken: Mutex<HashMap<Count, u32>>,
 }
 
 /// One or more counts that a connection holds until this is dropped.
 #[derive(Debug)]
 pub struct Seat {
-    seats: Arc<Seats>,
+    seats: Arc<SessionLimits>,
     held: Vec<Count>,
 }
 
@@ -73,7 +73,7 @@ pub enum Full {
     Device,
 }
 
-impl Seats {
+impl SessionLimits {
     /// A seat for a connection that has not logged in.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Drop for Seat {
     }
 }
 
-impl Seats {
+impl SessionLimits {
     fn free(&self, counts: &[Count]) {
         let mut taken = locked(&self.taken);
         for count in counts {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_device_has_forty_seats_and_gives_them_back() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(SessionLimits::default());
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let take = || seats.log_in(address, AccountId(1), Some(DeviceId(1)));
         let mut held: Vec<Seat> = (0..40).map(|_| take().unwrap()).collect();
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn strangers_never_take_more_than_half() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(SessionLimits::default());
         let far = |n: u32| IpAddr::from((0xc000_0200 + n).to_be_bytes());
         let local: IpAddr = "192.168.1.7".parse().unwrap();
         let mut held: Vec<Seat> =
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn who_is_connected_can_log_in_however_full_it_is() {
-        let seats = Arc::new(Seats::default());
+        let seats = Arc::new(SessionLimits::default());
         let address = |n: u32| IpAddr::from((0xc000_0200 + n / 100).to_be_bytes());
         let mut held = Vec::new();
         for n in 1..CONNECTIONS {

@@ -31,7 +31,7 @@ pub async fn run(session: &mut Session) -> Result<Done, Refusal> {
             Ok(()) => {}
         }
         let interrupt = async { futures_lite::FutureExt::or(heard, shutdown.wait()).await };
-        match session.io.next_or(session.shared.patience.sign_of_life, interrupt).await {
+        match session.io.next_or(session.shared.timeouts.sign_of_life, interrupt).await {
             Input::Event(Event::Line(line)) if line.trim_ascii().eq_ignore_ascii_case(b"DONE") => {
                 return Ok(Done::ok("IDLE completed"));
             }

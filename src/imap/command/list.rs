@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::imap::Shared;
+use crate::imap::answer::{self, Answer};
+use crate::imap::command::status;
 use crate::imap::connection::CHUNK;
 use crate::imap::pattern::Patterns;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
-use crate::imap::status;
-use crate::imap::steps::{self, Answer};
+use crate::imap::shared::Shared;
 use crate::model::{AccountId, MailboxName};
 use crate::protocol::command::list::{List, Lsub};
 use crate::protocol::response::list::{self, Attributes};
@@ -288,7 +288,7 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
     status::note_condstore(session, &command.ret.status);
     let patterns = Patterns::new(&command.reference, &command.patterns);
     let names = Names::new(session, patterns, Asked::List(command))?;
-    steps::write(&session.shared.pool, &mut session.io, names).await?;
+    answer::write(&session.shared.pool, &mut session.io, names).await?;
     Ok(Done::ok("LIST completed"))
 }
 
@@ -299,6 +299,6 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
 pub async fn lsub(session: &mut Session, command: Lsub) -> Result<Done, Refusal> {
     let patterns = Patterns::new(&command.reference, std::slice::from_ref(&command.pattern));
     let names = Names::new(session, patterns, Asked::Lsub { above: command.pattern.contains('%') })?;
-    steps::write(&session.shared.pool, &mut session.io, names).await?;
+    answer::write(&session.shared.pool, &mut session.io, names).await?;
     Ok(Done::ok("LSUB completed"))
 }

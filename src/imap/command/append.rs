@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::imap::connection::Input;
-use crate::imap::mailbox::{name_of, no_target, tell_old_name};
+use crate::imap::names::{name_of, no_target, tell_old_name};
 use crate::imap::news::Expunges;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};

@@ -1,15 +1,19 @@
 //! SEARCH (RFC 9051 §6.4.4), ESEARCH (RFC 4731), SEARCHRES (RFC 5182).
 
+mod facts;
+mod filter;
+mod trial;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::imap::command::search::facts::Facts;
+use crate::imap::command::search::filter::{Filter, Seen};
+use crate::imap::command::search::trial::Trial;
 use crate::imap::fair_queue::Step;
 use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::search_facts::Facts;
-use crate::imap::search_filter::{Filter, Seen};
-use crate::imap::search_trial::Trial;
 use crate::imap::session::{Done, Session};
 use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, Uid, UidList, UidListBuilder, UidSet};
 use crate::protocol::command::Tag;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The waits of all sessions; shorter ones in tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// Before login a client has so long for each command, from the end of the one before to its own.
     pub before_login: Duration,
     /// And so long in all, however much it says: a person who types has it, who only holds a place has not.
@@ -17,9 +17,9 @@ pub struct Patience {
     pub sign_of_life: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
-        Patience {
+        Timeouts {
             before_login: Duration::from_secs(60),
             to_log_in: Duration::from_secs(180),
             logged_in: Duration::from_secs(32 * 60),

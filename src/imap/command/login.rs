@@ -109,7 +109,7 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
     let device_id = device.as_ref().map(|device| device.id);
     let seat = session
         .shared
-        .seats
+        .limits
         .log_in(peer.ip(), account.id, device_id)
         .map_err(|full| Refusal::no(Code::Limit, full.to_string()))?;
     let noted = match device {
@@ -117,7 +117,7 @@ async fn finish(session: &mut Session, name: &str, password: &[u8]) -> Result<Do
         None => false,
     };
     tracing::info!(peer = %peer, account = %account.name, device = device_id.map(|id| id.0), "logged in");
-    let bell = session.shared.hub.join(account.id, device_id);
+    let bell = session.shared.bells.join(account.id, device_id);
     still_welcome(session, &account, device_id).await?;
     session.log_in(User { account: account.id, name: account.name, device: device_id, noted, bell, seat });
     Ok(Done::with(Code::Capability(session.capabilities()), "Welcome"))

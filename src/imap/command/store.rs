@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::expunge::{SLICE, writable};
-use crate::imap::fetch::named_uids;
+use crate::imap::command::expunge::{SLICE, writable};
+use crate::imap::command::fetch::named_uids;
 use crate::imap::flags;
 use crate::imap::news;
 use crate::imap::refusal::Refusal;

@@ -1,6 +1,6 @@
 //! ID (RFC 2971).
 
-use crate::imap::auth;
+use crate::imap::command::login;
 use crate::imap::session::{Done, Session};
 use crate::protocol::command::id::Parameters;
 use crate::protocol::response;
@@ -19,7 +19,7 @@ pub async fn run(session: &mut Session, parameters: &Parameters) -> Done {
     let name: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
     session.client = name.join(" ").chars().filter(|c| !c.is_control()).take(NAME_KEPT).collect();
     // Most clients say who they are when they have logged in already.
-    auth::introduce(session).await;
+    login::introduce(session).await;
     let logged_in = session.user().is_ok();
     let version = if logged_in { Some(env!("CARGO_PKG_VERSION")) } else { None };
     let mut answer = vec![("name", "Postern")];

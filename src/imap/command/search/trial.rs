@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::imap::search_facts::{Facts, Level, one_space};
-use crate::imap::search_filter::Filter;
+use crate::imap::command::search::facts::{Facts, Level, one_space};
+use crate::imap::command::search::filter::Filter;
 use crate::mail::digest::{Digest, Part, PartContent};
 use crate::mail::needles::Seeker;
 use crate::mail::text::{PartText, casemap};

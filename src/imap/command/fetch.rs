@@ -1,13 +1,17 @@
 //! FETCH (RFC 9051 §6.4.5): resolves the messages, compiles the items to a plan, and runs it chunk by chunk
 //! on the blocking pool, each chunk over a snapshot of its own.
 
+pub mod literal;
+pub mod message;
+pub mod plan;
+
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::imap::command::fetch::literal::UNKNOWN_CTE;
+use crate::imap::command::fetch::plan::{Plan, Run, Scope};
 use crate::imap::connection::CHUNK;
 use crate::imap::fair_queue::Step;
-use crate::imap::fetch_item::{Plan, Run, Scope};
-use crate::imap::fetch_literal::UNKNOWN_CTE;
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::View;

@@ -7,18 +7,18 @@ use smol::Timer;
 /// A timer whose deadline moves with each command. To set one anew wakes the reactor, which for a small
 /// command costs more than the command; so it is left as it is, and set again when it rings too early.
 #[derive(Debug)]
-pub struct Alarm {
+pub struct IdleTimer {
     timer: Timer,
     armed: Option<Instant>,
 }
 
-impl Default for Alarm {
+impl Default for IdleTimer {
     fn default() -> Self {
-        Alarm { timer: Timer::never(), armed: None }
+        IdleTimer { timer: Timer::never(), armed: None }
     }
 }
 
-impl Alarm {
+impl IdleTimer {
     /// Ends at the deadline. Given up and called again by the same task, it costs nothing.
     pub async fn until(&mut self, deadline: Instant) {
         if self.armed.is_none_or(|armed| armed > deadline) {
@@ -51,21 +51,21 @@ mod tests {
     #[test]
     fn it_ends_at_the_last_deadline_whatever_came_before() {
         smol::block_on(async {
-            let mut alarm = Alarm::default();
+            let mut timer = IdleTimer::default();
             let begun = Instant::now();
             let after = |millis: u64| begun + Duration::from_millis(millis);
-            assert!(future::poll_once(alarm.until(after(30))).await.is_none());
-            assert!(future::poll_once(alarm.until(after(90))).await.is_none());
-            alarm.until(after(60)).await;
+            assert!(future::poll_once(timer.until(after(30))).await.is_none());
+            assert!(future::poll_once(timer.until(after(90))).await.is_none());
+            timer.until(after(60)).await;
             assert!(begun.elapsed() >= Duration::from_millis(60));
             // Set nearer than it was.
-            assert!(future::poll_once(alarm.until(after(600_000))).await.is_none());
-            alarm.until(after(80)).await;
+            assert!(future::poll_once(timer.until(after(600_000))).await.is_none());
+            timer.until(after(80)).await;
             assert!(
                 begun.elapsed() >= Duration::from_millis(80) && begun.elapsed() < Duration::from_secs(60)
             );
             // One that is over rings at once.
-            alarm.until(begun).await;
+            timer.until(begun).await;
         });
     }
 }

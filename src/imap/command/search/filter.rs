@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::imap::command::search::facts::{Facts, Level, one_space};
 use crate::imap::refusal::Refusal;
-use crate::imap::search_facts::{Facts, Level, one_space};
 use crate::mail::charset::{charset_known, decode_charset};
 use crate::mail::needles::{Collector, NeedleId, Needles};
 use crate::mail::text::{Needle, casemap};

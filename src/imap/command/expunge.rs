@@ -18,7 +18,7 @@ pub const SLICE: usize = 5_000;
 pub async fn run(session: &mut Session, command: Expunge) -> Result<Done, Refusal> {
     let view = writable(session)?;
     let uids = match &command.uids {
-        Some(messages) => crate::imap::fetch::resolve_uids(view, messages),
+        Some(messages) => crate::imap::command::fetch::resolve_uids(view, messages),
         None => view.uids().clone(),
     };
     expunge(session, uids).await?;

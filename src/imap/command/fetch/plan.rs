@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::imap::command::fetch::message::{self, Current};
 use crate::imap::connection::CHUNK;
-use crate::imap::fetch_message::{self, Current};
 use crate::imap::flags;
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, Uid, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
@@ -343,7 +343,7 @@ impl Run {
                     response.modseq(current.record.modseq);
                 }
                 Item::Flags => response.flags(scope.flags(&current.record)),
-                other => fetch_message::write(snapshot, current, response, other, ids)?,
+                other => message::write(snapshot, current, response, other, ids)?,
             }
             Ok(())
         });

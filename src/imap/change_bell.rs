@@ -11,7 +11,7 @@ use crate::store::News;
 
 /// The sessions that listen, by account.
 #[derive(Debug, Default)]
-pub struct Hub {
+pub struct ChangeBells {
     accounts: Mutex<HashMap<AccountId, Vec<Weak<Bell>>>>,
     /// For each mailbox the lowest UID that no session has been told of as `\Recent` (RFC 3501 §2.3.2).
     /// Not durable: after a restart what arrived before it is old.
@@ -82,7 +82,7 @@ impl Bell {
     }
 }
 
-impl Hub {
+impl ChangeBells {
     /// A bell for a session of this account, logged in with this device's password or the account's own. It
     /// falls silent when it is dropped.
     pub fn join(&self, account: AccountId, device: Option<DeviceId>) -> Arc<Bell> {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_bell_rings_for_its_account_and_mailbox_only() {
-        let hub = Hub::default();
+        let hub = ChangeBells::default();
         let bell = hub.join(AccountId(1), None);
         bell.watch(Some(MailboxId(5)));
         let news =
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn who_is_dismissed() {
-        let hub = Hub::default();
+        let hub = ChangeBells::default();
         let own = hub.join(AccountId(1), None);
         let phone = hub.join(AccountId(1), Some(DeviceId(7)));
         let other = hub.join(AccountId(2), Some(DeviceId(7)));
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn recent_is_told_once() {
-        let hub = Hub::default();
+        let hub = ChangeBells::default();
         let mailbox = MailboxId(1);
         assert_eq!(hub.take_recent(mailbox, 5, true, 3), 3);
         assert_eq!(hub.take_recent(mailbox, 5, false, 1), 3);

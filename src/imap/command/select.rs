@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::imap::fair_queue::Step;
-use crate::imap::mailbox::{known_name_of, nowhere, old_name};
+use crate::imap::names::{known_name_of, nowhere, old_name};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::imap::view::View;
@@ -261,7 +261,7 @@ async fn tell(
     let account = session.account()?;
     let ids = (mailbox.id, mailbox.uid_validity);
     let mut view = View::new(account, ids, mailbox.name.clone(), read_only, uids, mailbox.highest_modseq);
-    let lowest = session.shared.hub.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
+    let lowest = session.shared.bells.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
     if lowest < mailbox.uid_next {
         view.add_recent(lowest..=mailbox.uid_next - 1);
     }

@@ -1,7 +1,7 @@
 //! One message of a FETCH: its items are written one by one, and what is large in pieces. An item that cannot be
 //! read leaves nothing behind.
 
-use crate::imap::fetch_literal::{Check, Literal, Measure, Measured, hide_nul};
+use crate::imap::command::fetch::literal::{Check, Literal, Measure, Measured, hide_nul};
 use crate::mail::digest::{Digest, PartContent};
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};

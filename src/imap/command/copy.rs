@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::expunge::writable;
-use crate::imap::fetch::{named_uids, vanished_meanwhile};
-use crate::imap::mailbox::{name_of, no_target};
+use crate::imap::command::expunge::writable;
+use crate::imap::command::fetch::{named_uids, vanished_meanwhile};
+use crate::imap::names::{name_of, no_target};
 use crate::imap::refusal::Refusal;
 use crate::imap::session::{Done, Session};
 use crate::model::{AccountId, MailboxId, MailboxName, Uid, UidSet, UidValidity};

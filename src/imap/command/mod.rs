@@ -1,0 +1,15 @@
+//! What each command does, one file a command, called as in `protocol/command/`.
+
+pub mod append;
+pub mod copy;
+pub mod enable;
+pub mod expunge;
+pub mod fetch;
+pub mod id;
+pub mod idle;
+pub mod list;
+pub mod login;
+pub mod search;
+pub mod select;
+pub mod status;
+pub mod store;
