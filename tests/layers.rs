@@ -74,28 +74,6 @@ const CIRCLES: &[&[&str]] = &[
     &["protocol/cursor", "protocol/framed", "protocol/set_reader"],
     &["protocol/command/list", "protocol/command/status"],
     &["protocol/command/search", "protocol/command/search_key"],
-    &[
-        "imap/command/append",
-        "imap/command/copy",
-        "imap/command/enable",
-        "imap/command/expunge",
-        "imap/command/fetch",
-        "imap/command/fetch/plan",
-        "imap/command/id",
-        "imap/command/idle",
-        "imap/command/list",
-        "imap/command/login",
-        "imap/command/search",
-        "imap/command/select",
-        "imap/command/status",
-        "imap/command/store",
-        "imap/flags",
-        "imap/listener",
-        "imap/names",
-        "imap/news",
-        "imap/session",
-        "imap/answer",
-    ],
 ];
 
 fn under_src() -> std::collections::BTreeMap<File, String> {

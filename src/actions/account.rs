@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure};
+use crate::credential::Login;
 use crate::store::accounts::{self, Account};
 use crate::store::{Rows, mailboxes};
 
@@ -86,7 +87,7 @@ pub fn set_password(context: &Context, name: &str, password: &str) -> Result<(),
     let id = find(context, name)?.id;
     let hash = hash(context, password)?;
     context.store.write(move |tx| accounts::set_password(tx, id, Some(&hash)))?;
-    context.dismiss(id, &|device| device.is_none(), "The password was changed; log in with the new one");
+    context.dismiss(id, &|login| login == Login::Own, "The password was changed; log in with the new one");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
-use crate::credential::{DevicePassword, scram};
+use crate::credential::{DevicePassword, Login, scram};
 use crate::store::accounts::Account;
 use crate::store::devices::{self, Device};
 
@@ -135,7 +135,7 @@ pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<
     };
     let (account, id) = (found.account, found.id);
     context.store.write(move |tx| devices::revoke(tx, account, id))?;
-    context.dismiss(account, &|device| device == Some(id), "This device's password was revoked");
+    context.dismiss(account, &|login| login == Login::Device(id), "This device's password was revoked");
     Ok(())
 }
 

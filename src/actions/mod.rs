@@ -29,10 +29,10 @@ pub mod words;
 
 use std::sync::Arc;
 
-use crate::credential::Hasher;
+use crate::credential::{Hasher, Login};
 use crate::import::check::AccessProblem;
 use crate::import::watch::Watcher;
-use crate::model::{AccountId, DeviceId};
+use crate::model::AccountId;
 use crate::store::{self, Store};
 use crate::tls::Certificates;
 
@@ -60,8 +60,7 @@ impl Context {
 }
 
 /// See [`Running::dismiss`].
-pub type Dismiss =
-    Arc<dyn Fn(AccountId, &dyn Fn(Option<DeviceId>) -> bool, &'static str) -> usize + Send + Sync>;
+pub type Dismiss = Arc<dyn Fn(AccountId, &dyn Fn(Login) -> bool, &'static str) -> usize + Send + Sync>;
 
 /// The parts of a running server that actions speak to.
 #[derive(Clone)]
@@ -72,8 +71,7 @@ pub struct Running {
     pub checks: Arc<check::Checks>,
     /// How many sessions are logged in.
     pub sessions: Arc<dyn Fn() -> u32 + Send + Sync>,
-    /// Ends sessions of an account, with the reason: those for whose device (none: the account's own
-    /// password) the function says so. Gives how many.
+    /// Ends sessions of an account, with the reason: those for whose login the function says so. Gives how many.
     pub dismiss: Dismiss,
     /// Backups that it makes.
     pub backups: backup_job::Backups,
@@ -118,7 +116,7 @@ impl Failure {
 
 impl Context {
     /// Ends the sessions of an account that `whose` names, where a server runs.
-    fn dismiss(&self, account: AccountId, whose: &dyn Fn(Option<DeviceId>) -> bool, why: &'static str) {
+    fn dismiss(&self, account: AccountId, whose: &dyn Fn(Login) -> bool, why: &'static str) {
         let Some(running) = &self.running else { return };
         let ended = (running.dismiss)(account, whose, why);
         if ended > 0 {

@@ -3,6 +3,7 @@
 
 mod device_password;
 mod hasher;
+mod login;
 mod recent;
 mod refusals;
 pub mod sasl_plain;
@@ -11,6 +12,7 @@ mod throttle;
 
 pub use device_password::DevicePassword;
 pub use hasher::Hasher;
+pub use login::Login;
 pub use recent::RecentLogins;
 pub use refusals::{MINUTE, Refusals};
 pub use throttle::{Attempt, Throttle, TooMany, is_local, network};

@@ -6,8 +6,12 @@ use std::sync::{Arc, Mutex, Weak};
 
 use event_listener::{Event, EventListener};
 
-use crate::model::{AccountId, DeviceId, MailboxId, ModSeq, locked};
+use crate::credential::Login;
+use crate::model::{AccountId, MailboxId, ModSeq, locked};
 use crate::store::News;
+
+/// Ends at the next news after it was made ([`Bell::listen`]).
+pub type Heard = EventListener;
 
 /// The sessions that listen, by account.
 #[derive(Debug, Default)]
@@ -18,27 +22,42 @@ pub struct ChangeBells {
     recent: Mutex<HashMap<MailboxId, u32>>,
 }
 
+/// What a session wants to hear of, beside its account and the list of its mailboxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interest {
+    /// Nothing else: no mailbox is open.
+    #[default]
+    Account,
+    /// The mailbox that is open.
+    Mailbox(MailboxId),
+}
+
 /// What rings for one session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Bell {
-    device: Option<DeviceId>,
+    login: Login,
     dismissed: Mutex<Option<&'static str>>,
-    selected: Mutex<Option<MailboxId>>,
+    interest: Mutex<Interest>,
     mailbox: AtomicU64,
     account: AtomicU64,
     event: Event,
 }
 
 impl Bell {
-    /// From now on news of `mailbox` ring.
-    pub fn watch(&self, mailbox: Option<MailboxId>) {
-        *locked(&self.selected) = mailbox;
+    fn new(login: Login) -> Self {
+        let (dismissed, interest, mailbox, account, event) = Default::default();
+        Bell { login, dismissed, interest, mailbox, account, event }
+    }
+
+    /// From now on this rings.
+    pub fn watch(&self, interest: Interest) {
+        *locked(&self.interest) = interest;
         self.mailbox.store(0, Ordering::SeqCst);
     }
 
     /// A future that ends at the next news. Take it before looking at what has been reached, or news in
     /// between are missed.
-    pub fn listen(&self) -> EventListener {
+    pub fn listen(&self) -> Heard {
         self.event.listen()
     }
 
@@ -57,12 +76,12 @@ impl Bell {
         *locked(&self.dismissed)
     }
 
-    /// Ends when the session has to.
-    pub async fn dismissal(&self) {
+    /// Ends when the session has to, with the reason.
+    pub async fn dismissal(&self) -> &'static str {
         loop {
             let heard = self.listen();
-            if self.dismissed().is_some() {
-                return;
+            if let Some(why) = self.dismissed() {
+                return why;
             }
             heard.await;
         }
@@ -70,7 +89,7 @@ impl Bell {
 
     fn ring(&self, news: &News) {
         match news.mailbox {
-            Some(mailbox) if *locked(&self.selected) == Some(mailbox) => {
+            Some(mailbox) if *locked(&self.interest) == Interest::Mailbox(mailbox) => {
                 self.mailbox.fetch_max(news.modseq.0, Ordering::SeqCst);
             }
             Some(_) => return,
@@ -83,10 +102,9 @@ impl Bell {
 }
 
 impl ChangeBells {
-    /// A bell for a session of this account, logged in with this device's password or the account's own. It
-    /// falls silent when it is dropped.
-    pub fn join(&self, account: AccountId, device: Option<DeviceId>) -> Arc<Bell> {
-        let bell = Arc::new(Bell { device, ..Bell::default() });
+    /// A bell for a session of this account. It falls silent when it is dropped.
+    pub fn join(&self, account: AccountId, login: Login) -> Arc<Bell> {
+        let bell = Arc::new(Bell::new(login));
         let mut accounts = locked(&self.accounts);
         let bells = accounts.entry(account).or_default();
         bells.retain(|known| known.strong_count() > 0);
@@ -94,19 +112,13 @@ impl ChangeBells {
         bell
     }
 
-    /// Ends the sessions of an account whose device (none: the account's own password) `whose` names; gives
-    /// how many.
-    pub fn dismiss(
-        &self,
-        account: AccountId,
-        whose: &dyn Fn(Option<DeviceId>) -> bool,
-        why: &'static str,
-    ) -> usize {
+    /// Ends the sessions of an account whose login `whose` names; gives how many.
+    pub fn dismiss(&self, account: AccountId, whose: &dyn Fn(Login) -> bool, why: &'static str) -> usize {
         let bells: Vec<Arc<Bell>> = locked(&self.accounts)
             .get(&account)
             .map(|bells| bells.iter().filter_map(Weak::upgrade).collect())
             .unwrap_or_default();
-        let ended = bells.iter().filter(|bell| whose(bell.device));
+        let ended = bells.iter().filter(|bell| whose(bell.login));
         ended
             .map(|bell| {
                 *locked(&bell.dismissed) = Some(why);
@@ -145,12 +157,13 @@ impl ChangeBells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::DeviceId;
 
     #[test]
     fn a_bell_rings_for_its_account_and_mailbox_only() {
         let hub = ChangeBells::default();
-        let bell = hub.join(AccountId(1), None);
-        bell.watch(Some(MailboxId(5)));
+        let bell = hub.join(AccountId(1), Login::Own);
+        bell.watch(Interest::Mailbox(MailboxId(5)));
         let news =
             |account, mailbox, modseq| News { account: AccountId(account), mailbox, modseq: ModSeq(modseq) };
         hub.ring(&news(1, Some(MailboxId(6)), 7));
@@ -164,12 +177,12 @@ mod tests {
     #[test]
     fn who_is_dismissed() {
         let hub = ChangeBells::default();
-        let own = hub.join(AccountId(1), None);
-        let phone = hub.join(AccountId(1), Some(DeviceId(7)));
-        let other = hub.join(AccountId(2), Some(DeviceId(7)));
-        assert_eq!(hub.dismiss(AccountId(1), &|device| device == Some(DeviceId(7)), "revoked"), 1);
+        let own = hub.join(AccountId(1), Login::Own);
+        let phone = hub.join(AccountId(1), Login::Device(DeviceId(7)));
+        let other = hub.join(AccountId(2), Login::Device(DeviceId(7)));
+        assert_eq!(hub.dismiss(AccountId(1), &|login| login == Login::Device(DeviceId(7)), "revoked"), 1);
         assert_eq!([&own, &phone, &other].map(|bell| bell.dismissed()), [None, Some("revoked"), None]);
-        smol::block_on(phone.dismissal());
+        assert_eq!(smol::block_on(phone.dismissal()), "revoked");
     }
 
     #[test]

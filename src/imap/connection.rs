@@ -3,6 +3,7 @@
 //! Output is collected in a buffer that is flushed by size and before every wait. TLS is flushed before
 //! anything else is awaited, or the last kilobytes of a large write may stay unsent (FACTS.md, TLS streams).
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -68,7 +69,7 @@ impl Default for Turns {
 
 /// What a wait for input ended with.
 #[derive(Debug)]
-pub enum Input {
+pub enum Input<W = Infallible> {
     /// Something was framed.
     Event(Event),
     /// The client closed, or the connection broke.
@@ -76,7 +77,7 @@ pub enum Input {
     /// Nothing came in time.
     TimedOut,
     /// The other thing that was waited for came first.
-    Interrupted,
+    Woken(W),
 }
 
 impl Connection {
@@ -156,14 +157,14 @@ impl Connection {
     }
 
     /// The next thing that the client sends; output is flushed first.
-    pub async fn next(&mut self, patience: Duration) -> Input {
-        self.next_or(patience, future::pending()).await
+    pub async fn next(&mut self, timeout: Duration) -> Input {
+        self.next_or(timeout, future::pending()).await
     }
 
-    /// As [`Connection::next`], given up when `interrupt` ends.
-    pub async fn next_or(&mut self, patience: Duration, interrupt: impl Future<Output = ()>) -> Input {
-        let mut interrupt = std::pin::pin!(interrupt);
-        let mut deadline = Instant::now() + patience;
+    /// As [`Connection::next`], given up when `wake` ends.
+    pub async fn next_or<W>(&mut self, timeout: Duration, wake: impl Future<Output = W>) -> Input<W> {
+        let mut wake = std::pin::pin!(wake);
+        let mut deadline = Instant::now() + timeout;
         if self.framer.held() <= LARGE {
             // The large command before this has been served.
             self.turn = None;
@@ -180,22 +181,21 @@ impl Connection {
                 deadline = Instant::now() + LARGE_PATIENCE;
             }
             let mut timer = std::mem::take(&mut self.timer);
-            let outcome = {
+            let ended = {
                 let read = async {
                     if wants_turn {
                         self.turn = Some(self.turns.0.acquire_arc().await);
                     }
-                    self.receive().await.map_or(Input::Closed, |()| Input::Interrupted)
+                    // More has come: it is looked at, and nothing has ended.
+                    self.receive().await.err().map(|_| Input::Closed)
                 };
-                let read = async { (true, read.await) };
-                let stop = async { (interrupt.as_mut().await, Input::Interrupted).1 };
-                let late = async { (timer.until(deadline).await, Input::TimedOut).1 };
-                read.or(async { (false, stop.or(late).await) }).await
+                let woken = async { Some(Input::Woken(wake.as_mut().await)) };
+                let late = async { (timer.until(deadline).await, Some(Input::TimedOut)).1 };
+                read.or(woken.or(late)).await
             };
             self.timer = timer;
-            match outcome {
-                (true, Input::Interrupted) => {}
-                (_, ended) => return ended,
+            if let Some(ended) = ended {
+                return ended;
             }
         }
     }
@@ -204,9 +204,9 @@ impl Connection {
     ///
     /// # Errors
     /// If the client is gone, or sends nothing for so long.
-    pub async fn fill(&mut self, patience: Duration) -> io::Result<()> {
+    pub async fn fill(&mut self, timeout: Duration) -> io::Result<()> {
         self.flush().await?;
-        self.receive().or(expire(patience)).await
+        self.receive().or(expire(timeout)).await
     }
 
     /// Waits for readable input and gives it to the framer.

@@ -2,8 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::imap::refusal::Refusal;
-use crate::imap::session::Session;
+use crate::imap::client::{Client, Selected};
 use crate::model::SystemFlags;
 use crate::protocol::response::{self, code::Code};
 use crate::store::keywords::KeywordTable;
@@ -21,19 +20,12 @@ pub fn names<'a>(
 }
 
 /// FLAGS and PERMANENTFLAGS (RFC 9051 §7.3.5, §7.1), when the keywords are not those that the client knows.
-///
-/// # Errors
-/// If no mailbox is open.
-pub fn tell_keywords(session: &mut Session, keywords: &KeywordTable) -> Result<(), Refusal> {
+pub fn tell_keywords(session: &mut Selected<'_>, keywords: &KeywordTable) {
     let now = fingerprint(keywords);
-    let view = session.view_mut()?;
-    if view.keywords_told == now {
-        return Ok(());
+    if session.view.keywords_told != now {
+        session.view.keywords_told = now;
+        write(session.client, keywords, session.view.read_only);
     }
-    view.keywords_told = now;
-    let read_only = view.read_only;
-    write(session, keywords, read_only);
-    Ok(())
 }
 
 /// What stands for a table of keywords and whether it has room: a session need not keep the words that it has told.
@@ -46,14 +38,14 @@ pub fn fingerprint(keywords: &KeywordTable) -> u64 {
 }
 
 /// Writes FLAGS and PERMANENTFLAGS.
-pub fn write(session: &mut Session, keywords: &KeywordTable, read_only: bool) {
+pub fn write(client: &mut Client, keywords: &KeywordTable, read_only: bool) {
     let system = SystemFlags::NAMED.iter().map(|(_, name)| (*name).to_owned());
     let all: Vec<String> = system.chain(keywords.all().map(|keyword| keyword.as_str().to_owned())).collect();
     let mut permanent = if read_only { Vec::new() } else { all.clone() };
     if !read_only && !keywords.is_full() {
         permanent.push("\\*".to_owned());
     }
-    response::flags(&mut session.writer(), all.iter().map(String::as_str));
+    response::flags(&mut client.writer(), all.iter().map(String::as_str));
     let text = if read_only { "No flag can be changed" } else { "These flags are kept" };
-    session.untagged("OK", Some(Code::PermanentFlags(permanent)), text);
+    client.untagged("OK", Some(Code::PermanentFlags(permanent)), text);
 }

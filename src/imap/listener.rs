@@ -6,13 +6,13 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use smol::net::TcpListener;
 
-use crate::credential::MINUTE;
+use crate::credential::{Login, MINUTE};
 use crate::imap::connection::Connection;
 use crate::imap::fair_turn::in_turns;
 use crate::imap::session::Session;
 use crate::imap::shared::{Options, Shared};
 use crate::imap::shutdown::Shutdown;
-use crate::model::{AccountId, DeviceId};
+use crate::model::AccountId;
 
 /// How a listener's connections begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,8 @@ impl Imap {
         Imap { shared: Arc::new(Shared::new(options)) }
     }
 
-    /// Ends the sessions of an account whose device (none: its own password) `whose` names, with the reason;
-    /// gives how many.
-    pub fn dismiss(
-        &self,
-        account: AccountId,
-        whose: &dyn Fn(Option<DeviceId>) -> bool,
-        why: &'static str,
-    ) -> usize {
+    /// Ends the sessions of an account whose login `whose` names, with the reason; gives how many.
+    pub fn dismiss(&self, account: AccountId, whose: &dyn Fn(Login) -> bool, why: &'static str) -> usize {
         self.shared.bells.dismiss(account, whose, why)
     }
 

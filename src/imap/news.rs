@@ -1,14 +1,17 @@
 //! Tells a client what has changed in its mailbox: EXPUNGE or VANISHED, EXISTS, RECENT, FETCH.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
+use crate::imap::client::{Client, LoggedIn, Selected};
 use crate::imap::fair_queue::Step;
 use crate::imap::flags;
-use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::session::Session;
-use crate::imap::view::{News, Update, View, above, expunge_order};
+use crate::imap::job::{self, Job};
+use crate::imap::refusal::Stop;
+use crate::imap::scan::{Read, Scan, Wanted};
+use crate::imap::view::{News, Update, View, expunge_order};
 use crate::model::{ModSeq, SeqNum, UidList, UidSet};
-use crate::protocol::command::{Command, Selected};
+use crate::protocol::command::{Command, Selected as InSelected};
 use crate::protocol::response::{self, code::Code, fetch::Fetch};
 use crate::store::record::Record;
 use crate::store::{Error, Snapshot, messages};
@@ -33,9 +36,9 @@ pub enum Expunges {
 #[must_use]
 pub fn may_expunge(command: &Command) -> Expunges {
     let held = match command {
-        Command::Select(Selected::Fetch(fetch)) => !fetch.uid,
-        Command::Select(Selected::Store(store)) => !store.uid,
-        Command::Select(Selected::Search(search)) => !search.uid || search.key.names_numbers(),
+        Command::Select(InSelected::Fetch(fetch)) => !fetch.uid,
+        Command::Select(InSelected::Store(store)) => !store.uid,
+        Command::Select(InSelected::Search(search)) => !search.uid || search.key.names_numbers(),
         _ => false,
     };
     if held { Expunges::Held } else { Expunges::Told }
@@ -45,99 +48,125 @@ pub fn may_expunge(command: &Command) -> Expunges {
 ///
 /// # Errors
 /// Those of the store and of the socket.
-pub async fn sync(session: &mut Session, expunges: Expunges) -> Result<(), Refusal> {
-    let Ok(user) = session.user() else { return Ok(()) };
-    let reached = user.bell.mailbox_reached();
-    let Ok(view) = session.view() else { return Ok(()) };
-    if !view.is_behind(reached) {
+pub async fn sync(session: &mut LoggedIn<'_>, expunges: Expunges) -> Result<(), Stop> {
+    let reached = session.user.bell.mailbox_reached();
+    let Some(mut selected) = session.selected() else { return Ok(()) };
+    if !selected.view.is_behind(reached) {
         return Ok(());
     }
-    if reached > view.seen() {
-        let reader = view.clone();
-        let read = session.shared.pool.read(move |snapshot| reader.read(snapshot)).await;
-        let begun = read.is_ok();
-        let told = match read {
-            Ok(News::Known(update)) => tell(session, update, expunges).await,
-            Ok(News::TooMuch(upto)) => compare(session, upto, expunges).await,
-            Err(refusal) => Err(refusal),
+    if reached <= selected.view.seen() {
+        return match expunges {
+            Expunges::Told => tell_expunged(&mut selected).await,
+            Expunges::Held => Ok(()),
         };
-        match told {
-            Ok(()) => {}
-            // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
-            // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
-            Err(refusal) if matches!(refusal.code, Some(Code::NonExistent)) => {
-                session.deselect();
-                session.bye(None, "The open mailbox was deleted by another session");
-            }
-            Err(refusal) if begun => return Err(half_told(session, refusal)),
-            Err(refusal) => return Err(refusal),
-        }
-    } else if expunges == Expunges::Told {
-        tell_expunged(session).await?;
     }
-    Ok(())
+    let reader = selected.view.clone();
+    let read = selected.client.shared.pool.read(move |snapshot| reader.read(snapshot)).await;
+    let begun = read.is_ok();
+    let told = match read {
+        Ok(News::Known(update)) => tell(&mut selected, update, expunges).await,
+        Ok(News::TooMuch(upto)) => compare(&mut selected, upto, expunges).await,
+        Err(error) => Err(error.into()),
+    };
+    match told {
+        // Deleted by another session: the numbers that the client knows mean nothing any more, and there is
+        // no response that says so but BYE (RFC 2180 §3.3; Dovecot does the same).
+        Err(Stop::Failed(Error::NotFound(_))) => {
+            session.deselect();
+            session.client.bye(None, "The open mailbox was deleted by another session");
+            Ok(())
+        }
+        Err(Stop::Failed(error)) if begun => {
+            half_told(session.client, &error);
+            Err(error.into())
+        }
+        told => told,
+    }
 }
 
 /// What the view has taken counts as told. If it could not be read to its end, the client must not go on with what
 /// it has: it would take the modseq of the mailbox for what it knows, and never hear of the rest.
-fn half_told(session: &mut Session, refusal: Refusal) -> Refusal {
-    if refusal.condition != Condition::Hangup {
-        tracing::error!(text = %refusal.text, "news of a mailbox could not be read to its end");
-        session.bye(Some(Code::Unavailable), "The news of the mailbox could not be read; come back");
-    }
-    refusal
+fn half_told(client: &mut Client, error: &Error) {
+    tracing::error!(%error, "news of a mailbox could not be read to its end");
+    client.bye(Some(Code::Unavailable), "The news of the mailbox could not be read; come back");
 }
 
 /// Compares the view with what is there, part by part, and tells of each. What has been read counts as seen when all
 /// has: what happens meanwhile is told too, and perhaps again.
-async fn compare(session: &mut Session, upto: ModSeq, expunges: Expunges) -> Result<(), Refusal> {
+async fn compare(session: &mut Selected<'_>, upto: ModSeq, expunges: Expunges) -> Result<(), Stop> {
     let mut from = Some(1);
-    while let Some(window) = from.and_then(|from| session.view().ok()?.window(from)) {
+    while let Some(window) = from.and_then(|from| session.view.window(from)) {
         from = window.uids.end().checked_add(1);
         let read = move |snapshot: &Snapshot| window.compare(snapshot);
-        let update = session.shared.pool.read_as(Step::Further, read).await?;
-        session.view_mut()?.take(&update);
+        let update = session.client.shared.pool.read_as(Step::Further, read).await?;
+        session.view.take(&update);
         if expunges == Expunges::Told {
             tell_expunged(session).await?;
         }
         tell_changed(session, &UidList::from(&update.changed)).await?;
     }
-    let view = session.view()?;
-    let (mailbox, last) = (view.mailbox, view.highest_uid());
-    let read = move |snapshot: &Snapshot| above(snapshot, mailbox, last);
-    let added = session.shared.pool.read_as(Step::Further, read).await?;
+    let added = above(session).await?;
     tell(session, Update { added, upto, ..Update::default() }, expunges).await
 }
 
-async fn tell(session: &mut Session, update: Update, expunges: Expunges) -> Result<(), Refusal> {
-    session.view_mut()?.take(&update);
+/// The UIDs above the highest that the client knows.
+struct Above {
+    scan: Scan,
+    added: UidList,
+}
+
+impl Job for Above {
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, _: &mut Vec<u8>) -> Result<bool, Error> {
+        match self.scan.step(snapshot, until)? {
+            Read::All(all) => self.added = all.uids,
+            Read::Some => return Ok(true),
+            Read::Nothing => return Err(Error::NotFound("mailbox")),
+        }
+        Ok(false)
+    }
+}
+
+async fn above(session: &mut Selected<'_>) -> Result<UidSet, Stop> {
+    let view = &*session.view;
+    let Some(from) = view.highest_uid().checked_add(1) else { return Ok(UidSet::new()) };
+    let (account, mailbox) = (view.account, view.mailbox);
+    let wanted = Wanted { account, mailbox, from, since: ModSeq(u64::MAX), saved_since: i64::MAX };
+    let above = Above { scan: Scan::new(wanted), added: UidList::default() };
+    let client = &mut *session.client;
+    let (above, done) = job::run(&client.shared.pool, &mut client.io, Step::Further, above).await;
+    done?;
+    Ok(above.added.to_set())
+}
+
+async fn tell(session: &mut Selected<'_>, update: Update, expunges: Expunges) -> Result<(), Stop> {
+    session.view.take(&update);
     if expunges == Expunges::Told {
         tell_expunged(session).await?;
     }
     if !update.added.is_empty() {
-        tell_new(session, &update.added)?;
+        tell_new(session, &update.added);
     }
     tell_changed(session, &UidList::from(&update.changed)).await?;
-    session.view_mut()?.forget_own();
+    session.view.forget_own();
     Ok(())
 }
 
 /// Takes pending messages out of the client's numbering and says so: the last of them first, so that what is told by
 /// number shifts nothing that is told later, some at a time.
-async fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
-    let qresync = session.enabled.qresync;
-    while !session.view()?.pending().is_empty() {
+async fn tell_expunged(session: &mut Selected<'_>) -> Result<(), Stop> {
+    let qresync = session.client.enabled.qresync;
+    while !session.view.pending().is_empty() {
         // A range is one word of VANISHED, and a line of EXPUNGE each number of it.
         let most = if qresync { u32::MAX } else { GONE_A_CHUNK as u32 };
-        let (gone, numbers) = session.view_mut()?.expunge(GONE_A_CHUNK, most);
-        session.owes_modseq |= qresync;
-        let mut writer = session.writer();
+        let (gone, numbers) = session.view.expunge(GONE_A_CHUNK, most);
+        session.client.owes_modseq |= qresync;
+        let mut writer = session.client.writer();
         if qresync {
             response::vanished(&mut writer, gone.ranges(), false);
         } else {
             expunge_order(&numbers).for_each(|number| response::expunge(&mut writer, number));
         }
-        session.io.flush_if_large().await?;
+        session.client.io.flush_if_large().await?;
     }
     Ok(())
 }
@@ -146,42 +175,42 @@ async fn tell_expunged(session: &mut Session) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// Those of the socket.
-pub async fn tell_vanished_earlier(session: &mut Session, gone: UidList) -> Result<(), Refusal> {
+pub async fn tell_vanished_earlier(session: &mut Selected<'_>, gone: UidList) -> Result<(), Stop> {
     for some in gone.pieces(GONE_A_CHUNK) {
-        response::vanished(&mut session.writer(), some.ranges(), true);
-        session.io.flush_if_large().await?;
+        response::vanished(&mut session.client.writer(), some.ranges(), true);
+        session.client.io.flush_if_large().await?;
     }
     Ok(())
 }
 
-fn tell_new(session: &mut Session, added: &UidSet) -> Result<(), Refusal> {
-    let rev2 = session.enabled.rev2;
-    let view = session.view()?;
+fn tell_new(session: &mut Selected<'_>, added: &UidSet) {
+    let rev2 = session.client.enabled.rev2;
+    let view = &mut *session.view;
     let (mailbox, read_only) = (view.mailbox, view.read_only);
     let next = added.last().map_or(1, |last| last.saturating_add(1));
     let first = added.first().unwrap_or(next);
-    let lowest = session.shared.bells.take_recent(mailbox, next, read_only, first);
-    let view = session.view_mut()?;
+    let lowest = session.client.shared.bells.take_recent(mailbox, next, read_only, first);
+    let view = &mut *session.view;
     view.extend(added);
     view.add_recent(lowest.max(first)..=next - 1);
     let (exists, recent) = (view.exists(), view.recent_count());
-    let mut writer = session.writer();
+    let mut writer = session.client.writer();
     response::exists(&mut writer, exists);
     if !rev2 {
         response::recent(&mut writer, recent);
     }
-    Ok(())
 }
 
 /// FETCH responses for messages whose flags another session changed.
 ///
 /// # Errors
 /// Those of the store and of the socket.
-pub async fn tell_changed(session: &mut Session, changed: &UidList) -> Result<(), Refusal> {
-    let mailbox = session.view()?.mailbox;
+pub async fn tell_changed(session: &mut Selected<'_>, changed: &UidList) -> Result<(), Stop> {
+    let mailbox = session.view.mailbox;
     let mut step = Step::First;
     for slice in changed.clone().batches(CHANGED_A_CHUNK) {
         let (records, keywords) = session
+            .client
             .shared
             .pool
             .read_as(std::mem::replace(&mut step, Step::Further), move |snapshot| {
@@ -193,11 +222,11 @@ pub async fn tell_changed(session: &mut Session, changed: &UidList) -> Result<()
                 Ok::<_, Error>((records, messages::keywords(snapshot, mailbox)?))
             })
             .await?;
-        flags::tell_keywords(session, &keywords)?;
-        for (number, record) in numbered(session.view()?, &records) {
-            if !session.view()?.is_own(record.uid, record.modseq) {
-                tell_flags(session, number, record, &keywords, true)?;
-                session.io.flush_if_large().await?;
+        flags::tell_keywords(session, &keywords);
+        for (number, record) in numbered(session.view, &records) {
+            if !session.view.is_own(record.uid, record.modseq) {
+                tell_flags(session, number, record, &keywords, true);
+                session.client.io.flush_if_large().await?;
             }
         }
     }
@@ -214,24 +243,21 @@ pub fn numbered<'a>(view: &View, records: &'a [Record]) -> Vec<(SeqNum, &'a Reco
 }
 
 /// One FETCH response with a message's flags, its UID if asked for, and its MODSEQ in a CONDSTORE session.
-///
-/// # Errors
-/// If no mailbox is open.
 pub fn tell_flags(
-    session: &mut Session,
+    session: &mut Selected<'_>,
     number: SeqNum,
     record: &Record,
     keywords: &crate::store::keywords::KeywordTable,
     uid: bool,
-) -> Result<(), Refusal> {
-    let condstore = session.enabled.condstore;
-    let view = session.view_mut()?;
+) {
+    let condstore = session.client.enabled.condstore;
+    let view = &mut *session.view;
     if condstore {
         view.note_sent(record.modseq);
     }
     let recent = view.recent().contains(record.uid.get());
-    let rev2 = session.enabled.rev2;
-    let mut writer = session.writer();
+    let rev2 = session.client.enabled.rev2;
+    let mut writer = session.client.writer();
     let mut fetch = Fetch::new(&mut writer, number);
     if uid {
         fetch.uid(record.uid);
@@ -241,21 +267,16 @@ pub fn tell_flags(
         fetch.modseq(record.modseq);
     }
     fetch.finish();
-    Ok(())
 }
 
 /// One FETCH response with a message's UID and MODSEQ: what a silent STORE still says (RFC 7162 §3.1.3).
-///
-/// # Errors
-/// If no mailbox is open.
-pub fn tell_modseq(session: &mut Session, number: SeqNum, record: &Record) -> Result<(), Refusal> {
-    session.view_mut()?.note_sent(record.modseq);
-    let mut writer = session.writer();
+pub fn tell_modseq(session: &mut Selected<'_>, number: SeqNum, record: &Record) {
+    session.view.note_sent(record.modseq);
+    let mut writer = session.client.writer();
     let mut fetch = Fetch::new(&mut writer, number);
     fetch.uid(record.uid);
     fetch.modseq(record.modseq);
     fetch.finish();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use async_lock::Semaphore;
 
 use crate::imap::fair_queue::{FairQueue, Step};
-use crate::imap::refusal::Refusal;
 use crate::store::{Error, Snapshot, Store, Transaction, contained};
 
 /// Reads at a time: each is a step that ends soon, so few threads serve many sessions.
@@ -57,10 +56,10 @@ impl Pool {
     pub async fn read<T, E>(
         &self,
         read: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Refusal>
+    ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: Into<Refusal> + Send + 'static,
+        E: From<Error> + Send + 'static,
     {
         self.read_as(Step::First, read).await
     }
@@ -73,17 +72,17 @@ impl Pool {
         &self,
         step: Step,
         read: impl FnOnce(&Snapshot) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Refusal>
+    ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: Into<Refusal> + Send + 'static,
+        E: From<Error> + Send + 'static,
     {
         let _place = self.reads.enter(step).await;
         let store = self.store.clone();
         smol::unblock(move || {
             contained("this could not be read", || {
                 let snapshot = store.snapshot()?;
-                read(&snapshot).map_err(Into::into)
+                read(&snapshot)
             })
         })
         .await
@@ -108,13 +107,13 @@ impl Pool {
     pub async fn write<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut dyn Transaction) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, Error> {
         let _permit = self.writes.acquire().await;
         let (sender, answer) = async_channel::bounded(1);
         // The writer wakes the session itself: a thread that waited between them would cost two more
         // switches. A session that is gone wants no answer.
         self.store.begin_then(job, move |outcome| drop(sender.try_send(outcome)))?;
-        answer.recv().await.unwrap_or(Err(Error::Closed)).map_err(Into::into)
+        answer.recv().await.unwrap_or(Err(Error::Closed))
     }
 
     /// Runs something that takes a write's place, such as the end of an incoming message.
@@ -124,9 +123,9 @@ impl Pool {
     pub async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, Error> {
         let _permit = self.writes.acquire().await;
-        smol::unblock(move || contained("this could not be done", work)).await.map_err(Refusal::from)
+        smol::unblock(move || contained("this could not be done", work)).await
     }
 
     /// As [`Pool::blocking`], for a piece of something large.
@@ -136,7 +135,7 @@ impl Pool {
     pub async fn bulk<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Refusal> {
+    ) -> Result<T, Error> {
         let _permit = self.bulk.acquire().await;
         self.blocking(work).await
     }
@@ -157,25 +156,24 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::response::code::Code;
     use crate::store::Options;
 
     #[test]
-    fn a_panic_is_answered_serverbug_and_costs_nobody_else_anything() {
+    fn a_panic_is_an_internal_error_and_costs_nobody_else_anything() {
         let folder = tempfile::tempdir().unwrap();
         let pool = Pool::new(Store::open(Options::new(folder.path())).unwrap());
-        let code = |refusal: Result<(), Refusal>| refusal.unwrap_err().code;
+        let is_internal = |outcome: Result<(), Error>| matches!(outcome, Err(Error::Internal(_)));
         smol::block_on(async {
             for _ in 0..=READS {
                 let read = pool.read(|_| -> Result<(), Error> { panic!("a bug in a reader") }).await;
-                assert_eq!(code(read), Some(Code::ServerBug));
+                assert!(is_internal(read));
             }
             for _ in 0..=WRITES {
                 let done = pool.blocking(|| -> Result<(), Error> { panic!("a bug in the digester") }).await;
-                assert_eq!(code(done), Some(Code::ServerBug));
+                assert!(is_internal(done));
             }
             let written = pool.write(|_| -> Result<(), Error> { panic!("a bug in a job") }).await;
-            assert_eq!(code(written), Some(Code::ServerBug));
+            assert!(is_internal(written));
             assert!(pool.read(|_| Ok::<_, Error>(())).await.is_ok());
             assert!(pool.write(|_| Ok(())).await.is_ok());
         });

@@ -1,10 +1,64 @@
-//! What a client is told when something cannot be done: which response code, which words. The one place
-//! where the store's errors become replies (RFC 9051 §7.1, RFC 5530).
+//! How a command ends that was not done. Handlers say what has happened; the one place where that becomes a response
+//! code and words for a client is [`Refusal`] (RFC 9051 §7.1, RFC 5530), and it comes last.
 
 use std::borrow::Cow;
 
 use crate::protocol::response::code::Code;
 use crate::store::Error;
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// It cannot be done, or is wrong.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// The store could not do it.
+    #[error(transparent)]
+    Failed(#[from] Error),
+    /// The connection cannot go on: the stream is broken, or a literal could not be completed. Nothing more is sent.
+    #[error("{0}")]
+    Hangup(Cow<'static, str>),
+}
+
+impl Stop {
+    /// NO with a code.
+    pub fn no(code: Code, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::no(code, text).into()
+    }
+
+    /// BAD.
+    pub fn bad(text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::bad(text).into()
+    }
+
+    /// The end of the connection.
+    pub fn hangup(why: impl Into<Cow<'static, str>>) -> Self {
+        Stop::Hangup(why.into())
+    }
+
+    /// Whether the client is answered NO.
+    #[must_use]
+    pub fn is_no(&self) -> bool {
+        match self {
+            Stop::Refused(refusal) => refusal.condition == Condition::No,
+            Stop::Failed(_) => true,
+            Stop::Hangup(_) => false,
+        }
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Stop::Refused(refusal)
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    /// The socket's: the client is gone.
+    fn from(error: std::io::Error) -> Self {
+        Stop::hangup(error.to_string())
+    }
+}
 
 /// A command that is answered NO or BAD.
 #[derive(Debug)]
@@ -24,11 +78,23 @@ pub enum Condition {
     No,
     /// The command is wrong.
     Bad,
-    /// The tagged reply was sent by the handler.
-    Answered,
-    /// The connection cannot go on: the stream is broken or a literal could not be completed. Nothing more
-    /// is sent.
-    Hangup,
+}
+
+impl Condition {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Condition::No => "NO",
+            Condition::Bad => "BAD",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.text)
+    }
 }
 
 impl Refusal {
@@ -37,24 +103,9 @@ impl Refusal {
         Refusal { condition: Condition::No, code: Some(code), text: text.into() }
     }
 
-    /// NO without a code.
-    pub fn plain(text: impl Into<Cow<'static, str>>) -> Self {
-        Refusal { condition: Condition::No, code: None, text: text.into() }
-    }
-
     /// BAD.
     pub fn bad(text: impl Into<Cow<'static, str>>) -> Self {
         Refusal { condition: Condition::Bad, code: None, text: text.into() }
-    }
-
-    /// The reply was sent already, and nothing follows it.
-    pub fn answered() -> Self {
-        Refusal { condition: Condition::Answered, code: None, text: Cow::Borrowed("") }
-    }
-
-    /// The end of the connection.
-    pub fn hangup(text: impl Into<Cow<'static, str>>) -> Self {
-        Refusal { condition: Condition::Hangup, code: None, text: text.into() }
     }
 }
 
@@ -65,6 +116,7 @@ impl From<Error> for Refusal {
             Error::Exists(_) => Code::AlreadyExists,
             Error::Limit(_) => Code::Limit,
             Error::Refused(_) => Code::Cannot,
+            Error::UnknownEncoding => Code::UnknownCte,
             Error::Internal(_) => Code::ServerBug,
             Error::NoSpace { .. } => Code::OverQuota,
             Error::Damaged(_) | Error::DamagedIndex(_) | Error::DamagedEmail(_) => Code::Corruption,
@@ -81,13 +133,12 @@ impl From<Error> for Refusal {
         if matches!(code, Code::Unavailable | Code::Corruption | Code::OverQuota) {
             tracing::error!(%error, "a command could not be served");
         }
-        Refusal::no(code, error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Refusal {
-    /// The socket's: the client is gone.
-    fn from(error: std::io::Error) -> Self {
-        Refusal::hangup(error.to_string())
+        let text = match &error {
+            Error::UnknownEncoding => {
+                "a part's transfer encoding is not known: fetch it with BODY instead".into()
+            }
+            error => error.to_string(),
+        };
+        Refusal::no(code, text)
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::credential::{is_local, network};
+use crate::credential::{Login, is_local, network};
 use crate::model::{AccountId, DeviceId, locked};
 
 /// Connections in all, logged in or not: each costs about 20 KB, the machine has 512 MB.
@@ -104,15 +104,10 @@ impl SessionLimits {
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn log_in(
-        self: &Arc<Self>,
-        address: IpAddr,
-        account: AccountId,
-        device: Option<DeviceId>,
-    ) -> Result<Seat, Full> {
-        let login = match device {
-            Some(device) => (Count::Device(account, device), A_DEVICE, Full::Device),
-            None => (Count::Account(account), AN_ACCOUNT, Full::Account),
+    pub fn log_in(self: &Arc<Self>, address: IpAddr, account: AccountId, login: Login) -> Result<Seat, Full> {
+        let login = match login {
+            Login::Device(device) => (Count::Device(account, device), A_DEVICE, Full::Device),
+            Login::Own => (Count::Account(account), AN_ACCOUNT, Full::Account),
         };
         self.take(&[(Count::Address(network(address)), AN_ADDRESS, Full::Address), login])
     }
@@ -141,7 +136,7 @@ impl SessionLimits {
 
 impl Seat {
     /// Holds the place among all connections too, that the one before had; whoever was a stranger is none any more.
-    pub fn take_over(&mut self, mut before: Seat) {
+    pub fn take_over(&mut self, before: &mut Seat) {
         self.held.extend(before.held.extract_if(.., |count| *count == Count::Connections));
     }
 }
@@ -174,10 +169,10 @@ mod tests {
     fn a_device_has_forty_seats_and_gives_them_back() {
         let seats = Arc::new(SessionLimits::default());
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let take = || seats.log_in(address, AccountId(1), Some(DeviceId(1)));
+        let take = || seats.log_in(address, AccountId(1), Login::Device(DeviceId(1)));
         let mut held: Vec<Seat> = (0..40).map(|_| take().unwrap()).collect();
         assert_eq!(take().err(), Some(Full::Device));
-        assert!(seats.log_in(address, AccountId(1), Some(DeviceId(2))).is_ok());
+        assert!(seats.log_in(address, AccountId(1), Login::Device(DeviceId(2))).is_ok());
         held.pop();
         assert!(take().is_ok());
         drop(held);
@@ -195,7 +190,7 @@ mod tests {
         assert!(seats.is_crowded());
         assert_eq!(seats.connect(far(99)).err(), Some(Full::Strangers));
         // Somebody is logged in from there.
-        let own = seats.log_in(far(99), AccountId(1), None).unwrap();
+        let own = seats.log_in(far(99), AccountId(1), Login::Own).unwrap();
         held.extend((0..50).map(|_| seats.connect(far(99)).unwrap()));
         held.extend((0..50).map(|_| seats.connect(local).unwrap()));
         assert_eq!(held.len(), STRANGERS as usize);
@@ -211,14 +206,14 @@ mod tests {
         let address = |n: u32| IpAddr::from((0xc000_0200 + n / 100).to_be_bytes());
         let mut held = Vec::new();
         for n in 1..CONNECTIONS {
-            let connection = seats.connect(address(n)).unwrap();
-            let mut session = seats.log_in(address(n), AccountId(1), Some(DeviceId(n))).unwrap();
-            session.take_over(connection);
+            let mut connection = seats.connect(address(n)).unwrap();
+            let mut session = seats.log_in(address(n), AccountId(1), Login::Device(DeviceId(n))).unwrap();
+            session.take_over(&mut connection);
             held.push(session);
         }
         held.push(seats.connect(address(0)).unwrap());
         assert_eq!(seats.connect(address(0)).err(), Some(Full::Server));
-        held.push(seats.log_in(address(0), AccountId(2), None).unwrap());
+        held.push(seats.log_in(address(0), AccountId(2), Login::Own).unwrap());
         drop(held);
         assert_eq!((seats.sessions(), seats.taken.lock().unwrap().len()), (0, 0));
     }

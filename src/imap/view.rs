@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::model::{
     AccountId, MailboxId, MailboxName, ModSeq, SeqNum, SequenceSet, Uid, UidList, UidSet, UidValidity,
 };
+use crate::protocol::command::Messages;
 use crate::store::changes::{self, Since};
 use crate::store::{Error, Rows};
 use crate::store::{mailboxes, messages};
@@ -24,8 +25,9 @@ const OWN_CHANGES: usize = 64;
 /// How many ranges of UIDs all of them may have.
 const OWN_RANGES: usize = 10_000;
 
-/// News of more ranges of UIDs are not taken up at once: the view is compared with what is there, part by part.
-const MOST_RANGES: usize = 20_000;
+/// News of more ranges of UIDs are not taken up at once: what the client has is compared with what is there, part by
+/// part.
+pub const MOST_RANGES: usize = 20_000;
 /// Messages of a part.
 const WINDOW: usize = 8_192;
 
@@ -123,20 +125,6 @@ fn existing(
     mailboxes::get(rows, account, mailbox)?
         .filter(|known| known.uid_validity == uid_validity)
         .ok_or(Error::NotFound("mailbox"))
-}
-
-/// The UIDs above one.
-///
-/// # Errors
-/// Of reading.
-pub fn above(rows: &dyn Rows, mailbox: MailboxId, last: u32) -> Result<UidSet, Error> {
-    let mut added = UidSet::new();
-    let Some(first) = last.checked_add(1) else { return Ok(added) };
-    messages::scan(rows, mailbox, first..=u32::MAX, &mut |record| {
-        added.insert(record.uid);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(added)
 }
 
 impl Update {
@@ -291,6 +279,24 @@ impl View {
 
     fn own_change(&self, modseq: ModSeq) -> Option<&UidSet> {
         self.own.iter().find(|(known, _)| *known == modseq).map(|(_, uids)| &**uids)
+    }
+
+    /// The UIDs that a command names, by number or by UID. `None` as [`View::by_number`].
+    #[must_use]
+    pub fn named(&self, uid: bool, messages: &Messages) -> Option<UidList> {
+        match messages {
+            Messages::Set(set) if !uid => self.by_number(set),
+            messages => Some(self.named_uids(messages)),
+        }
+    }
+
+    /// The UIDs that a UID command names.
+    #[must_use]
+    pub fn named_uids(&self, messages: &Messages) -> UidList {
+        match messages {
+            Messages::Saved => self.uids.intersection(&self.saved),
+            Messages::Set(set) => self.by_uid(set),
+        }
     }
 
     /// The sequence numbers and UIDs that a set of sequence numbers means. `None` if it names a number

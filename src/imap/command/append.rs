@@ -1,15 +1,16 @@
 //! APPEND (RFC 9051 §6.3.12), MULTIAPPEND (RFC 3502): messages are streamed into the store as they come.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::imap::client::{Client, LoggedIn};
 use crate::imap::connection::Input;
 use crate::imap::names::{name_of, no_target, tell_old_name};
-use crate::imap::news::Expunges;
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::Stop;
 use crate::model::{AccountId, DateTime, MailboxId, MailboxName, SpecialUse};
-use crate::protocol::command::Tag;
 use crate::protocol::command::append::{self, Message};
+use crate::protocol::command::{Tag, tag_of};
 use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::{self, code::Code, list::Attributes};
 use crate::store::messages::{self, NewMessage};
@@ -39,108 +40,108 @@ struct Target {
     special_use: Option<SpecialUse>,
 }
 
-/// Takes the whole command from its first literal on, and answers it.
-pub async fn run(session: &mut Session, head: LiteralHead) {
+/// What became of an APPEND.
+pub enum Appended {
+    /// Nothing yet: the literal was the name of the mailbox, and the command goes on.
+    Begun,
+    /// It is no APPEND that can be followed.
+    Wrong(Option<Tag>, Option<Code>, Cow<'static, str>),
+    /// This is its answer.
+    Ended(Tag, Result<Done, Stop>),
+}
+
+/// Takes the whole command from its first literal on.
+pub async fn run(session: &mut LoggedIn<'_>, head: LiteralHead) -> Appended {
     if append::is_mailbox_literal(&head.so_far) {
-        return collect_name(session, &head);
+        return collect_name(session.client, &head);
     }
-    let dialect = session.command_dialect();
-    let (tag, first) = match append::parse_head(&head.so_far, dialect) {
-        Ok(read) => read,
-        Err(error) => {
-            session.refuse_bad(error.tag.as_ref(), None, &error.text);
-            return discard_rest(session);
-        }
-    };
-    let outcome = take_all(session, first, head).await;
-    let failed = outcome.is_err();
-    session.answer(&tag, Expunges::Told, outcome).await;
-    if failed {
-        discard_rest(session);
+    match append::parse_head(&head.so_far, session.client.enabled.command_dialect()) {
+        Ok((tag, first)) => Appended::Ended(tag, take_all(session, first, head).await),
+        Err(error) => Appended::Wrong(error.tag, None, error.text.into()),
     }
 }
 
 /// What the client sends of a refused message is read and thrown away, unless that would take for ever.
-fn discard_rest(session: &mut Session) {
-    if !session.io.framer.discard_rest() {
-        session.bye(Some(Code::TooBig), "The message is far too long to be read and thrown away");
+pub fn discard_rest(client: &mut Client) {
+    if !client.io.framer.discard_rest() {
+        client.bye(Some(Code::TooBig), "The message is far too long to be read and thrown away");
     }
 }
 
 /// The mailbox's name is itself a literal.
-fn collect_name(session: &mut Session, head: &LiteralHead) {
-    if session.io.framer.accept() {
-        if !head.non_sync {
-            response::continuation(&mut session.writer(), "Go on");
-        }
-        return;
+fn collect_name(client: &mut Client, head: &LiteralHead) -> Appended {
+    if !client.io.framer.accept() {
+        let text = "A mailbox's name is not that long";
+        return Appended::Wrong(tag_of(&head.so_far), Some(Code::TooBig), text.into());
     }
-    let tag: Option<Tag> = crate::protocol::command::tag_of(&head.so_far);
-    session.refuse_bad(tag.as_ref(), Some(Code::TooBig), "A mailbox's name is not that long");
-    discard_rest(session);
+    if !head.non_sync {
+        response::continuation(&mut client.writer(), "Go on");
+    }
+    Appended::Begun
 }
 
-async fn take_all(session: &mut Session, first: append::Head, head: LiteralHead) -> Result<Done, Refusal> {
-    let target = target(session, &first).await?;
+async fn take_all(session: &mut LoggedIn<'_>, first: append::Head, head: LiteralHead) -> Result<Done, Stop> {
+    let account = session.user.account;
+    let client = &mut *session.client;
+    let target = target(client, account, &first).await?;
     let (mut message, mut head) = (first.message, head);
     let (mut taken, mut held) = (Vec::new(), 0);
     loop {
-        check_size(session, &head)?;
-        check_room(session, head.len).await?;
+        check_size(client, &head)?;
+        check_room(client, head.len).await?;
         held += head.len.min(HELD) + OVERHEAD + OVERHEAD_A_BYTE * head.so_far.len() as u64;
         if held > MOST_HELD {
-            return Err(Refusal::no(Code::Limit, "Too many messages in one APPEND; send them one by one"));
+            return Err(Stop::no(Code::Limit, "Too many messages in one APPEND; send them one by one"));
         }
         let wrapped = message.utf8;
-        let prepared = take_one(session, &head).await?;
+        let prepared = take_one(client, &head).await?;
         taken.push((prepared, std::mem::take(&mut message)));
-        match next(session).await? {
+        match next(client).await? {
             Event::Line(rest) if closes(&rest, wrapped).is_some_and(<[u8]>::is_empty) => break,
             Event::Literal(following) => {
                 let rest = closes(&following.so_far, wrapped);
-                let rest = rest.ok_or_else(|| Refusal::bad("UTF8's parenthesis does not close"))?;
-                message = append::parse_next(rest).map_err(|error| Refusal::bad(error.0))?;
+                let rest = rest.ok_or_else(|| Stop::bad("UTF8's parenthesis does not close"))?;
+                message = append::parse_next(rest).map_err(|error| Stop::bad(error.0))?;
                 head = following;
             }
-            _ => return Err(Refusal::bad("Something follows the message")),
+            _ => return Err(Stop::bad("Something follows the message")),
         }
     }
     let (name, special_use) = (target.name.clone(), target.special_use);
-    let done = store(session, target, taken).await?;
-    tell_old_name(session, &first.mailbox, &name, Attributes { special_use, ..Attributes::default() });
+    let done = store(client, target, taken).await?;
+    tell_old_name(client, &first.mailbox, &name, Attributes { special_use, ..Attributes::default() });
     Ok(done)
 }
 
 /// State, mailbox and quota are looked at before the client sends anything.
-async fn target(session: &mut Session, head: &append::Head) -> Result<Target, Refusal> {
-    let account = session.account()?;
+async fn target(client: &Client, account: AccountId, head: &append::Head) -> Result<Target, Stop> {
     let name = name_of(&head.mailbox)?;
     let wanted = name.clone();
     let found =
-        session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
+        client.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
     let found = found.ok_or_else(|| no_target(&name))?;
     Ok(Target { account, mailbox: found.id, name, special_use: found.special_use })
 }
 
-fn check_size(session: &Session, head: &LiteralHead) -> Result<(), Refusal> {
-    let limit = session.shared.message_limit;
+fn check_size(client: &Client, head: &LiteralHead) -> Result<(), Stop> {
+    let limit = client.shared.message_limit;
     if head.len > limit {
-        return Err(Refusal::no(
+        return Err(Stop::no(
             Code::TooBig,
             format!("A message may have {limit} bytes, this one has {}", head.len),
         ));
     }
     // RFC 3502 §4: an error, and the way to cancel an APPEND of several.
     if head.len == 0 {
-        return Err(Refusal::no(Code::Cannot, "An empty message cannot be stored"));
+        return Err(Stop::no(Code::Cannot, "An empty message cannot be stored"));
     }
     Ok(())
 }
 
 /// Before the client sends it: on a full disk it would send in vain.
-async fn check_room(session: &Session, bytes: u64) -> Result<(), Refusal> {
-    let store = session.shared.pool.store().clone();
-    session.shared.pool.blocking(move || store.room_for(bytes)).await
+async fn check_room(client: &Client, bytes: u64) -> Result<(), Stop> {
+    let store = client.shared.pool.store().clone();
+    Ok(client.shared.pool.blocking(move || store.room_for(bytes)).await?)
 }
 
 /// What Python's imaplib puts into the literal instead of around it once UTF8=ACCEPT is enabled; no header
@@ -148,38 +149,38 @@ async fn check_room(session: &Session, bytes: u64) -> Result<(), Refusal> {
 const WRAPPED_INSIDE: &[u8] = b"UTF8 (";
 
 /// Streams a literal into the store.
-async fn take_one(session: &mut Session, head: &LiteralHead) -> Result<Prepared, Refusal> {
-    let store = session.shared.pool.store().clone();
-    let limit = session.shared.message_limit;
+async fn take_one(client: &mut Client, head: &LiteralHead) -> Result<Prepared, Stop> {
+    let store = client.shared.pool.store().clone();
+    let limit = client.shared.message_limit;
     // Line ends are made CRLF, which may make it longer; a literal8 is kept byte for byte (RFC 9051 §6.3.12).
     let mut incoming =
         if head.binary { store.incoming_verbatim(limit) } else { store.incoming(limit.saturating_mul(2)) };
-    session.io.framer.stream();
+    client.io.framer.stream();
     if !head.non_sync {
-        response::continuation(&mut session.writer(), "Go on");
+        response::continuation(&mut client.writer(), "Go on");
     }
     let (mut first, mut unwraps) = (true, false);
     loop {
         let mut piece = Vec::new();
-        while piece.len() < PIECE && session.io.framer.left() > 0 {
-            let bytes = session.io.framer.take(PIECE - piece.len());
+        while piece.len() < PIECE && client.io.framer.left() > 0 {
+            let bytes = client.io.framer.take(PIECE - piece.len());
             if bytes.is_empty() {
-                session.io.fill(PATIENCE).await?;
+                client.io.fill(PATIENCE).await?;
             } else if piece.is_empty() {
                 piece = bytes;
             } else {
                 piece.extend_from_slice(&bytes);
             }
         }
-        let last = session.io.framer.left() == 0;
-        if std::mem::take(&mut first) && session.enabled.utf8 && !head.binary {
+        let last = client.io.framer.left() == 0;
+        if std::mem::take(&mut first) && client.enabled.utf8 && !head.binary {
             unwraps = piece.starts_with(WRAPPED_INSIDE);
             piece.drain(..if unwraps { WRAPPED_INSIDE.len() } else { 0 });
         }
         if unwraps && last {
             piece.pop_if(|byte| *byte == b')');
         }
-        let pool = &session.shared.pool;
+        let pool = &client.shared.pool;
         let step = if head.len > SMALL {
             pool.bulk(move || write(incoming, &piece, last)).await?
         } else {
@@ -207,10 +208,10 @@ fn write(mut incoming: Incoming, piece: &[u8], last: bool) -> Result<Step, Error
 }
 
 /// What follows a message.
-async fn next(session: &mut Session) -> Result<Event, Refusal> {
-    match session.io.next(PATIENCE).await {
+async fn next(client: &mut Client) -> Result<Event, Stop> {
+    match client.io.next(PATIENCE).await {
         Input::Event(event) => Ok(event),
-        _ => Err(Refusal::hangup("gone in the middle of APPEND")),
+        _ => Err(Stop::hangup("gone in the middle of APPEND")),
     }
 }
 
@@ -220,12 +221,8 @@ fn closes(rest: &[u8], wrapped: bool) -> Option<&[u8]> {
 }
 
 /// All messages in one job: all of them are there afterwards, or none.
-async fn store(
-    session: &mut Session,
-    target: Target,
-    taken: Vec<(Prepared, Message)>,
-) -> Result<Done, Refusal> {
-    let done = session
+async fn store(client: &mut Client, target: Target, taken: Vec<(Prepared, Message)>) -> Result<Done, Stop> {
+    let done = client
         .shared
         .pool
         .write(move |tx| {

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::command::expunge::writable;
-use crate::imap::command::fetch::{named_uids, vanished_meanwhile};
+use crate::imap::client::{Client, Selected};
+use crate::imap::command::expunge::may_change;
 use crate::imap::names::{name_of, no_target};
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::{Refusal, Stop};
 use crate::model::{AccountId, MailboxId, MailboxName, Uid, UidSet, UidValidity};
 use crate::protocol::command::copy::Copy;
 use crate::protocol::response::code::Code;
@@ -19,19 +19,19 @@ const SLICE: usize = 2_000;
 ///
 /// # Errors
 /// TRYCREATE without the target; NO if a message named by number is gone.
-pub async fn copy(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
-    let view = session.view()?;
-    let (account, from) = (view.account, view.mailbox);
-    let uids = named_uids(view, command.uid, &command.messages)?.to_set();
-    if !command.uid && vanished_meanwhile(view, &uids) {
-        return Err(gone());
+pub async fn copy(session: &mut Selected<'_>, command: Copy) -> Result<Done, Stop> {
+    let (account, from) = (session.view.account, session.view.mailbox);
+    let uids = session.named(command.uid, &command.messages)?.to_set();
+    if !command.uid && session.view.any_pending(&uids) {
+        return Err(gone().into());
     }
-    let (to, name) = target(session, &command.mailbox, account).await?;
+    let (to, name) = target(session.client, &command.mailbox, account).await?;
     if uids.is_empty() {
         return Ok(Done::ok("Nothing to copy"));
     }
     let by_number = !command.uid;
     let copied = session
+        .client
         .shared
         .pool
         .write(move |tx| {
@@ -69,17 +69,18 @@ fn count(rows: &dyn Rows, mailbox: MailboxId, uids: &UidSet) -> Result<u64, Erro
 ///
 /// # Errors
 /// TRYCREATE without the target; NO in a mailbox opened with EXAMINE, and if a message named by number is gone.
-pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal> {
-    let view = writable(session)?;
-    let (account, from) = (view.account, view.mailbox);
-    let uids = named_uids(view, command.uid, &command.messages)?;
+pub async fn move_(session: &mut Selected<'_>, command: Copy) -> Result<Done, Stop> {
+    may_change(session.view)?;
+    let (account, from) = (session.view.account, session.view.mailbox);
+    let uids = session.named(command.uid, &command.messages)?;
     let named = u64::from(uids.len());
-    let (to, name) = target(session, &command.mailbox, account).await?;
+    let (to, name) = target(session.client, &command.mailbox, account).await?;
     let (mut sources, mut targets, mut validity) = (Vec::new(), Vec::new(), None);
     let mut failure = None;
     for slice in uids.batches(SLICE) {
         let name = name.clone();
         let moved = session
+            .client
             .shared
             .pool
             .write(move |tx| match mailboxes::get(tx, account, to)? {
@@ -87,27 +88,27 @@ pub async fn move_(session: &mut Session, command: Copy) -> Result<Done, Refusal
                 None => Ok(Err(no_target(&name))),
             })
             .await;
-        match moved.flatten() {
+        match moved.map_err(Stop::from).and_then(|moved| moved.map_err(Stop::from)) {
             Ok(moved) => {
                 validity = Some(moved.uid_validity);
                 sources.extend(moved.from);
                 targets.extend(moved.to);
             }
             // What was moved so far is told all the same.
-            Err(refusal) => {
-                failure = Some(refusal);
+            Err(stop) => {
+                failure = Some(stop);
                 break;
             }
         }
     }
     let moved = sources.len() as u64;
     if let Some(code) = validity.and_then(|validity| reply(validity, sources, targets)) {
-        session.untagged("OK", Some(code), "Moved");
+        session.client.untagged("OK", Some(code), "Moved");
     }
     match failure {
-        Some(refusal) => Err(refusal),
+        Some(stop) => Err(stop),
         None if !command.uid && moved < named => {
-            Err(Refusal::no(Code::ExpungeIssued, "Some of the messages were gone; the others are moved"))
+            Err(Stop::no(Code::ExpungeIssued, "Some of the messages were gone; the others are moved"))
         }
         // The EXPUNGEs are the news that precede the tagged reply.
         None => Ok(Done::ok("MOVE completed")),
@@ -120,14 +121,14 @@ fn reply(validity: UidValidity, from: Vec<Uid>, to: Vec<Uid>) -> Option<Code> {
 
 /// The mailbox to copy to, and what it is called.
 async fn target(
-    session: &Session,
+    client: &Client,
     argument: &crate::protocol::command::MailboxArg,
     account: AccountId,
-) -> Result<(MailboxId, MailboxName), Refusal> {
+) -> Result<(MailboxId, MailboxName), Stop> {
     let name = name_of(argument)?;
     let wanted = name.clone();
     let found =
-        session.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
+        client.shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
     let found = found.ok_or_else(|| no_target(&name))?;
     Ok((found.id, name))
 }

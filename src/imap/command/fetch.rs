@@ -8,22 +8,23 @@ pub mod plan;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::imap::command::fetch::literal::UNKNOWN_CTE;
+use crate::imap::client::Selected;
 use crate::imap::command::fetch::plan::{Plan, Run, Scope};
-use crate::imap::connection::CHUNK;
 use crate::imap::fair_queue::Step;
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
-use crate::imap::view::View;
+use crate::imap::job::{self, Job};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::{Refusal, Stop};
+use crate::imap::scan::{Read, Scan, Wanted};
+use crate::imap::view::MOST_RANGES;
 use crate::imap::{flags, news};
-use crate::model::{ModSeq, SystemFlags, UidList, UidSet};
+use crate::model::{AccountId, MailboxId, ModSeq, SystemFlags, UidList, UidSet};
 use crate::protocol::command::Messages;
 use crate::protocol::command::fetch::Fetch;
 use crate::protocol::response::code::Code;
 use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
 use crate::store::messages::{self, FlagChange};
-use crate::store::{Error, Rows, Store, mailboxes};
+use crate::store::{Error, Snapshot, mailboxes};
 
 /// Messages that are marked `\Seen` in one job before their bodies are sent.
 const SEEN_A_SLICE: usize = 2_000;
@@ -32,98 +33,68 @@ const SEEN_A_SLICE: usize = 2_000;
 ///
 /// # Errors
 /// For numbers that do not exist; EXPUNGEISSUED where messages named by number are gone.
-pub async fn run(session: &mut Session, command: Fetch) -> Result<Done, Refusal> {
-    let view = session.view()?;
-    let mut uids = named_uids(view, command.uid, &command.messages)?;
-    if command.vanished && (!session.enabled.qresync || !command.uid || command.changed_since.is_none()) {
-        return Err(Refusal::bad(
+pub async fn run(session: &mut Selected<'_>, command: Fetch) -> Result<Done, Stop> {
+    let mut uids = session.named(command.uid, &command.messages)?;
+    let enabled = session.client.enabled;
+    if command.vanished && (!enabled.qresync || !command.uid || command.changed_since.is_none()) {
+        return Err(Stop::bad(
             "VANISHED goes with UID FETCH, CHANGEDSINCE and ENABLE QRESYNC (RFC 7162 §3.2.6)",
         ));
     }
-    let plan = Plan::compile(&command, session.enabled.condstore);
+    let plan = Plan::compile(&command, enabled.condstore);
     if plan.wants_modseq() {
-        session.enabled.condstore = true;
+        session.client.enabled.condstore = true;
     }
     if let Some(since) = command.changed_since {
         uids = changed_since(session, &command, uids, ModSeq(since)).await?;
     }
-    let view = session.view()?;
-    let (uids, gone) = view.still_there(uids);
-    let newly_seen = if plan.sets_seen() && !view.read_only {
-        mark_seen(session, &uids).await?
+    let (uids, gone) = session.view.still_there(uids);
+    let newly_seen = if plan.sets_seen() && !session.view.read_only {
+        mark_seen(session, &uids).await
     } else {
         UidList::default()
     };
     let missed = stream(session, plan, uids, newly_seen).await?;
     if (gone || missed) && !command.uid {
-        return Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone"));
+        return Err(Stop::no(Code::ExpungeIssued, "Some of the messages are gone"));
     }
     Ok(Done::ok("FETCH completed"))
 }
 
-/// The UIDs that a command names, by number or by UID.
-///
-/// # Errors
-/// BAD for a sequence number that does not exist.
-pub fn named_uids(view: &View, uid: bool, messages: &Messages) -> Result<UidList, Refusal> {
-    match messages {
-        Messages::Saved => Ok(view.uids().intersection(&view.saved)),
-        Messages::Set(set) if uid => Ok(view.by_uid(set)),
-        Messages::Set(set) => {
-            view.by_number(set).ok_or_else(|| Refusal::bad("There is no message with that sequence number"))
-        }
-    }
-}
-
-/// The UIDs that a UID command names.
-#[must_use]
-pub fn resolve_uids(view: &View, messages: &Messages) -> UidList {
-    named_uids(view, true, messages).unwrap_or_default()
-}
-
-/// Whether some of these are known to be gone.
-#[must_use]
-pub fn vanished_meanwhile(view: &View, uids: &UidSet) -> bool {
-    view.any_pending(uids)
-}
-
 /// CHANGEDSINCE narrows the set; with VANISHED what is gone is told first (RFC 7162 §3.2.6).
 async fn changed_since(
-    session: &mut Session,
+    session: &mut Selected<'_>,
     command: &Fetch,
     uids: UidList,
     since: ModSeq,
-) -> Result<UidList, Refusal> {
-    session.enabled.condstore = true;
-    let view = session.view()?;
-    let (account, mailbox) = (view.account, view.mailbox);
-    let (changed, gone, next) = session
-        .shared
-        .pool
-        .read(move |rows| {
-            let next = mailboxes::get(rows, account, mailbox)?.map_or(1, |mailbox| mailbox.uid_next);
-            let (changed, gone) = match changes::since(rows, account, mailbox, since)? {
-                Since::Known(found) => (found.added.union(&found.changed), found.expunged),
-                Since::BelowFloor => below_floor(rows, mailbox, since, next)?,
-            };
-            Ok::<_, Error>((UidList::from(&changed), UidList::from(&gone), next))
-        })
-        .await?;
+) -> Result<UidList, Stop> {
+    let client = &mut *session.client;
+    client.enabled.condstore = true;
+    let look = Look {
+        account: session.view.account,
+        mailbox: session.view.mailbox,
+        since,
+        scan: None,
+        changed: UidList::default(),
+        gone: UidList::default(),
+        next: 1,
+    };
+    let (found, done) = job::run(&client.shared.pool, &mut client.io, Step::First, look).await;
+    done?;
     if command.vanished {
-        vanished(session, &command.messages, gone, next).await?;
+        vanished(session, &command.messages, found.gone, found.next).await?;
     }
-    Ok(uids.intersection(&changed))
+    Ok(uids.intersection(&found.changed))
 }
 
 /// Tells what is gone of the messages that a command names (RFC 7162 §3.2.6). What the client still has a number
 /// for is told by VANISHED without EARLIER, which takes the number away (§3.2.10).
 async fn vanished(
-    session: &mut Session,
+    session: &mut Selected<'_>,
     messages: &Messages,
     gone: UidList,
     next: u32,
-) -> Result<(), Refusal> {
-    let view = session.view()?;
+) -> Result<(), Stop> {
     // `1:*` names all that the client can have known, though the last of it may be gone: its `*` is not the
     // last message that is left but the last that there was.
     let last = next.saturating_sub(1);
@@ -132,38 +103,64 @@ async fn vanished(
         // What is gone of it is not in it any more.
         Messages::Saved => UidSet::new(),
     };
-    let gone = gone.only(&named).without(view.uids());
+    let gone = gone.only(&named).without(session.view.uids());
     news::tell_vanished_earlier(session, gone).await
 }
 
-/// What changed, and what is gone, where nobody knows any more what was expunged when: all that is not in the
-/// mailbox (RFC 7162 §3.2.6, the note). The view does not say it: it lacks what has come since.
-fn below_floor(
-    rows: &dyn Rows,
-    mailbox: crate::model::MailboxId,
+/// A look at what changed since a modseq, and at what is gone.
+struct Look {
+    account: AccountId,
+    mailbox: MailboxId,
     since: ModSeq,
+    /// Where nobody knows any more what was expunged when, or it is too much: all that is not in the mailbox is gone
+    /// (RFC 7162 §3.2.6, the note). The view does not say it: it lacks what has come since.
+    scan: Option<Scan>,
+    changed: UidList,
+    gone: UidList,
+    /// The mailbox's next UID.
     next: u32,
-) -> Result<(UidSet, UidSet), Error> {
-    let (mut changed, mut present) = (UidSet::new(), UidSet::new());
-    messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
-        present.insert(record.uid);
-        if record.modseq > since {
-            changed.insert(record.uid);
+}
+
+impl Job for Look {
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, _: &mut Vec<u8>) -> Result<bool, Error> {
+        let (account, mailbox, since) = (self.account, self.mailbox, self.since);
+        let Some(scan) = &mut self.scan else {
+            match changes::since_but(snapshot, account, mailbox, since, MOST_RANGES, &|_| None)? {
+                Since::Known(found) => {
+                    self.changed = UidList::from(&found.added.union(&found.changed));
+                    self.gone = UidList::from(&found.expunged);
+                    self.next = mailboxes::get(snapshot, account, mailbox)?.map_or(1, |it| it.uid_next);
+                    return Ok(false);
+                }
+                Since::BelowFloor => {
+                    let wanted = Wanted { account, mailbox, from: 1, since, saved_since: i64::MAX };
+                    self.scan = Some(Scan::new(wanted));
+                    return Ok(true);
+                }
+            }
+        };
+        match scan.step(snapshot, until)? {
+            Read::Some => return Ok(true),
+            Read::All(all) => {
+                self.next = all.mailbox.uid_next;
+                let last = self.next.saturating_sub(1);
+                let given: UidSet = (last > 0).then_some(1..=last).into_iter().collect();
+                self.gone = UidList::from(&given.difference(&all.uids.to_set()));
+                self.changed = all.changed;
+            }
+            Read::Nothing => return Err(Error::NotFound("mailbox")),
         }
-        Ok(std::ops::ControlFlow::Continue(()))
-    })?;
-    let given: UidSet =
-        next.checked_sub(1).filter(|last| *last > 0).map(|last| 1..=last).into_iter().collect();
-    Ok((changed, given.difference(&present)))
+        Ok(false)
+    }
 }
 
 /// Marks messages as read before their bodies are sent; gives those that were unread.
-async fn mark_seen(session: &mut Session, uids: &UidList) -> Result<UidList, Refusal> {
-    let view = session.view()?;
-    let (account, mailbox) = (view.account, view.mailbox);
+async fn mark_seen(session: &mut Selected<'_>, uids: &UidList) -> UidList {
+    let (account, mailbox) = (session.view.account, session.view.mailbox);
     let mut newly = UidList::default();
     for slice in uids.clone().batches(SEEN_A_SLICE) {
         let stored = session
+            .client
             .shared
             .pool
             .write(move |tx| {
@@ -174,38 +171,39 @@ async fn mark_seen(session: &mut Session, uids: &UidList) -> Result<UidList, Ref
         match stored {
             Ok(stored) => {
                 if let Some(modseq) = stored.modseq {
-                    session.view_mut()?.note_own(modseq, stored.changed.clone());
+                    session.view.note_own(modseq, stored.changed.clone());
                 }
                 newly.extend(stored.changed.uids());
             }
             // A full or failing disk must not keep anyone from reading mail.
-            Err(refusal) => {
-                tracing::warn!(text = %refusal.text, "messages could not be marked as read");
+            Err(error) => {
+                tracing::warn!(%error, "messages could not be marked as read");
                 break;
             }
         }
     }
-    Ok(newly)
+    newly
 }
 
 /// Runs the plan over the messages; whether some of them were gone.
 async fn stream(
-    session: &mut Session,
+    session: &mut Selected<'_>,
     plan: Plan,
     uids: UidList,
     newly_seen: UidList,
-) -> Result<bool, Refusal> {
-    let mailbox = session.view()?.mailbox;
+) -> Result<bool, Stop> {
+    let mailbox = session.view.mailbox;
     let keywords = if plan.shows_flags() {
-        let found = session.shared.pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?;
+        let pool = &session.client.shared.pool;
+        let found = pool.read(move |snapshot| messages::keywords(snapshot, mailbox)).await?;
         // Before the first response that shows one that is new.
-        flags::tell_keywords(session, &found)?;
+        flags::tell_keywords(session, &found);
         found
     } else {
         KeywordTable::default()
     };
-    let view = session.view()?;
-    let recent = if session.enabled.rev2 { UidSet::new() } else { view.recent().clone() };
+    let view = &*session.view;
+    let recent = if session.client.enabled.rev2 { UidSet::new() } else { view.recent().clone() };
     let scope = Scope {
         account: view.account,
         mailbox,
@@ -215,62 +213,32 @@ async fn stream(
         newly_seen,
         recent,
         keywords,
-        dialect: session.enabled.dialect(),
+        dialect: session.client.enabled.dialect(),
     };
-    let run = steps(session, Run::new(plan, scope)).await?;
-    session.view_mut()?.note_sent(run.highest_modseq());
+    let run = write(session, Run::new(plan, scope)).await?;
+    session.view.note_sent(run.highest_modseq());
     Ok(run.missed())
 }
 
-async fn steps(session: &mut Session, mut run: Run) -> Result<Run, Refusal> {
-    let mut step = Step::First;
-    loop {
-        let out = std::mem::take(session.io.out());
-        let work = move |store: &Store, until: Instant| {
-            let (mut run, mut out) = (run, out);
-            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, until, &mut out));
-            (run, out, more)
-        };
-        let (back, out, result) = session.shared.pool.step(step, work).await;
-        (run, step) = (back, Step::Further);
-        *session.io.out() = out;
-        match result {
-            Ok(true) => {
-                // Where much is read and little written, no write tells that the client has gone.
-                let little = session.io.out().len() < CHUNK;
-                session.io.flush_if_large().await?;
-                if little && session.io.has_hung_up() {
-                    return Err(Refusal::hangup("gone during a FETCH"));
-                }
-            }
-            Ok(false) => {
-                return run.take_failure().map_or(Ok(run), |(count, first)| Err(unread(count, first)));
-            }
-            Err(error) if run.close(&error, session.io.out()) => return Err(error.into()),
-            Err(error) => {
-                run.tell_damage(
-                    &error,
-                    "a message could not be read to its end, so that the connection ends",
-                );
-                return Err(Refusal::hangup("damaged content"));
-            }
+async fn write(session: &mut Selected<'_>, run: Run) -> Result<Run, Stop> {
+    let client = &mut *session.client;
+    let (mut run, done) = job::run(&client.shared.pool, &mut client.io, Step::First, run).await;
+    match done {
+        Ok(()) => run.take_failure().map_or(Ok(run), |(count, first)| Err(unread(count, first))),
+        Err(Stop::Failed(error)) if !run.close(&error, client.io.out()) => {
+            run.tell_damage(&error, "a message could not be read to its end, so that the connection ends");
+            Err(Stop::hangup("damaged content"))
         }
+        Err(stop) => Err(stop),
     }
 }
 
 /// What a client hears that has got everything but this.
-fn unread(count: u64, first: Error) -> Refusal {
-    if let Error::Refused(text) = first
-        && text == UNKNOWN_CTE
-    {
-        return Refusal::no(Code::UnknownCte, text);
+fn unread(count: u64, first: Error) -> Stop {
+    if count == 1 {
+        return first.into();
     }
     let refusal = Refusal::from(first);
-    match count {
-        1 => refusal,
-        n => Refusal {
-            text: format!("{n} messages cannot be read; of the first: {}", refusal.text).into(),
-            ..refusal
-        },
-    }
+    let text = format!("{count} messages cannot be read; of the first: {refusal}").into();
+    Refusal { text, ..refusal }.into()
 }

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::imap::answer::{self, Answer};
+use crate::imap::client::LoggedIn;
 use crate::imap::command::status;
 use crate::imap::connection::CHUNK;
+use crate::imap::fair_queue::Step;
+use crate::imap::job::{self, Job};
+use crate::imap::outcome::Done;
 use crate::imap::pattern::Patterns;
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::refusal::Stop;
 use crate::imap::shared::Shared;
 use crate::model::{AccountId, MailboxName};
 use crate::protocol::command::list::{List, Lsub};
@@ -59,7 +61,7 @@ struct Below {
     hidden: bool,
 }
 
-impl Answer for Names {
+impl Job for Names {
     fn step(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
         let mut page = VecDeque::new();
         if !std::mem::replace(&mut self.begun, true) {
@@ -91,18 +93,18 @@ impl Answer for Names {
 }
 
 impl Names {
-    fn new(session: &Session, patterns: Patterns, asked: Asked) -> Result<Self, Refusal> {
-        Ok(Names {
-            shared: Arc::clone(&session.shared),
-            account: session.account()?,
-            dialect: session.enabled.dialect(),
+    fn new(session: &LoggedIn<'_>, patterns: Patterns, asked: Asked) -> Self {
+        Names {
+            shared: Arc::clone(&session.client.shared),
+            account: session.user.account,
+            dialect: session.client.enabled.dialect(),
             asked,
             begun: false,
             after: patterns.before_first().unwrap_or_default(),
             patterns,
             todo: VecDeque::new(),
             below: Below::default(),
-        })
+        }
     }
 
     /// Puts a name behind those above it that have no row and have not been told.
@@ -277,18 +279,18 @@ impl Names {
 ///
 /// # Errors
 /// Those of the store and of the socket.
-pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> {
+pub async fn run(session: &mut LoggedIn<'_>, command: List) -> Result<Done, Stop> {
     if !command.extended && matches!(command.patterns.as_slice(), [only] if only.is_empty()) {
         // It asks for the separator (RFC 9051 §6.3.9).
         let root = Attributes { no_select: true, ..Attributes::default() };
         let write = if command.xlist { list::xlist } else { list::list };
-        write(&mut session.writer(), &root, "");
+        write(&mut session.client.writer(), &root, "");
         return Ok(Done::ok("LIST completed"));
     }
-    status::note_condstore(session, &command.ret.status);
+    status::note_condstore(session.client, &command.ret.status);
     let patterns = Patterns::new(&command.reference, &command.patterns);
-    let names = Names::new(session, patterns, Asked::List(command))?;
-    answer::write(&session.shared.pool, &mut session.io, names).await?;
+    let names = Names::new(session, patterns, Asked::List(command));
+    write(session, names).await?;
     Ok(Done::ok("LIST completed"))
 }
 
@@ -296,9 +298,14 @@ pub async fn run(session: &mut Session, command: List) -> Result<Done, Refusal> 
 ///
 /// # Errors
 /// Those of the store and of the socket.
-pub async fn lsub(session: &mut Session, command: Lsub) -> Result<Done, Refusal> {
+pub async fn lsub(session: &mut LoggedIn<'_>, command: Lsub) -> Result<Done, Stop> {
     let patterns = Patterns::new(&command.reference, std::slice::from_ref(&command.pattern));
-    let names = Names::new(session, patterns, Asked::Lsub { above: command.pattern.contains('%') })?;
-    answer::write(&session.shared.pool, &mut session.io, names).await?;
+    let names = Names::new(session, patterns, Asked::Lsub { above: command.pattern.contains('%') });
+    write(session, names).await?;
     Ok(Done::ok("LSUB completed"))
+}
+
+async fn write(session: &mut LoggedIn<'_>, names: Names) -> Result<(), Stop> {
+    let client = &mut *session.client;
+    job::run(&client.shared.pool, &mut client.io, Step::First, names).await.1
 }

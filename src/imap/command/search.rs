@@ -9,12 +9,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::imap::client::{Client, Selected};
 use crate::imap::command::search::facts::Facts;
 use crate::imap::command::search::filter::{Filter, Seen};
 use crate::imap::command::search::trial::Trial;
 use crate::imap::fair_queue::Step;
-use crate::imap::refusal::{Condition, Refusal};
-use crate::imap::session::{Done, Session};
+use crate::imap::job::{self, Job};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::Stop;
 use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, Uid, UidList, UidListBuilder, UidSet};
 use crate::protocol::command::Tag;
 use crate::protocol::command::search::{ReturnOptions, Search};
@@ -22,7 +24,7 @@ use crate::protocol::response::search::{self, Esearch};
 use crate::store::emails::ObjectIds;
 use crate::store::keywords::KeywordTable;
 use crate::store::record::Record;
-use crate::store::{Error, Snapshot, Store, contained, messages};
+use crate::store::{Error, Snapshot, contained, messages};
 
 /// Of so many messages that cannot be searched the log tells each.
 const TOLD: u64 = 100;
@@ -78,32 +80,32 @@ struct Run {
 ///
 /// # Errors
 /// BADCHARSET, and those of the store.
-pub async fn run(session: &mut Session, tag: &Tag, command: Search) -> Result<Done, Refusal> {
+pub async fn run(session: &mut Selected<'_>, tag: &Tag, command: Search) -> Result<Done, Stop> {
     let other_charset = command.charset.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case("UTF-8"));
-    if session.enabled.utf8 && other_charset {
+    if session.client.enabled.utf8 && other_charset {
         // Every string of this client is UTF-8 (RFC 9755 §3); where it says no more than that, it does no harm.
-        return Err(Refusal::bad("With UTF8=ACCEPT a search has no other charset than UTF-8"));
+        return Err(Stop::bad("With UTF8=ACCEPT a search has no other charset than UTF-8"));
     }
     let found = match find(session, &command).await {
         Ok(found) => found,
-        Err(refusal) => {
-            if command.options.is_some_and(|options| options.save) && refusal.condition == Condition::No {
+        Err(stop) => {
+            if command.options.is_some_and(|options| options.save) && stop.is_no() {
                 // RFC 5182 §2.1: a search that is answered NO leaves nothing saved; one that is BAD what was.
-                session.view_mut()?.saved = Arc::default();
+                session.view.saved = Arc::default();
             }
-            return Err(refusal);
+            return Err(stop);
         }
     };
     let Found { uids, modseqs, unread, why } = found;
     answer(session, tag, &command, (uids.finish(), modseqs)).await?;
     if let Some(why) = why {
-        warn(session, unread, &why);
+        warn(session.client, unread, &why);
     }
     Ok(Done::ok("SEARCH completed"))
 }
 
-async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal> {
-    let view = session.view()?;
+async fn find(session: &mut Selected<'_>, command: &Search) -> Result<Found, Stop> {
+    let (client, view) = (&mut *session.client, &*session.view);
     let (account, mailbox) = (view.account, view.mailbox);
     let seen = Seen {
         numbers: view.uids().clone(),
@@ -112,31 +114,11 @@ async fn find(session: &mut Session, command: &Search) -> Result<Found, Refusal>
         recent: Arc::new(view.recent().clone()),
     };
     let (command, names_modseq) = (command.clone(), command.key.names_modseq());
-    let run = session
-        .shared
-        .pool
-        .read(move |snapshot| Run::new(&command, snapshot, account, mailbox, seen))
-        .await?;
-    session.enabled.condstore |= names_modseq;
-    search(session, run).await
-}
-
-async fn search(session: &mut Session, mut run: Run) -> Result<Found, Refusal> {
-    loop {
-        let work = move |store: &Store, until: Instant| {
-            let mut run = run;
-            let more = store.snapshot().and_then(|snapshot| run.step(&snapshot, until));
-            (run, more)
-        };
-        let (back, more) = session.shared.pool.step(Step::Further, work).await;
-        run = back;
-        if !more? {
-            return Ok(run.found);
-        }
-        if session.io.has_hung_up() {
-            return Err(Refusal::hangup("gone during a search"));
-        }
-    }
+    let pool = &client.shared.pool;
+    let run = pool.read(move |snapshot| Run::new(&command, snapshot, account, mailbox, seen)).await?;
+    client.enabled.condstore |= names_modseq;
+    let (run, done) = job::run(pool, &mut client.io, Step::Further, run).await;
+    done.map(|()| run.found)
 }
 
 impl Run {
@@ -146,44 +128,13 @@ impl Run {
         account: AccountId,
         mailbox: MailboxId,
         seen: Seen,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Stop> {
         let keywords = messages::keywords(snapshot, mailbox)?;
         let filter = Filter::compile(command, &seen, &keywords)?;
         let ids = filter.asks_ids.then(|| ObjectIds::load(snapshot, account)).transpose()?;
         let todo = Box::new(filter.scope(&seen).batches(BATCH));
         let (batch, trial, found) = Default::default();
         Ok(Run { mailbox, filter, keywords, seen, ids, todo, batch, trial, found })
-    }
-
-    /// Searches until a moment. Whether there is more.
-    fn step(&mut self, snapshot: &Snapshot, until: Instant) -> Result<bool, Error> {
-        loop {
-            let Some(mut trial) = self.trial.take() else {
-                if !self.begin(snapshot)? {
-                    return Ok(false);
-                }
-                if Instant::now() >= until {
-                    return Ok(true);
-                }
-                continue;
-            };
-            let tried = contained("a message could not be searched", || {
-                trial.step(&self.filter, self.ids.as_ref(), snapshot, until)
-            });
-            match tried {
-                Ok(None) => {
-                    self.trial = Some(trial);
-                    return Ok(true);
-                }
-                Ok(Some(true)) => self.found.insert(trial.record()),
-                Ok(Some(false)) => {}
-                Err(Error::Closed) => return Err(Error::Closed),
-                Err(error) => self.passed_over(trial.record(), error),
-            }
-            if Instant::now() >= until {
-                return Ok(true);
-            }
-        }
     }
 
     /// Decides what its record alone decides, a batch at most, and takes up the next message of which more must be
@@ -225,19 +176,51 @@ impl Run {
     }
 }
 
+impl Job for Run {
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, _: &mut Vec<u8>) -> Result<bool, Error> {
+        loop {
+            let Some(mut trial) = self.trial.take() else {
+                if !self.begin(snapshot)? {
+                    return Ok(false);
+                }
+                if Instant::now() >= until {
+                    return Ok(true);
+                }
+                continue;
+            };
+            let tried = contained("a message could not be searched", || {
+                trial.step(&self.filter, self.ids.as_ref(), snapshot, until)
+            });
+            match tried {
+                Ok(None) => {
+                    self.trial = Some(trial);
+                    return Ok(true);
+                }
+                Ok(Some(true)) => self.found.insert(trial.record()),
+                Ok(Some(false)) => {}
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(error) => self.passed_over(trial.record(), error),
+            }
+            if Instant::now() >= until {
+                return Ok(true);
+            }
+        }
+    }
+}
+
 async fn answer(
-    session: &mut Session,
+    session: &mut Selected<'_>,
     tag: &Tag,
     command: &Search,
     (found, modseqs): (UidList, Option<Modseqs>),
-) -> Result<(), Refusal> {
-    let rev2 = session.enabled.rev2;
+) -> Result<(), Stop> {
+    let rev2 = session.client.enabled.rev2;
     let options = command.options;
     let found = Arc::new(found);
     if let Some(options) = options.filter(|options| options.save) {
-        session.view_mut()?.saved = saved(options, &found);
+        session.view.saved = saved(options, &found);
     }
-    let view = session.view()?;
+    let view = &*session.view;
     let seen = (!command.uid).then(|| view.uids().clone());
     let shown = |uid: Uid| match &seen {
         Some(seen) => seen.seq(uid).map(SeqNum::get),
@@ -248,7 +231,7 @@ async fn answer(
     let names_modseq = command.key.names_modseq();
     let modseq = modseqs.filter(|_| names_modseq).and_then(|modseqs| shown_modseq(options, modseqs));
     if let Some(modseq) = modseq {
-        session.view_mut()?.note_sent(modseq);
+        session.view.note_sent(modseq);
     }
     let modseq = modseq.map(|modseq| modseq.0);
     let told = UidList::clone(&found).batches(NUMBERS_A_CHUNK).map(move |uids| match &seen {
@@ -257,12 +240,12 @@ async fn answer(
     });
     match options {
         None if !rev2 => {
-            search::begin(&mut session.writer());
+            search::begin(&mut session.client.writer());
             for numbers in told {
-                search::numbers(&mut session.writer(), &numbers);
-                session.io.flush_if_large().await?;
+                search::numbers(&mut session.client.writer(), &numbers);
+                session.client.io.flush_if_large().await?;
             }
-            search::end(&mut session.writer(), modseq);
+            search::end(&mut session.client.writer(), modseq);
         }
         // RFC 5182 §2.1: SAVE alone is not answered.
         Some(ReturnOptions { min: false, max: false, all: false, count: false, save: true }) => {}
@@ -273,30 +256,30 @@ async fn answer(
                 max: ends.1.filter(|_| options.max),
                 count: options.count.then_some(count),
             };
-            search::begin_esearch(&mut session.writer(), tag.as_str(), command.uid, &response);
+            search::begin_esearch(&mut session.client.writer(), tag.as_str(), command.uid, &response);
             if options.all {
                 tell_ranges(session, told).await?;
             }
-            search::end_esearch(&mut session.writer(), modseq);
+            search::end_esearch(&mut session.client.writer(), modseq);
         }
     }
     Ok(())
 }
 
 /// Writes the ranges of all of these as those of one set.
-async fn tell_ranges(session: &mut Session, told: impl Iterator<Item = UidSet>) -> Result<(), Refusal> {
+async fn tell_ranges(session: &mut Selected<'_>, told: impl Iterator<Item = UidSet>) -> Result<(), Stop> {
     let (mut first, mut held) = (true, UidSet::new());
     for numbers in told {
         // Its last range may go on with the first of the next.
         let mut ranges = held.union(&numbers).ranges().to_vec();
         held = ranges.pop().into_iter().collect();
         if !ranges.is_empty() {
-            search::ranges(&mut session.writer(), &ranges, std::mem::take(&mut first));
+            search::ranges(&mut session.client.writer(), &ranges, std::mem::take(&mut first));
         }
-        session.io.flush_if_large().await?;
+        session.client.io.flush_if_large().await?;
     }
     if !held.is_empty() {
-        search::ranges(&mut session.writer(), held.ranges(), first);
+        search::ranges(&mut session.client.writer(), held.ranges(), first);
     }
     Ok(())
 }
@@ -313,9 +296,9 @@ fn shown_modseq(options: Option<ReturnOptions>, modseqs: Modseqs) -> Option<ModS
 
 /// An untagged NO is a warning beside what was found (RFC 9051 §7.1.2): a tagged one would take the result away
 /// from a client for one damaged message of thousands.
-fn warn(session: &mut Session, unread: u64, why: &Error) {
+fn warn(client: &mut Client, unread: u64, why: &Error) {
     let text = format!("{unread} messages could not be searched; of the first: {why}");
-    session.untagged("NO", None, &text);
+    client.untagged("NO", None, &text);
 }
 
 /// What SAVE saves: with MIN and MAX alone only those (RFC 5182 §2.4).

@@ -1,34 +1,29 @@
 //! SELECT and EXAMINE (RFC 9051 §6.3.2, §6.3.3), with CONDSTORE and QRESYNC (RFC 7162 §3.1.8, §3.2.5).
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
+use crate::imap::change_bell::Interest;
+use crate::imap::client::{LoggedIn, Selected};
 use crate::imap::fair_queue::Step;
+use crate::imap::job::{self, Job};
 use crate::imap::names::{known_name_of, nowhere, old_name};
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
-use crate::imap::view::View;
+use crate::imap::outcome::Done;
+use crate::imap::refusal::Stop;
+use crate::imap::scan::{Read, Scan, Scanned, Wanted};
+use crate::imap::view::{MOST_RANGES, View};
 use crate::imap::{flags, news};
-use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidListBuilder, UidSet};
+use crate::model::{AccountId, MailboxId, ModSeq, SeqNum, UidList, UidSet};
 use crate::protocol::command::select::{Qresync, Select};
 use crate::protocol::response::{self, code::Code, list::Attributes};
-use crate::store::changes::{self, Changes, Since};
+use crate::store::changes::{self, Since};
 use crate::store::keywords::KeywordTable;
-use crate::store::mailboxes::{self, Mailbox};
-use crate::store::{Error, Rows, Store, contained, messages, names};
-
-/// The clock is looked at after so many messages.
-const CLOCKED: u32 = 1_024;
-/// So often the UIDs of a mailbox are read anew in steps, if more changes meanwhile than is kept.
-const MOST_ANEW: u32 = 3;
+use crate::store::mailboxes;
+use crate::store::{Error, Rows, Snapshot, messages, names};
 
 /// All that SELECT tells, as one snapshot has it.
 struct Opened {
-    mailbox: Mailbox,
-    uids: UidList,
+    scanned: Scanned,
     keywords: KeywordTable,
-    /// The lowest UID delivered since the server started.
-    fresh: u32,
     subscribed: bool,
     has_children: bool,
     resync: Option<Resync>,
@@ -44,163 +39,84 @@ struct Resync {
 ///
 /// # Errors
 /// If there is no such mailbox.
-pub async fn run(session: &mut Session, command: Select) -> Result<Done, Refusal> {
-    if command.qresync.is_some() && !session.enabled.qresync {
-        return Err(Refusal::bad("ENABLE QRESYNC comes first (RFC 7162 §3.2.5)"));
+pub async fn run(session: &mut LoggedIn<'_>, command: Select) -> Result<Done, Stop> {
+    if command.qresync.is_some() && !session.client.enabled.qresync {
+        return Err(Stop::bad("ENABLE QRESYNC comes first (RFC 7162 §3.2.5)"));
     }
-    if session.deselect().is_some() {
-        session.untagged("OK", Some(Code::Closed), "The mailbox that was open is closed");
+    if session.deselect() {
+        session.client.untagged("OK", Some(Code::Closed), "The mailbox that was open is closed");
     }
     if command.condstore || command.qresync.is_some() {
-        session.enabled.condstore = true;
+        session.client.enabled.condstore = true;
     }
-    let account = session.account()?;
+    let account = session.user.account;
     let name = known_name_of(&command.mailbox)?;
-    let (wanted, resync) = (name.clone(), command.qresync);
-    let started = session.shared.started_unix;
+    let (wanted, known) = (name.clone(), command.qresync.clone());
+    let shared = &session.client.shared;
     // The bell rings for this mailbox before it is read, so that nothing falls in between.
-    let found = session
-        .shared
-        .pool
-        .read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted))
-        .await?
-        .ok_or_else(nowhere)?;
-    session.user()?.bell.watch(Some(found.id));
-    let opened = read(session, Scan::new(account, found.id, started, resync)).await;
-    let opened = match opened {
-        Ok(Some(opened)) => opened,
-        other => {
-            session.user()?.bell.watch(None);
-            return Err(other.err().unwrap_or_else(nowhere));
-        }
+    let found = shared.pool.read(move |snapshot| mailboxes::by_name(snapshot, account, &wanted)).await?;
+    let id = found.ok_or_else(nowhere)?.id;
+    session.user.bell.watch(Interest::Mailbox(id));
+    let opening = Opening::new(account, id, shared.started_unix, known);
+    let opened = match open(session, opening).await {
+        Ok(opened) => tell(session, opened, command).await,
+        Err(stop) => Err(stop),
     };
-    let old_name = old_name(session, &command.mailbox, &opened.mailbox.name);
-    tell(session, opened, command.read_only, old_name).await
-}
-
-/// Reads a mailbox in steps.
-async fn read(session: &Session, mut scan: Scan) -> Result<Option<Opened>, Refusal> {
-    let mut step = Step::First;
-    loop {
-        let work = move |store: &Store, until: Instant| {
-            let mut scan = scan;
-            let read = contained("a mailbox could not be read", || scan.step(&store.snapshot()?, until));
-            (scan, read)
-        };
-        let (back, read) = session.shared.pool.step(step, work).await;
-        (scan, step) = (back, Step::Further);
-        match read? {
-            Read::All(opened) => return Ok(Some(*opened)),
-            Read::Nothing => return Ok(None),
-            Read::Some if session.io.has_hung_up() => {
-                return Err(Refusal::hangup("gone during SELECT"));
-            }
-            Read::Some => {}
-        }
+    if opened.is_err() {
+        // Nothing is open after a NO (RFC 9051 §6.3.2).
+        session.deselect();
     }
+    opened
 }
 
-/// How far a step came.
-enum Read {
-    All(Box<Opened>),
-    Some,
-    /// There is no such mailbox any more.
-    Nothing,
+async fn open(session: &mut LoggedIn<'_>, opening: Opening) -> Result<Opened, Stop> {
+    let client = &mut *session.client;
+    let (opening, done) = job::run(&client.shared.pool, &mut client.io, Step::First, opening).await;
+    done?;
+    opening.opened.ok_or_else(nowhere)
 }
 
-/// A mailbox that is being read. What it ends with is the state of one snapshot: what changed while its UIDs were
-/// read is made up for, or all of them are read anew.
-struct Scan {
+/// A mailbox that is being opened.
+struct Opening {
     account: AccountId,
     id: MailboxId,
-    started: i64,
     known: Option<Qresync>,
-    anew: u32,
-    /// The mailbox when the first of the UIDs were read.
-    begun: Option<Mailbox>,
-    next: u32,
-    uids: UidListBuilder,
-    /// Those that changed since the state that a QRESYNC client knows.
-    changed: UidListBuilder,
-    fresh: Option<u32>,
+    scan: Scan,
+    opened: Option<Opened>,
 }
 
-impl Scan {
+impl Job for Opening {
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, _: &mut Vec<u8>) -> Result<bool, Error> {
+        match self.scan.step(snapshot, until)? {
+            Read::Some => return Ok(true),
+            Read::All(scanned) => self.opened = Some(self.finish(snapshot, *scanned)?),
+            Read::Nothing => {}
+        }
+        Ok(false)
+    }
+}
+
+impl Opening {
     fn new(account: AccountId, id: MailboxId, started: i64, known: Option<Qresync>) -> Self {
-        let (anew, begun, uids, changed, fresh) = Default::default();
-        Scan { account, id, started, known, anew, begun, next: 1, uids, changed, fresh }
+        let since = ModSeq(known.as_ref().map_or(u64::MAX, |known| known.modseq));
+        let wanted = Wanted { account, mailbox: id, from: 1, since, saved_since: started };
+        Opening { account, id, known, scan: Scan::new(wanted), opened: None }
     }
 
-    fn step(&mut self, rows: &dyn Rows, until: Instant) -> Result<Read, Error> {
-        let Some(mailbox) = mailboxes::get(rows, self.account, self.id)? else { return Ok(Read::Nothing) };
-        let begun = self.begun.get_or_insert_with(|| mailbox.clone());
-        if begun.uid_validity != mailbox.uid_validity {
-            return Ok(Read::Nothing);
-        }
-        let since = begun.highest_modseq;
-        if !self.scan(rows, until)? {
-            return Ok(Read::Some);
-        }
-        let meanwhile = match changes::since(rows, self.account, self.id, since)? {
-            Since::Known(found) => found,
-            Since::BelowFloor => {
-                let known = self.known.take();
-                *self = Scan { anew: self.anew + 1, ..Scan::new(self.account, self.id, self.started, known) };
-                return Ok(Read::Some);
-            }
-        };
-        self.finish(rows, mailbox, &meanwhile).map(|opened| Read::All(Box::new(opened)))
-    }
-
-    /// Reads UIDs until a moment. Whether those were all.
-    fn scan(&mut self, rows: &dyn Rows, until: Instant) -> Result<bool, Error> {
-        let known = self.known.as_ref().map_or(ModSeq(u64::MAX), |known| ModSeq(known.modseq));
-        let (mut unclocked, mut all) = (0, true);
-        // Who always meets a mailbox that changes faster than it is read reads it in one step.
-        let patient = self.anew < MOST_ANEW;
-        messages::scan(rows, self.id, self.next..=u32::MAX, &mut |record| {
-            if unclocked == CLOCKED {
-                unclocked = 0;
-                if patient && Instant::now() >= until {
-                    (self.next, all) = (record.uid.get(), false);
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-            unclocked += 1;
-            if record.save_date >= self.started && self.fresh.is_none() {
-                self.fresh = Some(record.uid.get());
-            }
-            self.uids.push(record.uid);
-            if record.modseq > known {
-                self.changed.push(record.uid);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-        Ok(all)
-    }
-
-    fn finish(&mut self, rows: &dyn Rows, mailbox: Mailbox, meanwhile: &Changes) -> Result<Opened, Error> {
-        let mut uids = std::mem::take(&mut self.uids).finish();
-        // What came meanwhile has been read: its UIDs are the highest.
-        uids.remove(&meanwhile.expunged);
+    fn finish(&self, rows: &dyn Rows, mut scanned: Scanned) -> Result<Opened, Error> {
+        let mailbox = &scanned.mailbox;
         let resync = match &self.known {
             Some(known) if known.uid_validity == mailbox.uid_validity.get() => {
-                let mut changed = std::mem::take(&mut self.changed).finish();
-                if !meanwhile.changed.is_empty() {
-                    changed = UidList::from(&changed.to_set().union(&meanwhile.changed));
-                }
-                changed.remove(&meanwhile.expunged);
-                Some(missed(rows, self.account, &mailbox, &uids, known, changed)?)
+                let changed = std::mem::take(&mut scanned.changed);
+                Some(missed(rows, self.account, &scanned, known, &changed)?)
             }
             _ => None,
         };
         Ok(Opened {
-            has_children: names::has_below(rows, self.account, &mailbox.name)?,
-            subscribed: names::is_subscribed(rows, self.account, &mailbox.name)?,
+            has_children: names::has_below(rows, self.account, &scanned.mailbox.name)?,
+            subscribed: names::is_subscribed(rows, self.account, &scanned.mailbox.name)?,
             keywords: messages::keywords(rows, self.id)?,
-            fresh: self.fresh.unwrap_or(mailbox.uid_next),
-            mailbox,
-            uids,
+            scanned,
             resync,
         })
     }
@@ -211,16 +127,17 @@ impl Scan {
 fn missed(
     rows: &dyn Rows,
     account: AccountId,
-    mailbox: &Mailbox,
-    uids: &UidList,
+    scanned: &Scanned,
     known: &Qresync,
-    changed: UidList,
+    changed: &UidList,
 ) -> Result<Resync, Error> {
+    let Scanned { mailbox, uids, .. } = scanned;
     let below_next: UidSet = mailbox.uid_next.checked_sub(1).map(|last| 1..=last).into_iter().collect();
     let named = known.known_uids.clone();
     let scope = named.unwrap_or_else(|| below_next.clone()).intersection(&below_next);
     let since = ModSeq(known.modseq);
-    let gone = match changes::since(rows, account, mailbox.id, since)? {
+    // What is more than so many ranges is not looked up one by one, but seen from what is there.
+    let gone = match changes::since_but(rows, account, mailbox.id, since, MOST_RANGES, &|_| None)? {
         Since::Known(found) => found.expunged,
         Since::BelowFloor => scope.difference(&uids.to_set()),
     };
@@ -249,27 +166,25 @@ fn matched_below(uids: &UidList, pairs: Option<&(UidSet, UidSet)>) -> u32 {
         .unwrap_or(0)
 }
 
-async fn tell(
-    session: &mut Session,
-    opened: Opened,
-    read_only: bool,
-    old_name: Option<String>,
-) -> Result<Done, Refusal> {
-    let Opened { mailbox, uids, keywords, fresh, subscribed, has_children, resync } = opened;
-    let rev2 = session.enabled.rev2;
+async fn tell(session: &mut LoggedIn<'_>, opened: Opened, command: Select) -> Result<Done, Stop> {
+    let Opened { scanned, keywords, subscribed, has_children, resync } = opened;
+    let Scanned { mailbox, uids, fresh, .. } = scanned;
+    let read_only = command.read_only;
+    let client = &mut *session.client;
+    let rev2 = client.enabled.rev2;
     let unseen = mailbox.first_unseen.and_then(|uid| uids.seq(uid));
-    let account = session.account()?;
     let ids = (mailbox.id, mailbox.uid_validity);
+    let account = session.user.account;
     let mut view = View::new(account, ids, mailbox.name.clone(), read_only, uids, mailbox.highest_modseq);
-    let lowest = session.shared.bells.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
+    let lowest = client.shared.bells.take_recent(mailbox.id, mailbox.uid_next, read_only, fresh);
     if lowest < mailbox.uid_next {
         view.add_recent(lowest..=mailbox.uid_next - 1);
     }
     view.keywords_told = flags::fingerprint(&keywords);
-    let (exists, recent) = (view.exists(), view.recent_count());
-    flags::write(session, &keywords, read_only);
-    let mut writer = session.writer();
-    response::exists(&mut writer, exists);
+    flags::write(client, &keywords, read_only);
+    let old_name = old_name(client, &command.mailbox, &mailbox.name);
+    let mut writer = client.writer();
+    response::exists(&mut writer, view.exists());
     if rev2 {
         // RFC 9051 §6.3.2: LIST tells the mailbox's canonical name.
         let attributes = Attributes {
@@ -281,26 +196,20 @@ async fn tell(
         };
         response::list::list(&mut writer, &attributes, mailbox.name.as_str());
     } else {
-        response::recent(&mut writer, recent);
+        response::recent(&mut writer, view.recent_count());
         if let Some(number) = unseen {
-            session.untagged("OK", Some(Code::Unseen(number.get())), "The first unseen message");
+            client.untagged("OK", Some(Code::Unseen(number.get())), "The first unseen message");
         }
     }
-    session.untagged("OK", Some(Code::UidValidity(mailbox.uid_validity)), "UIDs are valid");
-    session.untagged("OK", Some(Code::UidNext(mailbox.uid_next)), "The next UID");
-    session.untagged("OK", Some(Code::HighestModSeq(mailbox.highest_modseq.0.max(1))), "The highest modseq");
-    session.untagged("OK", Some(Code::MailboxId(mailbox.object_id)), "The mailbox's id");
-    session.open(view);
+    client.untagged("OK", Some(Code::UidValidity(mailbox.uid_validity)), "UIDs are valid");
+    client.untagged("OK", Some(Code::UidNext(mailbox.uid_next)), "The next UID");
+    client.untagged("OK", Some(Code::HighestModSeq(mailbox.highest_modseq.0.max(1))), "The highest modseq");
+    client.untagged("OK", Some(Code::MailboxId(mailbox.object_id)), "The mailbox's id");
+    let view = session.open.insert(Box::new(view));
     if let Some(resync) = resync {
-        let mut told = news::tell_vanished_earlier(session, resync.vanished).await;
-        if told.is_ok() {
-            told = news::tell_changed(session, &resync.changed).await;
-        }
-        if let Err(refusal) = told {
-            // Nothing is open after a NO (RFC 9051 §6.3.2).
-            session.deselect();
-            return Err(refusal);
-        }
+        let mut selected = Selected { client, user: session.user, view };
+        news::tell_vanished_earlier(&mut selected, resync.vanished).await?;
+        news::tell_changed(&mut selected, &resync.changed).await?;
     }
     Ok(if read_only {
         Done::with(Code::ReadOnly, "EXAMINE completed")

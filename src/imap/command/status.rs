@@ -1,9 +1,10 @@
 //! STATUS (RFC 9051 §6.3.11). Counts are kept in the mailbox's row: nothing is scanned.
 
 use crate::imap::change_bell::ChangeBells;
+use crate::imap::client::{Client, LoggedIn};
 use crate::imap::names::{known_name_of, nowhere};
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::Stop;
 use crate::imap::shared::Shared;
 use crate::protocol::command::status::{Status, StatusItem};
 use crate::protocol::response::Writer;
@@ -15,21 +16,22 @@ use crate::store::{Error, Rows, messages};
 ///
 /// # Errors
 /// If there is no such mailbox.
-pub async fn run(session: &mut Session, command: Status) -> Result<Done, Refusal> {
-    let account = session.account()?;
+pub async fn run(session: &mut LoggedIn<'_>, command: Status) -> Result<Done, Stop> {
+    let account = session.user.account;
+    let client = &mut *session.client;
     let name = known_name_of(&command.mailbox)?;
-    let mailbox = session
+    let mailbox = client
         .shared
         .pool
         .read(move |snapshot| mailboxes::by_name(snapshot, account, &name))
         .await?
         .ok_or_else(nowhere)?;
-    note_condstore(session, &command.items);
-    let shared = std::sync::Arc::clone(&session.shared);
+    note_condstore(client, &command.items);
+    let shared = std::sync::Arc::clone(&client.shared);
     let (found, items) = (mailbox.clone(), command.items.clone());
-    session.shared.pool.read(move |snapshot| learn_recent(snapshot, &shared, &found, &items)).await?;
-    let shared = std::sync::Arc::clone(&session.shared);
-    write(&mut session.writer(), &shared, &mailbox, &command.items);
+    client.shared.pool.read(move |snapshot| learn_recent(snapshot, &shared, &found, &items)).await?;
+    let shared = std::sync::Arc::clone(&client.shared);
+    write(&mut client.writer(), &shared, &mailbox, &command.items);
     Ok(Done::ok("STATUS completed"))
 }
 
@@ -54,8 +56,8 @@ pub fn learn_recent(
 }
 
 /// Asking for HIGHESTMODSEQ enables CONDSTORE (RFC 7162 §3.1.2.1).
-pub fn note_condstore(session: &mut Session, items: &[StatusItem]) {
-    session.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
+pub fn note_condstore(client: &mut Client, items: &[StatusItem]) {
+    client.enabled.condstore |= items.contains(&StatusItem::HighestModSeq);
 }
 
 /// Writes the STATUS response of a mailbox.

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::imap::command::expunge::{SLICE, writable};
-use crate::imap::command::fetch::named_uids;
+use crate::imap::client::Selected;
+use crate::imap::command::expunge::{SLICE, may_change};
 use crate::imap::flags;
 use crate::imap::news;
-use crate::imap::refusal::Refusal;
-use crate::imap::session::{Done, Session};
+use crate::imap::outcome::Done;
+use crate::imap::refusal::Stop;
 use crate::imap::view::{Update, View};
 use crate::model::{ModSeq, UidList, UidSet};
 use crate::protocol::command::store::{Action, Store};
@@ -22,12 +22,12 @@ use crate::store::record::Record;
 /// # Errors
 /// In a mailbox opened with EXAMINE; for numbers of messages that are gone, unless .SILENT was asked for (RFC 2180 §4.2);
 /// those of the store.
-pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal> {
-    let view = writable(session)?;
-    let (account, mailbox) = (view.account, view.mailbox);
-    let uids = named_uids(view, command.uid, &command.messages)?;
+pub async fn run(session: &mut Selected<'_>, command: Store) -> Result<Done, Stop> {
+    may_change(session.view)?;
+    let (account, mailbox) = (session.view.account, session.view.mailbox);
+    let uids = session.named(command.uid, &command.messages)?;
     if command.unchanged_since.is_some() {
-        session.enabled.condstore = true;
+        session.client.enabled.condstore = true;
     }
     let change = match command.action {
         Action::Add => FlagChange::Add,
@@ -37,13 +37,14 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
     let since = command.unchanged_since.map(ModSeq);
     let may_be_new = !command.flags.keywords.is_empty() && command.action != Action::Remove;
     // .SILENT is silent about flags; a CONDSTORE client must learn the new modseqs all the same.
-    let tells = !command.silent || session.enabled.condstore;
+    let tells = !command.silent || session.client.enabled.condstore;
     let silent = command.silent;
     let (mut modified, mut gone) = (UidList::default(), false);
     for slice in uids.batches(SLICE) {
         let flags = command.flags.clone();
-        let seen = session.view()?.seen();
+        let seen = session.view.seen();
         let done = session
+            .client
             .shared
             .pool
             .write(move |tx| {
@@ -67,19 +68,19 @@ pub async fn run(session: &mut Session, command: Store) -> Result<Done, Refusal>
             .await?;
         modified.extend(done.stored.modified.uids());
         gone |= done.gone;
-        note_answered(session.view_mut()?, seen, &done, silent);
+        note_answered(session.view, seen, &done, silent);
         answer(session, &done, command.uid, silent).await?;
     }
     let gone = gone && !command.uid;
     let code = match modified.is_empty() {
         true => None,
-        false => Some(modified_code(session, command.uid, &modified.to_set())?),
+        false => Some(modified_code(session.view, command.uid, &modified.to_set())),
     };
     match code {
         // RFC 7162 §3.1.3, example 11.
-        Some(code) if gone => Err(Refusal::no(code, "Some messages had changed, and others are gone")),
+        Some(code) if gone => Err(Stop::no(code, "Some messages had changed, and others are gone")),
         Some(code) => Ok(Done::with(code, "Some messages had changed")),
-        None if gone => Err(Refusal::no(Code::ExpungeIssued, "Some of the messages are gone")),
+        None if gone => Err(Stop::no(Code::ExpungeIssued, "Some of the messages are gone")),
         None => Ok(Done::ok("STORE completed")),
     }
 }
@@ -118,28 +119,28 @@ fn only_own(changed: &UidSet, untold: &Since<Changes>) -> UidSet {
 }
 
 /// MODIFIED names sequence numbers or UIDs as the command did (RFC 7162 §3.1.3).
-fn modified_code(session: &Session, uid: bool, modified: &UidSet) -> Result<Code, Refusal> {
+fn modified_code(view: &View, uid: bool, modified: &UidSet) -> Code {
     if uid {
-        return Ok(Code::Modified(modified.clone()));
+        return Code::Modified(modified.clone());
     }
-    let view = session.view()?;
-    Ok(Code::Modified(view.uids().select_uids(modified).map(|(number, _)| number.get()).collect()))
+    Code::Modified(view.uids().select_uids(modified).map(|(number, _)| number.get()).collect())
 }
 
-async fn answer(session: &mut Session, done: &StoredSlice, uid: bool, silent: bool) -> Result<(), Refusal> {
+async fn answer(session: &mut Selected<'_>, done: &StoredSlice, uid: bool, silent: bool) -> Result<(), Stop> {
     // Of a keyword that the mailbox did not have the client hears even from .SILENT: it is no message's flag
     // that is told, but the list of those that there are (RFC 9051 §7.3.5).
     if let Some(keywords) = &done.keywords {
-        flags::tell_keywords(session, keywords)?;
+        flags::tell_keywords(session, keywords);
     }
-    for (number, record) in news::numbered(session.view()?, &done.records) {
+    for (number, record) in news::numbered(session.view, &done.records) {
         match &done.keywords {
             Some(keywords) if !silent => {
-                news::tell_flags(session, number, record, keywords, uid || session.enabled.condstore)?;
+                let uid = uid || session.client.enabled.condstore;
+                news::tell_flags(session, number, record, keywords, uid);
             }
-            _ => news::tell_modseq(session, number, record)?,
+            _ => news::tell_modseq(session, number, record),
         }
-        session.io.flush_if_large().await?;
+        session.client.io.flush_if_large().await?;
     }
     Ok(())
 }

@@ -65,6 +65,9 @@ pub enum Error {
     /// The request makes no sense for what it names.
     #[error("{0}")]
     Refused(&'static str),
+    /// A part's transfer encoding is none that is known: its bytes can be had as they are only.
+    #[error("a part's transfer encoding is not known: its bytes can be had as they are only")]
+    UnknownEncoding,
     /// An error of Postern's own: a panic was caught, or something was called as it never may be. It says nothing
     /// about the request, which may work another time.
     #[error("an error within Postern: {0}; its log says more")]

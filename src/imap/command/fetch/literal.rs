@@ -17,9 +17,6 @@ const SHORT: u64 = 128 * 1024;
 /// So much of a range is checked in one piece.
 const CHECKED: u64 = 1 << 20;
 
-/// What the refusal of an unknown transfer encoding says; the session gives it its response code.
-pub const UNKNOWN_CTE: &str = "a part's transfer encoding is not known: fetch it with BODY instead";
-
 /// What is left of a literal.
 pub struct Literal {
     source: Range<u64>,
@@ -198,10 +195,10 @@ impl Measure {
     /// Of a part's body; the line ends of one that has `lines` are CRLF once it is decoded (RFC 9051 §7.5.2).
     ///
     /// # Errors
-    /// `Refused` if its encoding is unknown (UNKNOWN-CTE).
+    /// `UnknownEncoding` if it is none that is known (UNKNOWN-CTE).
     pub fn new(source: Range<u64>, encoding: Encoding, lines: bool) -> Result<Self, Error> {
         if encoding == Encoding::Unknown {
-            return Err(Error::Refused(UNKNOWN_CTE));
+            return Err(Error::UnknownEncoding);
         }
         let left = source.clone();
         let (reading, decoder) = (Reading::default(), Decoder::with_lines(encoding, lines));

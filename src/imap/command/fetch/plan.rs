@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::imap::command::fetch::message::{self, Current};
 use crate::imap::connection::CHUNK;
 use crate::imap::flags;
+use crate::imap::job::Job;
 use crate::model::{AccountId, MailboxId, MailboxName, ModSeq, SeqNum, Uid, UidList, UidSet};
 use crate::protocol::command::fetch::{Fetch, Item};
 use crate::protocol::response::fetch::Fetch as Response;
@@ -191,30 +192,6 @@ impl Run {
         }
     }
 
-    /// Writes about a chunk, or what can be written until a moment, which may be sent before the next step. Whether
-    /// there is more.
-    ///
-    /// # Errors
-    /// Where it cannot be gone on; then [`Run::close`].
-    pub fn step(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
-        self.mark = self.current.is_none().then_some(out.len());
-        if let Some(current) = &mut self.current {
-            current.keep();
-        }
-        let filled = contained("a message could not be shown", || self.fill(snapshot, until, out));
-        self.current.iter_mut().for_each(Current::pause);
-        let (Err(error @ Error::Internal(_)), Some(mark), true) =
-            (&filled, self.mark, self.current.is_some())
-        else {
-            return filled;
-        };
-        // Nobody knows what was written of this message; what follows it can be sent all the same.
-        out.truncate(mark);
-        self.passed_over(error.clone())?;
-        self.current = None;
-        Ok(true)
-    }
-
     /// After an error: makes what was written end in a whole response. False if it cannot be, since a literal is
     /// announced that will not come: then the connection must end.
     #[must_use]
@@ -374,7 +351,7 @@ impl Run {
         match error {
             Error::Closed => return Err(error),
             // Who asked hears of it; there is nothing for whoever reads the log to mend.
-            Error::Refused(_) => {
+            Error::Refused(_) | Error::UnknownEncoding => {
                 self.refused.get_or_insert(error);
                 return Ok(());
             }
@@ -390,6 +367,31 @@ impl Run {
         self.failure.get_or_insert(error);
         Ok(())
     }
+}
+
+impl Job for Run {
+    /// As of every job. An error is one after which it cannot be gone on; then [`Run::close`].
+    fn step(&mut self, snapshot: &Snapshot, until: Instant, out: &mut Vec<u8>) -> Result<bool, Error> {
+        self.mark = self.current.is_none().then_some(out.len());
+        if let Some(current) = &mut self.current {
+            current.keep();
+        }
+        let filled = contained("a message could not be shown", || self.fill(snapshot, until, out));
+        self.current.iter_mut().for_each(Current::pause);
+        let (Err(error @ Error::Internal(_)), Some(mark), true) =
+            (&filled, self.mark, self.current.is_some())
+        else {
+            return filled;
+        };
+        // Nobody knows what was written of this message; what follows it can be sent all the same.
+        out.truncate(mark);
+        self.passed_over(error.clone())?;
+        self.current = None;
+        Ok(true)
+    }
+
+    /// What was written of the messages before is kept, and that of the message in hand may be gone on with.
+    fn failed(&mut self, _: usize, _: &mut Vec<u8>) {}
 }
 
 impl Scope {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::imap::command::search::facts::{Facts, Level, one_space};
-use crate::imap::refusal::Refusal;
+use crate::imap::refusal::Stop;
 use crate::mail::charset::{charset_known, decode_charset};
 use crate::mail::needles::{Collector, NeedleId, Needles};
 use crate::mail::text::{Needle, casemap};
@@ -87,7 +87,7 @@ impl Filter {
     ///
     /// # Errors
     /// BADCHARSET; a string that is not in its charset; LIMIT.
-    pub fn compile(command: &Search, seen: &Seen, keywords: &KeywordTable) -> Result<Self, Refusal> {
+    pub fn compile(command: &Search, seen: &Seen, keywords: &KeywordTable) -> Result<Self, Stop> {
         let charset = command.charset.as_deref().unwrap_or("UTF-8");
         if !charset_known(charset) {
             return Err(bad_charset());
@@ -165,7 +165,7 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn node(&mut self, key: &Key) -> Result<Node, Refusal> {
+    fn node(&mut self, key: &Key) -> Result<Node, Stop> {
         let node = match key {
             Key::All => Node::Const(true),
             Key::And(keys) => Node::And(keys.iter().map(|key| self.node(key)).collect::<Result<_, _>>()?),
@@ -222,11 +222,11 @@ impl Compiler<'_> {
         set.resolve(self.seen.numbers.last().map_or(0, crate::model::Uid::get))
     }
 
-    fn field(&mut self, name: &str, value: &[u8]) -> Result<Node, Refusal> {
+    fn field(&mut self, name: &str, value: &[u8]) -> Result<Node, Stop> {
         let text = one_space(&self.text(value)?);
         self.strings += text.len();
         if self.field_keys == MOST_FIELDS {
-            return Err(Refusal::no(Code::Limit, "A search names too many header fields"));
+            return Err(Stop::no(Code::Limit, "A search names too many header fields"));
         }
         let key = self.field_keys;
         self.field_keys += 1;
@@ -235,7 +235,7 @@ impl Compiler<'_> {
         Ok(Node::Field(key))
     }
 
-    fn text(&self, value: &[u8]) -> Result<String, Refusal> {
+    fn text(&self, value: &[u8]) -> Result<String, Stop> {
         if value.len() > LONGEST_STRING {
             return Err(too_long());
         }
@@ -248,7 +248,7 @@ impl Compiler<'_> {
 }
 
 /// The refusal of a charset that is not known.
-fn bad_charset() -> Refusal {
+fn bad_charset() -> Stop {
     let known = vec![
         "UTF-8",
         "US-ASCII",
@@ -263,11 +263,11 @@ fn bad_charset() -> Refusal {
         "EUC-KR",
         "KOI8-R",
     ];
-    Refusal::no(Code::BadCharset(known), "This charset is not known")
+    Stop::no(Code::BadCharset(known), "This charset is not known")
 }
 
-fn too_long() -> Refusal {
-    Refusal::no(Code::Limit, "A search string is too long, or there are too many")
+fn too_long() -> Stop {
+    Stop::no(Code::Limit, "A search string is too long, or there are too many")
 }
 
 fn compare(test: DateTest, day: CivilDate, wanted: CivilDate) -> bool {
