@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::command_line::run;
 use crate::harness::{Client, Server, binary};
@@ -203,8 +203,8 @@ fn a_backup_is_made_while_clients_write() {
     assert_eq!(after.len() as u64 - busy(&after), before.len() as u64 - busy(&before));
 }
 
-/// Killed at many points, then run again: as if nothing had been.
-fn killed(folder: &Path, arguments: &[&str], milliseconds: u64) -> bool {
+/// Runs a command and kills it after so long. Whether it was done by then.
+fn killed(folder: &Path, arguments: &[String], after: Duration) -> bool {
     let mut child = Command::new(binary())
         .args(arguments)
         .args(["--data", "data"])
@@ -214,9 +214,31 @@ fn killed(folder: &Path, arguments: &[&str], milliseconds: u64) -> bool {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(milliseconds));
+    std::thread::sleep(after);
     let _ = child.kill();
     !child.wait().unwrap().success()
+}
+
+/// Kills a command at eight points of the time that it takes, however long that is here and now: one that was done
+/// before it was to be killed is undone, and counts for nothing.
+fn cut_off(server: &Server, command: impl Fn() -> Vec<String>, undo: impl Fn(), after_each: impl Fn()) {
+    let begun = Instant::now();
+    let run = || server.command(&command().iter().map(String::as_str).collect::<Vec<_>>(), "");
+    let (done, output) = run();
+    assert!(done, "{output}");
+    let took = begun.elapsed();
+    undo();
+    let (mut cut, mut tried) = (0, 0);
+    while cut < 8 {
+        tried += 1;
+        assert!(tried < 400, "{cut} of {tried} were killed before they were done");
+        if killed(server.folder(), &command(), took * (tried * 5 % 16 + 1) / 18) {
+            cut += 1;
+            after_each();
+        } else {
+            undo();
+        }
+    }
 }
 
 #[test]
@@ -225,28 +247,32 @@ fn backup_and_restore_may_be_killed() {
     fill(&server, 150);
     let before = everything(&server, "anna");
     server.stop();
-    let stick = server.folder().join("stick");
-    let backup = ["backup", text(&stick), "--same-disk"];
-    let cut = (0..14).filter(|n| killed(server.folder(), &backup, 15 + n * 25)).count();
-    assert!(cut > 2, "{cut} of 14 were killed before they were done");
-    let (done, output) = server.command(&backup, "");
+    // A backup that was done is not undone by taking it away, for the store knows of it: the next one has its own stick.
+    let number = std::cell::Cell::new(0);
+    let stick = || server.folder().join(format!("stick{}", number.get()));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let backup = || words(&["backup", text(&stick()), "--same-disk"]);
+    cut_off(&server, backup, || number.set(number.get() + 1), || {});
+    let (done, output) = server.command(&["backup", text(&stick()), "--same-disk"], "");
     assert!(done, "{output}");
-    wipe(&server);
-    std::fs::create_dir(server.data()).unwrap();
-    let restore = ["restore", text(&stick)];
-    let mut cut = 0;
-    for n in 0..14 {
-        if !killed(server.folder(), &restore, 10 + n * 20) {
-            break;
-        }
-        cut += 1;
-        if server.data().join("postern.restoring").exists() {
-            let (done, output) = server.command(&["account", "list"], "");
-            assert!(!done && output.contains("postern restore"), "{output}");
-        }
-    }
-    assert!(cut > 1, "{cut}");
-    let (done, output) = server.command(&restore, "");
+    let anew = || {
+        wipe(&server);
+        std::fs::create_dir(server.data()).unwrap();
+    };
+    anew();
+    let stick = stick();
+    cut_off(
+        &server,
+        || words(&["restore", text(&stick)]),
+        anew,
+        || {
+            if server.data().join("postern.restoring").exists() {
+                let (done, output) = server.command(&["account", "list"], "");
+                assert!(!done && output.contains("postern restore"), "{output}");
+            }
+        },
+    );
+    let (done, output) = server.command(&["restore", text(&stick)], "");
     assert!(done || output.contains("exists already"), "{output}");
     server.restart();
     assert_eq!(everything(&server, "anna"), before);
