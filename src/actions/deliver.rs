@@ -6,7 +6,7 @@
 //! and stays so, is anything else.
 
 use super::{Context, Failure, account};
-use crate::import::target::Target;
+use crate::import::destination::target::Target;
 use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Incoming, Store, mailboxes};
