@@ -133,7 +133,7 @@ impl Context {
 /// Of reading.
 pub fn live_emails(
     rows: &dyn store::Rows,
-    visit: &mut dyn FnMut(crate::model::EmailId),
+    visit: &mut dyn FnMut(crate::model::ContentId),
 ) -> Result<(), store::Error> {
     store::messages::emails(rows, visit)?;
     store::bin::emails(rows, visit)

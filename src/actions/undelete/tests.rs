@@ -340,7 +340,7 @@ fn speed() {
     let inbox =
         mailboxes::by_name(&store.snapshot().unwrap(), anna, &MailboxName::inbox()).unwrap().unwrap().id;
     let message = |email: u64| NewMessage {
-        email: crate::model::EmailId(1_000_000 + email),
+        email: crate::model::ContentId(1_000_000 + email),
         size: 3_000,
         internal_date: DateTime::utc(1_000),
         flags: FlagSet::default(),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use super::sink::{Filing, Outcome, Refused, Sink, Stop};
 use super::target::{Target, target};
 use crate::import::disk::read::MAX_FILE;
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName, locked};
+use crate::model::{AccountId, ContentId, DateTime, FlagSet, MailboxId, MailboxName, locked};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Incoming, Prepared, Rows, Store, Transaction, emails, mailboxes};
 
@@ -64,7 +64,7 @@ struct Present {
 /// What a mailbox holds.
 #[derive(Default)]
 struct Held {
-    messages: HashSet<(EmailId, i64)>,
+    messages: HashSet<(ContentId, i64)>,
     /// The first UID that was not looked at.
     next: u32,
 }
@@ -190,7 +190,7 @@ impl Present {
         Ok(())
     }
 
-    fn has(&self, mailbox: MailboxId, message: (EmailId, i64)) -> bool {
+    fn has(&self, mailbox: MailboxId, message: (ContentId, i64)) -> bool {
         self.mailboxes.get(&mailbox).is_some_and(|held| held.messages.contains(&message))
     }
 }
@@ -271,7 +271,7 @@ struct Job {
 #[derive(Default)]
 struct Done {
     outcome: Outcome,
-    added: HashSet<(MailboxId, (EmailId, i64))>,
+    added: HashSet<(MailboxId, (ContentId, i64))>,
 }
 
 impl Job {
@@ -328,7 +328,7 @@ impl Job {
         &self,
         rows: &dyn Rows,
         mailbox: MailboxId,
-        message: (EmailId, i64),
+        message: (ContentId, i64),
         done: &Done,
     ) -> Result<bool, Error> {
         if done.added.contains(&(mailbox, message)) {

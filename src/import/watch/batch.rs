@@ -4,7 +4,7 @@ use super::candidates::Candidate;
 use super::listed;
 use crate::import::destination::target::Target;
 use crate::import::disk::read::Identity;
-use crate::model::{AccountId, ContentHash, DateTime, EmailId, FlagSet, MailboxId, SourceId, Uid, UidSet};
+use crate::model::{AccountId, ContentHash, ContentId, DateTime, FlagSet, MailboxId, SourceId, Uid, UidSet};
 use crate::store::arrivals;
 use crate::store::imported::{self, Imported};
 use crate::store::messages::{self, NewMessage};
@@ -40,7 +40,7 @@ pub(super) struct Half {
 /// A message that was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
-    pub(super) email: EmailId,
+    pub(super) email: ContentId,
     pub(super) mailbox: MailboxId,
     pub(super) uid: Uid,
 }

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use crate::import::destination::target::Target;
-use crate::model::{AccountId, ContentHash, EmailId, MailboxId, Uid};
+use crate::model::{AccountId, ContentHash, ContentId, MailboxId, Uid};
 use crate::store::imported::Imported;
 use crate::store::{Error, Rows, emails, mailboxes, messages};
 
@@ -12,9 +12,9 @@ use crate::store::{Error, Rows, emails, mailboxes, messages};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// A mailbox of the account lists it.
-    Listed(EmailId),
+    Listed(ContentId),
     /// It was stored out of this very file, and a client has deleted it since. The bin has it still.
-    Deleted(EmailId),
+    Deleted(ContentId),
     /// Nobody lists it, and this is another file than the one that was imported, or one that was away: it is to be
     /// imported again.
     PutBack,
@@ -61,7 +61,7 @@ impl Question<'_> {
         })
     }
 
-    fn is_where_it_was_put(&self, rows: &dyn Rows, email: EmailId) -> Result<bool, Error> {
+    fn is_where_it_was_put(&self, rows: &dyn Rows, email: ContentId) -> Result<bool, Error> {
         if let Some((mailbox, uid)) = self.row.filed {
             return is_at(rows, self.account, mailbox, uid, email);
         }
@@ -82,7 +82,7 @@ pub(super) fn is_at(
     account: AccountId,
     mailbox: MailboxId,
     uid: Uid,
-    email: EmailId,
+    email: ContentId,
 ) -> Result<bool, Error> {
     // The records of a deleted mailbox stay until the bin's time is over.
     if mailboxes::get(rows, account, mailbox)?.is_none() {
@@ -96,7 +96,7 @@ pub(super) fn is_at(
     Ok(found)
 }
 
-fn is_in(rows: &dyn Rows, mailbox: MailboxId, email: EmailId) -> Result<bool, Error> {
+fn is_in(rows: &dyn Rows, mailbox: MailboxId, email: ContentId) -> Result<bool, Error> {
     Ok(place_in(rows, mailbox, email)?.is_some())
 }
 
@@ -104,7 +104,7 @@ fn is_in(rows: &dyn Rows, mailbox: MailboxId, email: EmailId) -> Result<bool, Er
 ///
 /// # Errors
 /// Of reading.
-pub(super) fn place_in(rows: &dyn Rows, mailbox: MailboxId, email: EmailId) -> Result<Option<Uid>, Error> {
+pub(super) fn place_in(rows: &dyn Rows, mailbox: MailboxId, email: ContentId) -> Result<Option<Uid>, Error> {
     let mut found = None;
     messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {
         found = (record.email == email).then_some(record.uid);
@@ -113,7 +113,7 @@ pub(super) fn place_in(rows: &dyn Rows, mailbox: MailboxId, email: EmailId) -> R
     Ok(found)
 }
 
-fn is_anywhere(rows: &dyn Rows, account: AccountId, email: EmailId) -> Result<bool, Error> {
+fn is_anywhere(rows: &dyn Rows, account: AccountId, email: ContentId) -> Result<bool, Error> {
     for mailbox in mailboxes::list(rows, account)? {
         if is_in(rows, mailbox.id, email)? {
             return Ok(true);

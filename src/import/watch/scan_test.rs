@@ -13,7 +13,7 @@ use super::settling::{HandClock, UNCHANGED};
 use super::status::SourceStatus;
 use crate::import::disk::read::SETTLE;
 use crate::import::maildir::layout::SUBS;
-use crate::model::{AccountId, EmailId, MailboxId, MailboxName, UidSet};
+use crate::model::{AccountId, ContentId, MailboxId, MailboxName, UidSet};
 use crate::store::env::Clock;
 use crate::store::sources::{After, Source};
 use crate::store::{Options, Snapshot, Store, accounts, imported, mailboxes, messages, running, sources};
@@ -152,7 +152,7 @@ impl Bench {
 }
 
 /// The text of a stored message.
-pub(crate) fn text_of(snapshot: &Snapshot, email: EmailId) -> String {
+pub(crate) fn text_of(snapshot: &Snapshot, email: ContentId) -> String {
     let mut bytes = Vec::new();
     snapshot.read(email, 0..u64::MAX, &mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()

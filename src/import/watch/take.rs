@@ -25,7 +25,7 @@ use crate::import::disk::beneath::Beneath;
 use crate::import::disk::read::{self, Hashes, Identity, MAX_FILE, Quiet, Seen, Trouble};
 use crate::import::maildir::layout::SUBS;
 use crate::import::maildir::message_name;
-use crate::model::{ContentHash, DateTime, EmailId};
+use crate::model::{ContentHash, ContentId, DateTime};
 use crate::store::imported::{self, Imported};
 use crate::store::sources::After;
 use crate::store::{Error, Prepared, Snapshot, unix_now};
@@ -347,7 +347,7 @@ impl Scanner {
         here: &Here,
         snapshot: &Snapshot,
         file: &File,
-        email: EmailId,
+        email: ContentId,
     ) -> Result<(), Trouble> {
         let which = file.candidate.which;
         if !file.is_mail && self.source.after == After::Delete {

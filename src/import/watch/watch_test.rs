@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::watcher::{WatchOptions, Watcher};
-use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
+use crate::model::{AccountId, ContentHash, ContentId, MailboxName};
 use crate::store::sim::Dice;
 use crate::store::sources::{self, After};
 use crate::store::{Options, Store, accounts, emails, mailboxes, messages};
@@ -182,7 +182,7 @@ impl Program {
 }
 
 /// The mailbox's messages.
-fn held(store: &Store, account: AccountId, name: &MailboxName) -> Vec<EmailId> {
+fn held(store: &Store, account: AccountId, name: &MailboxName) -> Vec<ContentId> {
     let snapshot = store.snapshot().unwrap();
     let mut held = Vec::new();
     if let Some(mailbox) = mailboxes::by_name(&snapshot, account, name).unwrap() {
