@@ -27,7 +27,7 @@ use crate::config::remembered::Remembered;
 use crate::control;
 use crate::credential::Hasher;
 use crate::imap::{Imap, Kind, Options, Shutdown, Timeouts};
-use crate::import::watch::{WatchOptions, Watcher};
+use crate::import::watch::watcher::{WatchOptions, Watcher};
 use crate::store::check::keep::Keeper;
 use crate::store::fault::{Fault, fault};
 use crate::store::{self, Store, unix_now};

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use postern::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, MailboxName, SystemFlags, UidSet};
+use postern::model::{AccountId, ContentId, DateTime, FlagSet, MailboxId, MailboxName, SystemFlags, UidSet};
 use postern::store::messages::{FlagChange, NewMessage};
 use postern::store::sim::{Dice, SimClock, SimDisk, SimRandom};
 use postern::store::undelete::{self, Pick, Place, Present};
@@ -24,7 +24,7 @@ const CUTS_A_RUN: u64 = 12;
 /// Changes in a run.
 const CHANGES: u64 = 60;
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }

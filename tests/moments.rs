@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use postern::model::{AccountId, DateTime, EmailId, FlagSet, MailboxName, ModSeq, UidSet};
+use postern::model::{AccountId, ContentId, DateTime, FlagSet, MailboxName, ModSeq, UidSet};
 use postern::store::schema::Table;
 use postern::store::sim::{Dice, SimClock, SimDisk, SimRandom};
 use postern::store::{Error, Options, Rows, Store, accounts, bin, mailboxes, messages};
@@ -18,7 +18,7 @@ const DAMAGES: u64 = 300;
 /// Mixtures tried, if `POSTERN_MIXTURES` names no other count.
 const MIXTURES: u64 = 40;
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }
@@ -254,7 +254,7 @@ impl Names {
     fn of(server: &Server) -> Self {
         let rows = server.store.snapshot().unwrap();
         let (mut listed, mut volumes) = (BTreeSet::new(), BTreeSet::new());
-        let text = |email: EmailId| {
+        let text = |email: ContentId| {
             let mut bytes = Vec::new();
             rows.read(email, 0..u64::MAX, &mut bytes).ok().map(|()| bytes)
         };
@@ -266,7 +266,7 @@ impl Names {
             .unwrap();
         }
         rows.scan(Table::Emails, &[], &[0xff; 9], &mut |key, _| {
-            volumes.extend(text(EmailId(u64::from_be_bytes(key.try_into().unwrap()))));
+            volumes.extend(text(ContentId(u64::from_be_bytes(key.try_into().unwrap()))));
             Ok(ControlFlow::Continue(()))
         })
         .unwrap();

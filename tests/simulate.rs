@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postern::model::{AccountId, EmailId, MailboxName};
+use postern::model::{AccountId, ContentId, MailboxName};
 use postern::store::check::{CheckOptions, Depth};
 use postern::store::schema::Table;
 use postern::store::sim::{Dice, SimClock, SimDisk, SimRandom};
@@ -24,9 +24,9 @@ const CUTS_A_RUN: u64 = 25;
 /// Past this a slow machine stops, and that is a failure: a short count shows nothing.
 const PATIENCE: Duration = Duration::from_secs(480);
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Messages, &[], &[0xff; 9], &mut |_, value| {
-        visit(EmailId(u64::from_le_bytes(value.try_into().unwrap())));
+        visit(ContentId(u64::from_le_bytes(value.try_into().unwrap())));
         Ok(ControlFlow::Continue(()))
     })
 }
@@ -208,9 +208,9 @@ fn found(rows: &Snapshot) -> Model {
         }
         let seed = value(Table::Events);
         let mut bytes = Vec::new();
-        rows.read(EmailId(email), 0..u64::MAX, &mut bytes).unwrap();
+        rows.read(ContentId(email), 0..u64::MAX, &mut bytes).unwrap();
         assert!(bytes == message(seed), "wrong bytes");
-        assert_eq!(rows.digest(EmailId(email)).unwrap().size, bytes.len() as u64);
+        assert_eq!(rows.digest(ContentId(email)).unwrap().size, bytes.len() as u64);
         model.messages.insert(uid, (seed, value(Table::Changes)));
     }
     model

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, certificate, words};
+use super::{Context, Failure, certificate, human};
 use crate::credential::DevicePassword;
 use crate::store::{Error, Rows, settings};
 
@@ -68,7 +68,7 @@ fn links(context: &Context, code: &str) -> Vec<String> {
 /// Of reading.
 pub fn is_code_right(context: &Context, code: &str) -> Result<bool, Failure> {
     let snapshot = context.store.snapshot()?;
-    Ok(matches_code(&snapshot, code, words::now())?)
+    Ok(matches_code(&snapshot, code, human::now())?)
 }
 
 fn matches_code(rows: &dyn Rows, code: &str, now: i64) -> Result<bool, Error> {
@@ -86,7 +86,7 @@ fn matches_code(rows: &dyn Rows, code: &str, now: i64) -> Result<bool, Error> {
 /// If the code is not right, or the password too short.
 pub fn set_up(context: &Context, code: &str, password: &str) -> Result<(), Failure> {
     let hash = super::account::hash(context, password)?;
-    let (code, now) = (code.to_owned(), words::now());
+    let (code, now) = (code.to_owned(), human::now());
     let done = context.store.write(move |tx| {
         if !matches_code(tx, &code, now)? {
             return Ok(false);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, words};
+use super::{Context, Failure, human};
 use crate::backup::folder::{Folder, Keys};
 use crate::backup::merge::{self, Merged, Wish};
 use crate::backup::retention::Keep;
@@ -228,14 +228,14 @@ pub fn past_damage(options: &Options, order: &Order, progress: &Progress) -> Res
 /// What a backup of a damaged index was made of.
 fn lost(rebuilt: &Rebuilt) -> Vec<String> {
     let mut lines =
-        vec![format!("the index: {} could be read", words::count(rebuilt.salvaged, "row", "rows"))];
+        vec![format!("the index: {} could be read", human::count(rebuilt.salvaged, "row", "rows"))];
     if rebuilt.lossless {
         lines.push("nothing that it says of mail is lost".to_owned());
         return lines;
     }
     if let Some(time) = rebuilt.catalogue_of {
-        let rows = words::count(rebuilt.from_catalogue, "row comes", "rows come");
-        lines.push(format!("{rows} from the catalogue of {}", words::day(time)));
+        let rows = human::count(rebuilt.from_catalogue, "row comes", "rows come");
+        lines.push(format!("{rows} from the catalogue of {}", human::day(time)));
     }
     lines.push(format!("what came after that may be missing of: {}", rebuilt.missing.join(", ")));
     lines

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::words;
+use super::human;
 use crate::store::Condition;
 
 /// Volumes that are named; of more the number is told.
@@ -60,7 +60,7 @@ pub fn problems(condition: &Condition) -> Vec<Problem> {
     }
     if let Some(what) = journal {
         found.push(bad(
-            words::sentence(what),
+            human::sentence(what),
             "What could be read was kept, the rest set aside in the data folder. The disk may be failing: make a \
              backup with `postern backup`, then run `postern check`.",
         ));

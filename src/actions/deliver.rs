@@ -6,7 +6,7 @@
 //! and stays so, is anything else.
 
 use super::{Context, Failure, account};
-use crate::import::target::Target;
+use crate::import::destination::target::Target;
 use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
 use crate::store::messages::{self, NewMessage};
 use crate::store::{Error, Incoming, Store, mailboxes};
@@ -192,14 +192,14 @@ fn not_stored(error: Error) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::EmailId;
+    use crate::model::ContentId;
 
     #[test]
     fn nothing_is_bounced_that_may_work_later() {
         let errors = [
             Error::io("writing", std::io::ErrorKind::Other.into()),
             Error::Damaged("index.redb".to_owned()),
-            Error::DamagedEmail(EmailId(1)),
+            Error::DamagedEmail(ContentId(1)),
             Error::NoSpace { free: 0, needed: 1 },
             Error::ReadOnly("a write failed".to_owned()),
             Error::NotFound("account"),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::export::{Plan, Stop, Summary, plan_since};
-use super::words;
+use super::human;
 use crate::export::{self, Format};
 use crate::store::env::{Disk, RealDisk};
 use crate::store::going_back::Before;
@@ -99,7 +99,7 @@ fn write(parts: Vec<Part>, into: &Path, made: &mut Vec<PathBuf>) -> Result<Vec<W
     if damaged > 0 {
         return Err(Failure::Invalid(format!(
             "{} that came since cannot be read, and would be lost; run `postern check --repair` first",
-            words::count(damaged, "message", "messages")
+            human::count(damaged, "message", "messages")
         )));
     }
     if !written.is_empty() {
@@ -128,7 +128,7 @@ pub fn lines(written: &[Written]) -> String {
         text.push_str(&format!(
             "  postern import --account {name} {}    # {}\n",
             quoted(&written.folder.display().to_string()),
-            words::count(written.summary.messages, "message", "messages")
+            human::count(written.summary.messages, "message", "messages")
         ));
     }
     text

@@ -1,8 +1,8 @@
 //! Whether all is well, and what to do where it is not.
 
+use super::human;
 use super::setup::Step;
 use super::status::Info;
-use super::words;
 
 /// Less free disk than this is worth a word, in bytes.
 const LOW_DISK: u64 = 1_000_000_000;
@@ -72,12 +72,12 @@ fn storage(info: &Info) -> Vec<Concern> {
         .map(|known| concern(Severity::Error, known.what.clone(), &known.help, Some("/storage")))
         .collect();
     if storage.full {
-        let what = format!("New mail is not accepted: the disk is full, {} left", words::bytes(storage.free));
+        let what = format!("New mail is not accepted: the disk is full, {} left", human::bytes(storage.free));
         let help = "Delete mail that is not needed. It stays in the bin for at least two days: to have its space \
                     at once, empty the bin on this page, or use a larger disk. Senders try again for days meanwhile.";
         found.push(concern(Severity::Error, what, help, Some("/storage")));
     } else if storage.free < LOW_DISK {
-        let what = format!("The disk is nearly full: {} left", words::bytes(storage.free));
+        let what = format!("The disk is nearly full: {} left", human::bytes(storage.free));
         let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
         found.push(concern(Severity::Warning, what, help, Some("/storage")));
     }
@@ -102,7 +102,7 @@ fn sources(info: &Info) -> Vec<Concern> {
     });
     let silent = info.sources.iter().filter_map(|source| {
         let seconds = u64::try_from(source.silent?).ok()?;
-        let what = format!("{} has brought no mail for {}", source.path.display(), words::duration(seconds));
+        let what = format!("{} has brought no mail for {}", source.path.display(), human::duration(seconds));
         let help =
             "It usually does more often: check that the program that fills it still runs and can log in.";
         Some(concern(Severity::Warning, what, help, Some("/sources")))
@@ -124,7 +124,7 @@ fn revoked(info: &Info, now: i64) -> Vec<Concern> {
 fn certificate(info: &Info, now: i64) -> Option<Concern> {
     let left = info.certificate.not_after.saturating_sub(now);
     (left < RENEWED_BEFORE).then(|| {
-        let what = format!("The certificate expires on {}", words::day(info.certificate.not_after));
+        let what = format!("The certificate expires on {}", human::day(info.certificate.not_after));
         concern(
             Severity::Warning,
             what,
@@ -155,13 +155,13 @@ fn backup(info: &Info, now: i64) -> Option<Concern> {
     }
     let age = now.saturating_sub(last.worked.unwrap_or(last.ended));
     if age > BACKUP_AGE {
-        let age = words::duration(u64::try_from(age).unwrap_or(0));
+        let age = human::duration(u64::try_from(age).unwrap_or(0));
         let what = format!("The last backup to {folder} is {age} old");
         return Some(concern(Severity::Error, what, "One is made every day: see the log.", page));
     }
     let skipped = last.report.as_ref().map_or(0, |report| report.skipped_count);
     (skipped > 0).then(|| {
-        let what = format!("{} could not be backed up", words::count(skipped, "message", "messages"));
+        let what = format!("{} could not be backed up", human::count(skipped, "message", "messages"));
         concern(Severity::Warning, what, "They cannot be read: the page of backups names them.", page)
     })
 }

@@ -2,16 +2,16 @@
 //!
 //! Who reads the files and who stores the messages are two: the files are read by whoever runs the command,
 //! with what they may read; the store may be a server's, under another user. What lies between is a
-//! [`Sink`](crate::import::sink::Sink).
+//! [`Sink`](crate::import::destination::sink::Sink).
 
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
-use crate::import::old_mail::Report;
+use crate::import::old::old_mail::Report;
 use crate::model::MailboxName;
 
-pub use crate::import::intake::Intake;
-pub use crate::import::sink::{Filing, Outcome, Refused, Sink, Stop};
+pub use crate::import::destination::intake::Intake;
+pub use crate::import::destination::sink::{Filing, Outcome, Refused, Sink, Stop};
 
 /// What an import came to, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

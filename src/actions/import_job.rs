@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::import::{Info, Intake, Sink, begin};
 use super::{Context, Failure};
-use crate::import::old_mail::{self, Progress, Wishes};
+use crate::import::old::old_mail::{self, Progress, Wishes};
 use crate::model::locked;
 
 /// What is to be brought in.

@@ -15,6 +15,7 @@ pub mod export;
 pub mod forecast;
 pub mod generation;
 pub mod health;
+pub mod human;
 pub mod import;
 pub mod import_job;
 pub mod mailbox;
@@ -25,13 +26,12 @@ pub mod status;
 pub mod storage;
 pub mod trouble;
 pub mod undelete;
-pub mod words;
 
 use std::sync::Arc;
 
 use crate::credential::{Hasher, Login};
-use crate::import::check::AccessProblem;
-use crate::import::watch::Watcher;
+use crate::import::access::check::AccessProblem;
+use crate::import::watch::watcher::Watcher;
 use crate::model::AccountId;
 use crate::store::{self, Store};
 use crate::tls::Certificates;
@@ -131,7 +131,7 @@ impl Context {
 /// Of reading.
 pub fn live_emails(
     rows: &dyn store::Rows,
-    visit: &mut dyn FnMut(crate::model::EmailId),
+    visit: &mut dyn FnMut(crate::model::ContentId),
 ) -> Result<(), store::Error> {
     store::messages::emails(rows, visit)?;
     store::bin::emails(rows, visit)

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
-use crate::import::check::check_access;
-use crate::import::overlap;
-use crate::import::status::SourceStatus;
+use crate::import::access::check::check_access;
+use crate::import::access::overlap;
+use crate::import::watch::status::SourceStatus;
 use crate::model::{AccountId, SourceId};
 use crate::store::arrivals::{self, Arrival};
 use crate::store::sources::{self, Source};

@@ -12,7 +12,7 @@ use super::Shared;
 use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{Context, Failure, Running, account, certificate, device, mailbox, words};
+use crate::actions::{Context, Failure, Running, account, certificate, device, human, mailbox};
 
 /// A device's name is no longer.
 const LONGEST_NAME: usize = 100;
@@ -121,14 +121,14 @@ impl Account {
     }
 
     fn read(context: &Context, frame: Frame, name: &str) -> Result<Account, Failure> {
-        let now = words::now();
+        let now = human::now();
         let known = account::list(context)?.into_iter().find(|known| known.name == name);
         let known = known.ok_or_else(|| Failure::Unknown { what: "account", name: name.to_owned() })?;
         let devices = device::list(context, Some(name))?.into_iter().map(|device| DeviceRow {
             id: device.id,
             name: device.name,
-            added: words::day(device.created),
-            seen: words::when(device.last_used, now),
+            added: human::day(device.created),
+            seen: human::when(device.last_used, now),
             client: device.client,
             address: device.address,
         });
@@ -137,7 +137,7 @@ impl Account {
             name: mailbox.name,
             messages: mailbox.messages,
             unseen: mailbox.unseen,
-            size: words::bytes(mailbox.bytes),
+            size: human::bytes(mailbox.bytes),
         });
         Ok(Account {
             frame,
@@ -170,7 +170,7 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         name: account.name,
         devices: account.devices,
         messages: account.messages,
-        size: words::bytes(account.bytes),
+        size: human::bytes(account.bytes),
     });
     let frame = Frame::new("accounts", session);
     page::show_as(status, &Accounts { frame, accounts: accounts.collect(), form })

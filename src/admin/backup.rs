@@ -15,7 +15,7 @@ use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::backup::{self, Info, Order};
 use crate::actions::backup_job::{Backups, Ended, State as Job};
-use crate::actions::{Context, Failure, words};
+use crate::actions::{Context, Failure, human};
 
 /// Where the page is.
 const HERE: &str = "/backups";
@@ -119,7 +119,7 @@ impl Running {
             percent: job.done * 100 / job.all.max(1),
             done: job.done,
             all: job.all,
-            bytes: words::bytes(job.bytes),
+            bytes: human::bytes(job.bytes),
         }
     }
 }
@@ -128,7 +128,7 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
     if let Some(Ended::Merged(merged)) = job.and_then(|job| job.ended.as_ref()) {
         return Some(Last {
             class: if merged.missing_count == 0 { "good" } else { "warning" },
-            title: format!("{} brought back", words::count(merged.added, "message", "messages")),
+            title: format!("{} brought back", human::count(merged.added, "message", "messages")),
             text: format!("{} were there already.", merged.known),
             damaged: Vec::new(),
             skipped: merged.missing.iter().take(50).cloned().collect(),
@@ -136,13 +136,13 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
         });
     }
     let last = info.last.as_ref()?;
-    let when = words::when(Some(last.ended), words::now());
+    let when = human::when(Some(last.ended), human::now());
     let folder = last.folder.display();
     let Some(report) = last.report.as_ref().filter(|_| last.failed.is_none()) else {
         return Some(Last {
             class: "error",
             title: format!("The last backup, {when}, did not work"),
-            text: words::sentence(last.failed.as_deref().unwrap_or_default()),
+            text: human::sentence(last.failed.as_deref().unwrap_or_default()),
             damaged: Vec::new(),
             skipped: Vec::new(),
             skipped_more: 0,
@@ -153,10 +153,10 @@ fn last(info: &Info, job: Option<&Job>) -> Option<Last> {
         title: format!("The last backup: {when}, to {folder}"),
         text: format!(
             "{} in it, {} of them new ({}). {} there now.",
-            words::count(report.contents, "message", "messages"),
+            human::count(report.contents, "message", "messages"),
             report.copied,
-            words::bytes(report.bytes),
-            words::count(report.generations, "generation is", "generations are"),
+            human::bytes(report.bytes),
+            human::count(report.generations, "generation is", "generations are"),
         ),
         damaged: report.damaged_packs.clone(),
         skipped: report.skipped.clone(),

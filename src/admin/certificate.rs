@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::Shared;
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
-use crate::actions::{certificate, words};
+use crate::actions::{certificate, human};
 
 #[derive(Template)]
 #[template(path = "certificate.html")]
@@ -28,8 +28,8 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
     page::show(&Certificate {
         frame: Frame::new("certificate", &session),
         names: info.names,
-        from: words::day(info.not_before),
-        until: words::day(info.not_after),
+        from: human::day(info.not_before),
+        until: human::day(info.not_after),
         fingerprint: info.fingerprint,
     })
 }

@@ -11,7 +11,7 @@ use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::check::{self, Last, Scope};
-use crate::actions::words;
+use crate::actions::human;
 use crate::store::check::{Finding, Severity};
 use crate::store::unix_now;
 
@@ -54,8 +54,8 @@ impl From<Finding> for Row {
                 Severity::Wrong => "warning",
                 Severity::Lost => "error",
             },
-            what: words::sentence(&finding.what),
-            advice: words::sentence(&finding.advice),
+            what: human::sentence(&finding.what),
+            advice: human::sentence(&finding.advice),
             messages: finding.messages.iter().take(MESSAGES).map(ToString::to_string).collect(),
             more,
         }
@@ -67,13 +67,13 @@ impl From<Last> for Outcome {
         let looked = &last.report.looked;
         let ago = u64::try_from(unix_now().saturating_sub(last.at)).unwrap_or(0);
         Outcome {
-            ago: if ago < 60 { "just now".to_owned() } else { format!("{} ago", words::duration(ago)) },
+            ago: if ago < 60 { "just now".to_owned() } else { format!("{} ago", human::duration(ago)) },
             looked: format!(
                 "{} in {}, {} read to the end ({})",
-                words::count(looked.messages, "message", "messages"),
-                words::count(looked.mailboxes, "mailbox", "mailboxes"),
-                words::count(looked.contents, "content", "contents"),
-                words::bytes(looked.bytes)
+                human::count(looked.messages, "message", "messages"),
+                human::count(looked.mailboxes, "mailbox", "mailboxes"),
+                human::count(looked.contents, "content", "contents"),
+                human::bytes(looked.bytes)
             ),
             clean: last.report.is_clean(),
             more: last.report.more_findings,

@@ -17,7 +17,7 @@ use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use super::sessions::Notice;
 use crate::actions::undelete::{self, Discard, Filter, Item, Keeping, Order, Restored, Search, Shown, What};
-use crate::actions::{Context, Failure, account, words};
+use crate::actions::{Context, Failure, account, human};
 
 /// Items of a page.
 const ITEMS: usize = 50;
@@ -41,7 +41,7 @@ impl Typed {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let day = |text: &str| match text.trim() {
             "" => Ok(None),
-            text => words::parse_day(text).map(Some).map_err(Failure::Invalid),
+            text => human::parse_day(text).map(Some).map_err(Failure::Invalid),
         };
         Ok(Filter {
             account: given(&self.account),
@@ -99,13 +99,13 @@ struct Row {
 impl Row {
     fn new(item: Item) -> Row {
         let held = |messages: u64, size: u64| {
-            format!("{}, {}", words::count(messages, "message", "messages"), words::bytes(size))
+            format!("{}, {}", human::count(messages, "message", "messages"), human::bytes(size))
         };
         let place = format!("{} of {}", item.mailbox, item.account);
         let (title, about, is_message) = match item.what {
             What::Message { subject, from, size, .. } => {
                 let title = if subject.is_empty() { "(no subject)".to_owned() } else { subject };
-                (title, format!("{from} · {place} · {}", words::bytes(size)), true)
+                (title, format!("{from} · {place} · {}", human::bytes(size)), true)
             }
             What::Mailbox { messages, size } => (
                 format!("Mailbox {}", item.mailbox),
@@ -113,7 +113,7 @@ impl Row {
                 false,
             ),
             What::Account { messages, size, mailboxes } => {
-                let mailboxes = words::count(mailboxes, "mailbox", "mailboxes");
+                let mailboxes = human::count(mailboxes, "mailbox", "mailboxes");
                 (
                     format!("Account {}", item.account),
                     format!("{mailboxes} · {}", held(messages, size)),
@@ -126,8 +126,8 @@ impl Row {
             id: item.id,
             title,
             about,
-            deleted: words::day(item.deleted),
-            left: words::count(item.days_left, "day", "days"),
+            deleted: human::day(item.deleted),
+            left: human::count(item.days_left, "day", "days"),
         }
     }
 }
@@ -193,10 +193,10 @@ impl Message {
             .into_iter()
             .map(|one| {
                 let name = if one.name.is_empty() { "without a name".to_owned() } else { one.name };
-                format!("{name} ({}, {})", one.kind, words::bytes(one.size))
+                format!("{name} ({}, {})", one.kind, human::bytes(one.size))
             })
             .collect();
-        let (deleted, left) = (words::day(item.deleted), words::count(item.days_left, "day", "days"));
+        let (deleted, left) = (human::day(item.deleted), human::count(item.days_left, "day", "days"));
         let lines = [
             ("From", from),
             ("To", to),
@@ -422,7 +422,7 @@ pub(super) async fn keep(
         Ok(keeping) => {
             let text = format!(
                 "Deleted mail is kept for {} from now on.",
-                words::count(keeping.days, "day", "days")
+                human::count(keeping.days, "day", "days")
             );
             page::done(&shared, &session, text, "/deleted")
         }

@@ -19,7 +19,7 @@ use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::import_job::{self, Order};
-use crate::actions::{Failure, account, words};
+use crate::actions::{Failure, account, human};
 use crate::model::MailboxName;
 
 /// The largest upload; larger mail is better brought in from a disk, with `postern import`.
@@ -142,10 +142,10 @@ impl Running {
             percent: u64::try_from(u128::from(progress.bytes) * 100 / u128::from(of)).unwrap_or(100),
             found: progress.found,
             stored: progress.outcome.stored,
-            bytes: words::bytes(progress.bytes),
-            of: words::bytes(of),
-            rate: words::bytes(rate),
-            left: words::duration((of - progress.bytes.min(of)).checked_div(rate).unwrap_or(0)),
+            bytes: human::bytes(progress.bytes),
+            of: human::bytes(of),
+            rate: human::bytes(rate),
+            left: human::duration((of - progress.bytes.min(of)).checked_div(rate).unwrap_or(0)),
         }
     }
 }
@@ -165,9 +165,9 @@ impl Ended {
                 } else {
                     format!(
                         "{} found: {} brought in ({}), {} there already, {} skipped.",
-                        words::count(info.found, "message", "messages"),
+                        human::count(info.found, "message", "messages"),
                         info.stored,
-                        words::bytes(info.bytes),
+                        human::bytes(info.bytes),
                         info.present,
                         info.skipped_count
                     )
@@ -315,11 +315,11 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<String> {
         None => Some("The browser did not say how large the file is.".to_owned()),
         Some(length) if length > LARGEST_UPLOAD => Some(format!(
             "The file is larger than {}. Copy it to this machine and give its path instead.",
-            words::bytes(LARGEST_UPLOAD)
+            human::bytes(LARGEST_UPLOAD)
         )),
         // Once as it comes, once as it is stored.
         Some(length) if length.saturating_mul(2).saturating_add(LEFT_FREE) > free => {
-            Some(format!("There is not enough room for it: {} are free.", words::bytes(free)))
+            Some(format!("There is not enough room for it: {} are free.", human::bytes(free)))
         }
         Some(_) if shared.imports.is_running() => Some("An import runs already.".to_owned()),
         Some(_) => None,

@@ -10,7 +10,7 @@ use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use super::{Shared, source};
 use crate::actions::health::{self, Concern, Severity};
-use crate::actions::{device, status, words};
+use crate::actions::{device, human, status};
 
 /// Devices that are shown, the last used first.
 const DEVICES: usize = 8;
@@ -55,7 +55,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
 }
 
 fn overview(frame: Frame, info: status::Info, mut devices: Vec<device::Info>) -> Overview {
-    let now = words::now();
+    let now = human::now();
     let concerns = health::concerns(&info, now).into_iter().map(|concern| Shown {
         class: match concern.severity {
             Severity::Hint => "hint",
@@ -74,12 +74,12 @@ fn overview(frame: Frame, info: status::Info, mut devices: Vec<device::Info>) ->
             "Mail comes in, devices can log in, and the disk has room."
         },
         messages: info.accounts.iter().map(|account| account.messages).sum(),
-        bytes: words::bytes(info.accounts.iter().map(|account| account.bytes).sum()),
+        bytes: human::bytes(info.accounts.iter().map(|account| account.bytes).sum()),
         accounts: info.accounts.len(),
         sessions: info.server.as_ref().map_or(0, |server| server.sessions),
-        uptime: words::duration(info.server.as_ref().map_or(0, |server| server.uptime)),
-        disk_left: words::bytes(info.storage.free),
-        certificate_until: words::day(info.certificate.not_after),
+        uptime: human::duration(info.server.as_ref().map_or(0, |server| server.uptime)),
+        disk_left: human::bytes(info.storage.free),
+        certificate_until: human::day(info.certificate.not_after),
         sources: info.sources.iter().map(|source| source::Row::new(source, now)).collect(),
         devices: devices
             .into_iter()
@@ -87,7 +87,7 @@ fn overview(frame: Frame, info: status::Info, mut devices: Vec<device::Info>) ->
             .map(|device| Device {
                 name: device.name,
                 account: device.account,
-                seen: words::when(device.last_used, now),
+                seen: human::when(device.last_used, now),
                 client: device.client,
             })
             .collect(),

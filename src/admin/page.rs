@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use super::Shared;
 use super::guard::LoggedIn;
 use super::sessions::Notice;
-use crate::actions::{Failure, words};
+use crate::actions::{Failure, human};
 
 /// What stands around a page of somebody who is logged in.
 pub(super) struct Frame {
@@ -78,7 +78,7 @@ pub(super) fn done(
 
 /// After a form without fields failed: the page that follows, with the reason.
 pub(super) fn refused(shared: &Arc<Shared>, session: &LoggedIn, failure: &Failure, next: &str) -> Response {
-    shared.sessions.tell(&session.known, Notice { text: words::sentence(&failure.to_string()), good: false });
+    shared.sessions.tell(&session.known, Notice { text: human::sentence(&failure.to_string()), good: false });
     Redirect::to(next).into_response()
 }
 

@@ -14,7 +14,7 @@ use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::source::{self, After};
-use crate::actions::{Failure, account, words};
+use crate::actions::{Failure, account, human};
 
 #[derive(Template)]
 #[template(path = "sources.html")]
@@ -59,7 +59,7 @@ impl Row {
             state: watch.map_or("not running".to_owned(), |watch| {
                 if watch.busy { "importing".to_owned() } else { watch.mode.clone() }
             }),
-            last_mail: words::when(source.last_mail, now),
+            last_mail: human::when(source.last_mail, now),
             imported: watch.map_or(0, |watch| watch.imported),
             waiting: watch.map_or(0, |watch| watch.waiting),
             problem: watch.and_then(|watch| watch.problem.clone()),
@@ -113,7 +113,7 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         Ok(read) => read,
         Err(failure) => return page::failed(&failure),
     };
-    let now = words::now();
+    let now = human::now();
     page::show_as(
         status,
         &Sources {
@@ -160,8 +160,8 @@ pub(super) async fn watch(shared: &Arc<Shared>, typed: Typed) -> Result<String, 
         }
         Ok(added) => Ok(format!(
             "{} in {} are being brought in.",
-            words::count(added.messages, "message", "messages"),
-            words::count(added.folders, "folder", "folders")
+            human::count(added.messages, "message", "messages"),
+            human::count(added.folders, "folder", "folders")
         )),
         Err(failure) => Err(wrong(typed, &target, &failure)),
     }

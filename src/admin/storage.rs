@@ -11,7 +11,7 @@ use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::damage::Problem;
-use crate::actions::{Context, Failure, account, forecast, mailbox, status, storage, words};
+use crate::actions::{Context, Failure, account, forecast, human, mailbox, status, storage};
 
 #[derive(Template)]
 #[template(path = "storage.html")]
@@ -73,31 +73,31 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
         name: account.name,
         mailboxes: account.mailboxes,
         messages: account.messages,
-        size: words::bytes(account.bytes),
+        size: human::bytes(account.bytes),
     });
     let more = largest.len().saturating_sub(MAILBOXES);
     let mailboxes = largest.into_iter().take(MAILBOXES).map(|(account, mailbox)| MailboxRow {
         account,
         name: mailbox.name,
         messages: mailbox.messages,
-        size: words::bytes(mailbox.bytes),
+        size: human::bytes(mailbox.bytes),
     });
     page::show(&Storage {
         frame: Frame::new("storage", &session),
         accounts: accounts.collect(),
         mailboxes: mailboxes.collect(),
         more,
-        live: words::bytes(info.storage.content),
-        dead: words::bytes(info.storage.dead),
+        live: human::bytes(info.storage.content),
+        dead: human::bytes(info.storage.dead),
         volumes: info.storage.volumes,
-        journal: words::bytes(info.storage.journal),
-        free: words::bytes(info.storage.free),
+        journal: human::bytes(info.storage.journal),
+        free: human::bytes(info.storage.free),
         full_in: match days_left {
             Some(days) if days < 60 => format!("in {days} days"),
             Some(days) => format!("in {} months", days / 30),
             None => "not in sight".to_owned(),
         },
-        written: words::bytes(info.storage.written),
+        written: human::bytes(info.storage.written),
         syncs: info.storage.syncs,
         problems: info.problems,
     })
@@ -126,9 +126,9 @@ fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaime
         Ok(done) => {
             let text = format!(
                 "{} of deleted mail were dropped ({}), and {} emptied.",
-                words::bytes(done.bytes),
-                words::count(done.contents, "message", "messages"),
-                words::count(done.volumes, "volume", "volumes")
+                human::bytes(done.bytes),
+                human::count(done.contents, "message", "messages"),
+                human::count(done.volumes, "volume", "volumes")
             );
             page::done(shared, session, text, "/storage")
         }

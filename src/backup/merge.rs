@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::restore::{UNDERWAY, prepare};
 use super::run::Progress;
 use super::source::Source;
-use crate::model::{CivilDate, EmailId, FlagSet, MailboxId, MailboxName};
+use crate::model::{CivilDate, ContentId, FlagSet, MailboxId, MailboxName};
 use crate::store::check::anew;
 use crate::store::keywords::KeywordTable;
 use crate::store::mailboxes::Mailbox;
@@ -160,7 +160,7 @@ impl<'a> Merge<'a> {
     }
 
     /// The contents that a mailbox of the store has, sorted.
-    fn contents(&self, name: &MailboxName) -> Result<Vec<EmailId>, Error> {
+    fn contents(&self, name: &MailboxName) -> Result<Vec<ContentId>, Error> {
         let snapshot = self.store.snapshot()?;
         let mut found = Vec::new();
         if let Some(mailbox) = mailboxes::by_name(&snapshot, self.to.id, name)? {
@@ -188,7 +188,7 @@ impl<'a> Merge<'a> {
         mailbox: &Mailbox,
         keywords: &KeywordTable,
         record: &Record,
-        there: &[EmailId],
+        there: &[ContentId],
     ) -> Result<(), Error> {
         let Some(row) = emails::get(&self.view, record.email)? else {
             self.missing(mailbox, record);

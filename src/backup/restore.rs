@@ -13,7 +13,7 @@ use super::Error;
 use super::manifest::Manifest;
 use super::run::Progress;
 use super::source::Source;
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::check::anew::{self, Homes, Missing, Stage};
 use crate::store::env::{Disk, Paths};
 use crate::store::fault::Fault;
@@ -264,7 +264,7 @@ pub(super) fn prepare(
 
 fn report(store: &Store, manifest: &Manifest) -> Result<Restored, Error> {
     let snapshot = store.snapshot()?;
-    let lost: Vec<EmailId> = anew::missing(&snapshot)?.into_iter().map(|content| content.email).collect();
+    let lost: Vec<ContentId> = anew::missing(&snapshot)?.into_iter().map(|content| content.email).collect();
     let mut report = Restored {
         generation: manifest.head.number.to_string(),
         time: manifest.head.time,

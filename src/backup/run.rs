@@ -14,7 +14,7 @@ use super::pack::{self, Name, PART, PackWriter, RunKey};
 use super::places::Places;
 use super::retention::{self, Keep};
 use super::{Error, from_hex, random};
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::check::catalogue;
 use crate::store::contents::Reading;
 use crate::store::emails::EmailRow;
@@ -83,7 +83,7 @@ pub struct Report {
 
 /// A content of the snapshot.
 struct Content {
-    email: EmailId,
+    email: ContentId,
     hash: [u8; 32],
     size: u64,
     volume: u32,
@@ -188,7 +188,7 @@ fn list_contents(rows: &dyn Rows) -> Result<Vec<Content>, Error> {
         let email = key.try_into().map(u64::from_be_bytes);
         match (email, EmailRow::decode(value)) {
             (Ok(email), Some(row)) => found.push(Content {
-                email: EmailId(email),
+                email: ContentId(email),
                 hash: row.hash.0,
                 size: row.size,
                 volume: row.content_volume,

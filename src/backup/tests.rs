@@ -10,7 +10,7 @@ use super::retention::Keep;
 use super::run::{Progress, Report, run};
 use super::source::Source;
 use super::{Error, manifest, restore};
-use crate::model::{AccountId, DateTime, EmailId, Flag, FlagSet, MailboxName, SystemFlags, Uid, UidSet};
+use crate::model::{AccountId, ContentId, DateTime, Flag, FlagSet, MailboxName, SystemFlags, Uid, UidSet};
 use crate::store::env::Disk;
 use crate::store::messages::NewMessage;
 use crate::store::sim::{Dice, SimClock, SimDisk, SimRandom};
@@ -20,7 +20,7 @@ const DIR: &str = "/stick/mail";
 const DATA: &str = "/data";
 const BASE: u64 = 1_800_000_000;
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), store::Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), store::Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }

@@ -9,7 +9,7 @@ use super::service::Service;
 use super::{Failure, Global, output, perform, secret};
 use crate::actions::backup::{Info, Kept, Order, Report};
 use crate::actions::backup_job::{Ended, State};
-use crate::actions::words;
+use crate::actions::human;
 use crate::control::message::{Answer, Request};
 
 /// How often somebody who waits is told.
@@ -118,10 +118,10 @@ fn told(global: &Global, report: &Report) -> Result<(), Failure> {
         text.push_str(&format!(
             "generation {}: {}, {} of them new ({}); {} there now\n",
             report.generation,
-            words::count(report.contents, "content", "contents"),
+            human::count(report.contents, "content", "contents"),
             report.copied,
             output::bytes(report.bytes),
-            words::count(report.generations, "generation is", "generations are"),
+            human::count(report.generations, "generation is", "generations are"),
         ));
         text
     })?;
@@ -133,7 +133,7 @@ fn told(global: &Global, report: &Report) -> Result<(), Failure> {
         (0, 0) => Ok(()),
         (0, n) => Err(Failure::new(format!(
             "{} of the backup damaged",
-            words::count(n as u64, "file is", "files are")
+            human::count(n as u64, "file is", "files are")
         ))),
         (n, _) => Err(Failure::new(format!("{n} messages could not be read; run `postern check`"))),
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Failure, Global, output, perform, transfer};
 use crate::actions::export::{Choice, Summary};
-use crate::actions::words;
+use crate::actions::human;
 use crate::control::message::{Answer, Request};
 use crate::control::transfer::receive;
 use crate::export::{self, Format, Meta, Outlet};
@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     #[arg(long)]
     mailbox: Option<String>,
     /// Only what arrived on this day or later
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = human::parse_day)]
     since: Option<i64>,
     /// Only what arrived before this day
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = human::parse_day)]
     before: Option<i64>,
     /// What to write
     #[arg(long, value_enum, default_value = "maildir")]

@@ -9,8 +9,8 @@ use super::{Failure, Global, output, owner, transfer};
 use crate::actions::import::Info;
 use crate::control::message::Request;
 use crate::control::transfer::Sender;
-use crate::import::old_mail::{self, Progress, Wishes};
-use crate::import::sink::Sink;
+use crate::import::destination::sink::Sink;
+use crate::import::old::old_mail::{self, Progress, Wishes};
 
 /// How often the bar is drawn.
 const BAR: Duration = Duration::from_millis(200);

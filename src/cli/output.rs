@@ -5,8 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::Failure;
-use crate::actions::words;
-pub(super) use crate::actions::words::{bytes, day};
+use crate::actions::human;
+pub(super) use crate::actions::human::{bytes, day};
 use crate::model::printable::{lines, one_line};
 
 /// Where a command's answer goes: text for people, or JSON.
@@ -91,7 +91,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A time for people: how long ago, or the day.
 pub(super) fn when(unix: Option<i64>) -> String {
-    words::when(unix, words::now())
+    human::when(unix, human::now())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::service::Service;
 use super::{Failure, Global, backup, output, perform, secret, serve};
 use crate::actions::backup::{Wanted, generation};
 use crate::actions::backup_job::Ended;
-use crate::actions::words;
+use crate::actions::human;
 use crate::backup::folder::Folder;
 use crate::backup::manifest::{self, Generation};
 use crate::backup::restore::{self, Restored};
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long, requires = "account")]
     mailbox: Option<String>,
     /// Only what arrived on this day or later
-    #[arg(long, requires = "account", value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
+    #[arg(long, requires = "account", value_name = "YYYY-MM-DD", value_parser = human::parse_day)]
     since: Option<i64>,
     /// Which generation, by its number [default: the newest that is whole]
     #[arg(long, value_name = "NUMBER")]
@@ -100,7 +100,7 @@ fn verify(global: &Global, source: &Source) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(Failure::new(format!(
             "the backup is damaged in {}",
-            words::count(n as u64, "place", "places")
+            human::count(n as u64, "place", "places")
         ))),
     }
 }
@@ -137,7 +137,7 @@ fn add(
         let mut text: String = merged.missing.iter().map(|line| format!("missing: {line}\n")).collect();
         text.push_str(&format!(
             "{} added, {} there already (backup of {})\n",
-            words::count(merged.added, "message", "messages"),
+            human::count(merged.added, "message", "messages"),
             merged.known,
             output::day(merged.time)
         ));
@@ -151,7 +151,7 @@ fn missing(count: u64) -> Result<(), Failure> {
         0 => Ok(()),
         n => Err(Failure::new(format!(
             "the content of {} is not in the backup",
-            words::count(n, "message", "messages")
+            human::count(n, "message", "messages")
         ))),
     }
 }
@@ -180,8 +180,8 @@ fn anew(global: &Global, mut source: Source, number: Option<u64>) -> Result<(), 
         let mut text: String = restored.missing.iter().map(|line| format!("missing: {line}\n")).collect();
         text.push_str(&format!(
             "{} of {} are back as of {}, in {}\n",
-            words::count(restored.messages, "message", "messages"),
-            words::count(restored.accounts, "account", "accounts"),
+            human::count(restored.messages, "message", "messages"),
+            human::count(restored.accounts, "account", "accounts"),
             output::day(restored.time),
             config.data.display()
         ));

@@ -1,5 +1,5 @@
 //! The packaged service, as root has it: its sandbox is opened for the Maildirs that are watched
-//! (`import::sandbox`).
+//! (`import::access::sandbox`).
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use super::Failure;
 use crate::config::{self, Config};
-use crate::import::sandbox::{self, DropIn};
+use crate::import::access::sandbox::{self, DropIn};
 use crate::store::sources::After;
 
 /// Where packages put units.
@@ -97,7 +97,7 @@ impl Service {
         systemctl(&["daemon-reload"])
     }
 
-    /// Has new files of a Maildir that is another user's made readable to it (`import::share`).
+    /// Has new files of a Maildir that is another user's made readable to it (`import::watch::share`).
     pub(super) fn share(&self, path: &Path) -> Result<(), Failure> {
         let owner = |path: &Path| fs::metadata(path).map(|metadata| metadata.uid()).ok();
         let unit = sandbox::share_unit(path);

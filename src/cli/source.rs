@@ -5,11 +5,11 @@ use std::str::FromStr;
 
 use super::service::Service;
 use super::{Failure, Global, output, owner, perform, serve};
+use crate::actions::human;
 use crate::actions::source::{After, Info};
-use crate::actions::words;
 use crate::config::LogLevel;
 use crate::control::message::{Answer, Request};
-use crate::import::share::Share;
+use crate::import::watch::share::Share;
 use crate::store::sources;
 
 /// What can be done with sources.
@@ -200,7 +200,7 @@ pub(super) fn describe(source: &Info) -> String {
         ));
     }
     if let Some(seconds) = source.silent.and_then(|seconds| u64::try_from(seconds).ok()) {
-        text.push_str(&format!("     silent for {}, longer than usual\n", words::duration(seconds)));
+        text.push_str(&format!("     silent for {}, longer than usual\n", human::duration(seconds)));
     }
     if let Some(problem) = &watch.problem {
         text.push_str(&format!("     problem: {problem}\n"));

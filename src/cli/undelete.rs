@@ -1,10 +1,10 @@
 //! `postern undelete …`
 
 use super::{Failure, Global, output, perform, secret, transfer};
+use crate::actions::human;
 use crate::actions::undelete::{
     Discard, Discarded, Filter, Item, Keeping, Order, Restored, Search, Shown, What,
 };
-use crate::actions::words;
 use crate::control::message::{Answer, Request};
 use crate::control::transfer::receive_raw;
 
@@ -101,13 +101,13 @@ pub(super) struct FilterArguments {
     #[arg(long)]
     mailbox: Option<String>,
     /// Only what was deleted on this day (UTC)
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day, conflicts_with_all = ["since", "before"])]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = human::parse_day, conflicts_with_all = ["since", "before"])]
     on: Option<i64>,
     /// Only what was deleted on this day or later
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = human::parse_day)]
     since: Option<i64>,
     /// Only what was deleted before this day
-    #[arg(long, value_name = "YYYY-MM-DD", value_parser = words::parse_day)]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = human::parse_day)]
     before: Option<i64>,
 }
 
@@ -207,13 +207,13 @@ fn row(item: &Item) -> [String; 7] {
             (String::new(), format!("account {}: {}", item.account, held(*messages, *size)))
         }
     };
-    let left = words::count(item.days_left, "day", "days");
+    let left = human::count(item.days_left, "day", "days");
     let deleted = output::day(item.deleted);
     [item.id.clone(), deleted, left, item.account.clone(), item.mailbox.clone(), from, subject]
 }
 
 fn held(messages: u64, size: u64) -> String {
-    format!("{}, {}", words::count(messages, "message", "messages"), words::bytes(size))
+    format!("{}, {}", human::count(messages, "message", "messages"), human::bytes(size))
 }
 
 fn short(text: &str, most: usize) -> String {
@@ -240,12 +240,12 @@ fn text(shown: &Shown) -> String {
         line("Subject", subject);
         line("Flags", &flags.join(" "));
     }
-    let left = words::count(item.days_left, "day", "days");
+    let left = human::count(item.days_left, "day", "days");
     let deleted = output::day(item.deleted);
     line("Deleted", &format!("{deleted} from {} of {}; kept for {left} more", item.mailbox, item.account));
     for attached in &shown.attachments {
         let name = if attached.name.is_empty() { "without a name" } else { &attached.name };
-        line("Attached", &format!("{name} ({}, {})", attached.kind, words::bytes(attached.size)));
+        line("Attached", &format!("{name} ({}, {})", attached.kind, human::bytes(attached.size)));
     }
     let cut = if shown.cut { "\n\n[There is more: --eml gives all of it.]" } else { "" };
     format!("{}\n\n{}{cut}\n", lines.join("\n"), shown.text)
@@ -296,7 +296,7 @@ fn discarded(answer: Answer) -> Result<Discarded, Failure> {
 }
 
 fn keeping_text(keeping: &Keeping) -> String {
-    let days = words::count(keeping.days, "day", "days");
+    let days = human::count(keeping.days, "day", "days");
     let mut text = format!("Deleted mail is kept for {days} in which the server runs.\n");
     if let Some(early) = &keeping.early {
         text.push_str(&format!("{}\n", early.describe()));

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::maildir::Keywords;
-use super::old_mail::{Wishes, read};
-use super::scan_test::bench;
-use super::sink::{Filing, Outcome, Refused, Sink, Stop};
+use super::destination::sink::{Filing, Outcome, Refused, Sink, Stop};
+use super::maildir::keywords::Keywords;
+use super::old::old_mail::{Wishes, read};
+use super::watch::scan_test::bench;
 use crate::store::messages;
 use crate::store::sources::After;
 

@@ -1,58 +1,24 @@
-//! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind (DESIGN.md §2).
+//! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind.
+//!
+//! Its rooms, each of which uses only those before it:
+//!
+//! - `disk`: files beneath a folder, reached by handles only; what a file is, and its bytes unpacked.
+//! - `maildir`: the folders of a Maildir in whatever layout they lie, and what names of folders and files mean.
+//! - `destination`: which mailbox a message goes to, and the way there.
+//! - `access`: whether a source may be read, and what to do where it may not.
+//! - `old`: mail of other programs, read once: Maildirs, mbox, MH, `.emlx`, archives of all of them, Google Takeout.
+//! - `watch`: the watcher, one thread a source.
 
-pub mod acl;
-pub mod after;
-pub mod archive;
-pub mod beneath;
-mod books;
-pub mod bounds;
-mod candidates;
-pub mod changes;
-pub mod check;
-pub mod coding;
-pub mod disk_error;
+pub(crate) mod access;
+pub mod destination;
+pub mod disk;
+pub mod maildir;
+pub mod old;
+pub(crate) mod watch;
+
 #[cfg(test)]
 mod disk_error_test;
-mod emlx;
-pub mod filesystem;
-mod filing;
-pub mod folder_name;
-pub mod head;
-pub mod intake;
-pub mod layout;
-mod leaving;
-mod listed;
-mod loose;
-pub mod maildir;
-pub mod mbox;
-mod mh;
-mod notes;
-mod old_file;
 #[cfg(test)]
 mod old_forms_test;
-pub mod old_mail;
-#[cfg(test)]
-mod old_mail_test;
-pub mod overlap;
 #[cfg(test)]
 mod packed_test;
-pub mod read;
-pub mod recognise;
-pub mod roles;
-pub mod sandbox;
-pub mod scan;
-#[cfg(test)]
-mod scan_test;
-pub mod settling;
-pub mod share;
-pub mod sink;
-pub mod status;
-mod take;
-pub mod takeout;
-mod taker;
-pub mod target;
-mod unpack;
-pub mod watch;
-#[cfg(test)]
-mod watch_test;
-pub mod window;

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::intake::Intake;
-use super::old_mail::{Wishes, read};
+use super::destination::intake::Intake;
+use super::old::old_mail::{Wishes, read};
 use super::packed_test::{account, counts, import, put};
-use super::scan_test::text_of;
+use super::watch::scan_test::text_of;
 use crate::model::{AccountId, MailboxName, SystemFlags};
 use crate::store::record::Record;
 use crate::store::{Store, mailboxes, messages};

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::coding::Coding;
-use super::coding::tests::{ALL, packed};
-use super::intake::Intake;
-use super::old_mail::{Report, Wishes, read};
-use super::scan_test::{bench, stored};
-use super::settling::UNCHANGED;
+use super::destination::intake::Intake;
+use super::disk::coding::Coding;
+use super::disk::coding::tests::{ALL, packed};
+use super::old::old_mail::{Report, Wishes, read};
+use super::watch::scan_test::{bench, stored};
+use super::watch::settling::UNCHANGED;
 use crate::model::AccountId;
 use crate::store::sources::After;
 use crate::store::{Options, Store, accounts, mailboxes};

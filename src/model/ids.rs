@@ -26,7 +26,7 @@ id!(/// A device of an account: the holder of one device password.
 id!(/// A watched Maildir.
     SourceId, u32);
 id!(/// A content, stored once however many messages show it. Never used again.
-    EmailId, u64);
+    ContentId, u64);
 
 macro_rules! non_zero {
     ($(#[$doc:meta])* $name:ident) => {

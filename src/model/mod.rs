@@ -19,7 +19,7 @@ pub mod uid_set;
 pub use date::{CivilDate, DateTime, digits, month_by_name, zone_minutes};
 pub use flags::{Flag, FlagSet, Keyword, SystemFlags};
 pub use ids::{
-    AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,
+    AccountId, ContentHash, ContentId, DeviceId, MailboxId, ModSeq, ObjectId, SeqNum, SourceId, Uid,
     UidValidity,
 };
 pub use lock::locked;

@@ -10,7 +10,7 @@ use super::messages::{self, FlagChange, NewMessage};
 use super::model_test::World;
 use super::schema::Table;
 use super::{accounts, bin, certificates, devices, events, imported, mailboxes, record, sources};
-use crate::model::{DateTime, EmailId, Flag, FlagSet, Keyword, MailboxName, ModSeq, SystemFlags, UidSet};
+use crate::model::{ContentId, DateTime, Flag, FlagSet, Keyword, MailboxName, ModSeq, SystemFlags, UidSet};
 
 /// Ranges far from each other: blocks between them are not read, and must not be joined.
 #[test]
@@ -210,7 +210,7 @@ fn expunged_uids_are_kept_up_to_a_limit() {
 }
 
 fn new_message() -> NewMessage {
-    NewMessage { email: EmailId(1), size: 10, internal_date: DateTime::utc(5), flags: FlagSet::default() }
+    NewMessage { email: ContentId(1), size: 10, internal_date: DateTime::utc(5), flags: FlagSet::default() }
 }
 
 #[test]

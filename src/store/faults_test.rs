@@ -10,7 +10,7 @@ use super::schema::Table;
 use super::sim::{Dice, Plan, SimDisk, Trouble};
 use super::tests::{file, get, message, open, options, put, whole};
 use super::{Error, Options, Rows, Store};
-use crate::model::EmailId;
+use crate::model::ContentId;
 
 const VOLUME: &str = "/data/mail/000001.redb";
 
@@ -305,7 +305,7 @@ fn upkeep_goes_past_a_volume_that_is_missing() {
     let disk = SimDisk::default();
     let small = Options { volume_size: 12_000, ..options(&disk, 5) };
     let store = Store::open(small.clone()).unwrap();
-    let emails: Vec<EmailId> = (0..12).map(|n| file(&store, &message(n, 20_000)).unwrap()).collect();
+    let emails: Vec<ContentId> = (0..12).map(|n| file(&store, &message(n, 20_000)).unwrap()).collect();
     let ids: Vec<[u8; 8]> = emails.iter().map(|email| email.0.to_be_bytes()).collect();
     store
         .write(move |tx| {
@@ -324,7 +324,7 @@ fn upkeep_goes_past_a_volume_that_is_missing() {
 }
 
 /// A store with some of everything, closed in order.
-fn small_store() -> (SimDisk, Vec<EmailId>) {
+fn small_store() -> (SimDisk, Vec<ContentId>) {
     let disk = SimDisk::default();
     let store = open(&disk);
     let emails = (0..40).map(|n| file(&store, &message(n, 3000)).unwrap()).collect();
@@ -336,7 +336,7 @@ fn small_store() -> (SimDisk, Vec<EmailId>) {
 }
 
 /// Whatever is in the index: no panic reaches us, nothing hangs, nothing that is read is wrong.
-fn use_damaged(disk: &SimDisk, emails: &[EmailId], what: &str) -> &'static str {
+fn use_damaged(disk: &SimDisk, emails: &[ContentId], what: &str) -> &'static str {
     let store = match Store::open(options(disk, 77)) {
         Ok(store) => store,
         Err(Error::DamagedIndex(_) | Error::Damaged(_) | Error::Io { .. } | Error::Incompatible(_)) => {

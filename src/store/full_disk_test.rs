@@ -8,15 +8,15 @@ use super::rows::Rows;
 use super::schema::Table;
 use super::sim::{SimClock, SimDisk, SimRandom};
 use super::{Error, Options, Store};
-use crate::model::{AccountId, EmailId, MailboxName};
+use crate::model::{AccountId, ContentId, MailboxName};
 
 const MB: u64 = 1 << 20;
 const DATA: &str = "/data";
 
 /// What names an email in these tests: a row of `Imported`, email → nothing.
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Imported, &[], &[0xff; 9], &mut |key, _| {
-        visit(EmailId(u64::from_be_bytes(key.try_into().unwrap())));
+        visit(ContentId(u64::from_be_bytes(key.try_into().unwrap())));
         Ok(std::ops::ControlFlow::Continue(()))
     })
 }
@@ -56,7 +56,7 @@ fn message(seed: u64) -> Vec<u8> {
     bytes
 }
 
-fn deliver(store: &Store, seed: u64) -> Result<EmailId, Error> {
+fn deliver(store: &Store, seed: u64) -> Result<ContentId, Error> {
     let mut incoming = store.incoming(1 << 30);
     incoming.write(&message(seed))?;
     let prepared = incoming.finish()?;
@@ -68,7 +68,7 @@ fn deliver(store: &Store, seed: u64) -> Result<EmailId, Error> {
 }
 
 /// Delivers until the store has refused a few in a row; what it took.
-fn fill(store: &Store, seeds: &mut u64) -> Vec<(EmailId, u64)> {
+fn fill(store: &Store, seeds: &mut u64) -> Vec<(ContentId, u64)> {
     let (mut taken, mut refused) = (Vec::new(), 0);
     while refused < 3 {
         *seeds += 1;
@@ -85,7 +85,7 @@ fn fill(store: &Store, seeds: &mut u64) -> Vec<(EmailId, u64)> {
     taken
 }
 
-fn forget(store: &Store, emails: Vec<EmailId>) {
+fn forget(store: &Store, emails: Vec<ContentId>) {
     for slice in emails.chunks(200).map(<[_]>::to_vec) {
         store
             .write(move |tx| {
@@ -96,7 +96,7 @@ fn forget(store: &Store, emails: Vec<EmailId>) {
     }
 }
 
-fn check(store: &Store, kept: &[(EmailId, u64)]) {
+fn check(store: &Store, kept: &[(ContentId, u64)]) {
     for (email, seed) in kept {
         let mut out = Vec::new();
         store.snapshot().unwrap().read(*email, 0..u64::MAX, &mut out).unwrap();

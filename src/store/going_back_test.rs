@@ -13,7 +13,7 @@ use super::schema::SCHEMA_VERSION;
 use super::sim::{SimClock, SimDisk, SimRandom};
 use super::tests::message;
 use super::{Error, Features, Format, Options, Rows, Store, StoredRow, accounts, bin, mailboxes};
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxName, SystemFlags};
+use crate::model::{AccountId, ContentId, DateTime, FlagSet, MailboxName, SystemFlags};
 
 #[allow(clippy::unnecessary_wraps)]
 fn same(row: StoredRow) -> Result<StoredRow, Error> {
@@ -24,7 +24,7 @@ fn same(row: StoredRow) -> Result<StoredRow, Error> {
 const NEXT: Format =
     Format { number: SCHEMA_VERSION + 1, steps: &[(SCHEMA_VERSION, same)], known: Features::NONE };
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }
@@ -185,7 +185,7 @@ fn no_uid_is_given_twice_however_many_were() {
     store
         .write(move |tx| {
             let id = mailboxes::by_name(tx, anna, &inbox())?.unwrap().id;
-            let email = EmailId(1);
+            let email = ContentId(1);
             let new =
                 NewMessage { email, size: 1, internal_date: DateTime::utc(5), flags: FlagSet::default() };
             messages::append(tx, anna, id, &vec![new; many])
@@ -238,10 +238,10 @@ fn a_content_that_was_replaced_stays_whole() {
     }));
     let read = |store: &Store| {
         let mut read = Vec::new();
-        store.snapshot().unwrap().read(EmailId(1), 0..u64::MAX, &mut read).map(|()| read)
+        store.snapshot().unwrap().read(ContentId(1), 0..u64::MAX, &mut read).map(|()| read)
     };
     let store = open(&disk, NEXT);
-    assert!(matches!(read(&store), Err(Error::DamagedEmail(EmailId(1)))));
+    assert!(matches!(read(&store), Err(Error::DamagedEmail(ContentId(1)))));
     append_bytes(&store, anna, &bytes);
     assert!(read(&store).unwrap() == bytes);
     store.close().unwrap();

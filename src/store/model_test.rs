@@ -17,7 +17,8 @@ use super::rows::Transaction;
 use super::schema::Table;
 use super::undelete::{self, Pick, Place, Present};
 use crate::model::{
-    AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags, UidSet,
+    AccountId, ContentId, DateTime, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SystemFlags,
+    UidSet,
 };
 
 pub(super) struct Random(u64);
@@ -199,7 +200,7 @@ impl World {
         for _ in 0..count {
             self.emails += 1;
             new.push(NewMessage {
-                email: EmailId(self.emails),
+                email: ContentId(self.emails),
                 size: u64::from(self.random.below(90_000)),
                 internal_date: DateTime::utc(i64::from(self.random.below(u32::MAX))),
                 flags: self.random.flags(),

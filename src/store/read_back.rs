@@ -1,7 +1,7 @@
 //! For tests: bytes that are read back as each kind of record. Whatever they are, reading ends with a value or an error;
 //! a value that is written is read again as the same.
 
-use crate::model::{AccountId, ContentHash, DeviceId, EmailId, MailboxId, ModSeq, SourceId, Uid};
+use crate::model::{AccountId, ContentHash, ContentId, DeviceId, MailboxId, ModSeq, SourceId, Uid};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
 use crate::store::base::rows::VolumeRows;
@@ -78,7 +78,7 @@ fn block(bytes: &[u8]) -> Result<(), String> {
     let agree = told
         && head.count == records.len()
         && uids == records.iter().map(|record| record.uid).collect::<Vec<Uid>>()
-        && emails == records.iter().map(|record| record.email).collect::<Vec<EmailId>>();
+        && emails == records.iter().map(|record| record.email).collect::<Vec<ContentId>>();
     if !agree {
         return Err("a block says different things of itself".to_owned());
     }
@@ -114,7 +114,7 @@ pub fn content(size: u64, digest: &[u8], head: &[u8], content: &[u8]) -> Result<
     let rows = OneContent { digest, head, content };
     let row = EmailRow {
         hash: ContentHash([0; 32]),
-        content: EmailId(1),
+        content: ContentId(1),
         content_volume: 1,
         digest_volume: 1,
         size,

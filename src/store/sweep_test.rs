@@ -7,16 +7,16 @@ use std::time::Duration;
 use super::base::sim::SimDisk;
 use super::tests::{message, open, options, whole};
 use super::{Error, Options, Rows, Store};
-use crate::model::{AccountId, EmailId, MailboxName};
+use crate::model::{AccountId, ContentId, MailboxName};
 use crate::store::base::schema::Table;
 
 /// Opened when the sweep has looked at what is live, and then the job is told to be published.
 static GATE: Mutex<Option<Sender<()>>> = Mutex::new(None);
 static PUBLISHED: Mutex<Option<Receiver<()>>> = Mutex::new(None);
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Imported, &[], &[0xff; 9], &mut |key, _| {
-        visit(EmailId(u64::from_be_bytes(key.try_into().unwrap())));
+        visit(ContentId(u64::from_be_bytes(key.try_into().unwrap())));
         Ok(std::ops::ControlFlow::Continue(()))
     })?;
     // Between the look and what follows it the message is published.

@@ -11,14 +11,14 @@ use super::schema::Table;
 use super::settings;
 use super::sim::{Dice, SimClock, SimDisk, SimRandom};
 use super::{Error, Options, Store};
-use crate::model::{AccountId, EmailId, MailboxName, ModSeq};
+use crate::model::{AccountId, ContentId, MailboxName, ModSeq};
 
 const KB: u64 = 1 << 10;
 
 /// What names an email in these tests: a row of `Imported`, email → nothing.
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Imported, &[], &[0xff; 9], &mut |key, _| {
-        visit(EmailId(u64::from_be_bytes(key.try_into().unwrap())));
+        visit(ContentId(u64::from_be_bytes(key.try_into().unwrap())));
         Ok(std::ops::ControlFlow::Continue(()))
     })
 }
@@ -62,7 +62,7 @@ pub(super) fn message(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn file(store: &Store, bytes: &[u8]) -> Result<EmailId, Error> {
+pub(super) fn file(store: &Store, bytes: &[u8]) -> Result<ContentId, Error> {
     let mut incoming = store.incoming(1 << 30);
     for part in bytes.chunks(10_007) {
         incoming.write(part)?;
@@ -75,7 +75,7 @@ pub(super) fn file(store: &Store, bytes: &[u8]) -> Result<EmailId, Error> {
     })
 }
 
-pub(super) fn whole(store: &Store, email: EmailId) -> Result<Vec<u8>, Error> {
+pub(super) fn whole(store: &Store, email: ContentId) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     store.snapshot()?.read(email, 0..u64::MAX, &mut out)?;
     Ok(out)
@@ -270,7 +270,7 @@ fn content_comes_back_whole_and_in_ranges() {
         assert_eq!(snapshot.digest(email).unwrap().size, bytes.len() as u64);
     }
     let crashed = open(&disk.cut(disk.position(), 9));
-    assert!(whole(&crashed, EmailId(3)).is_ok());
+    assert!(whole(&crashed, ContentId(3)).is_ok());
 }
 
 #[test]

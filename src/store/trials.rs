@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{AccountId, EmailId, MailboxName};
+use crate::model::{AccountId, ContentId, MailboxName};
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
 use crate::store::base::rows::Rows;
@@ -89,13 +89,13 @@ struct Run {
     /// Acknowledged rows; one whose last change was refused may be either way.
     rows: BTreeMap<u8, Vec<Option<Vec<u8>>>>,
     /// Acknowledged messages: id, seed, length.
-    messages: Vec<(EmailId, u64, usize)>,
+    messages: Vec<(ContentId, u64, usize)>,
     outcome: Outcome,
 }
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Imported, &[], &[0xff; 9], &mut |key, _| {
-        key.try_into().map(u64::from_be_bytes).into_iter().for_each(|id| visit(EmailId(id)));
+        key.try_into().map(u64::from_be_bytes).into_iter().for_each(|id| visit(ContentId(id)));
         Ok(ControlFlow::Continue(()))
     })
 }
@@ -188,7 +188,7 @@ impl Run {
 
     fn file(&mut self, store: &Store, n: u64, length: usize) {
         let bytes = message(n, length);
-        let done = || -> Result<EmailId, Error> {
+        let done = || -> Result<ContentId, Error> {
             let mut incoming = store.incoming(1 << 20);
             incoming.write(&bytes)?;
             let prepared = incoming.finish()?;

@@ -15,7 +15,7 @@ use super::sim::SimDisk;
 use super::undelete::{self, Pick, Place, Present, PutBack};
 use super::{Rows, Store, tests};
 use crate::model::{
-    AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse,
+    AccountId, ContentId, DateTime, Flag, FlagSet, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse,
     SystemFlags, UidSet,
 };
 use crate::store::changes::Since;
@@ -38,7 +38,12 @@ fn message(email: u64, flags: &[&str]) -> NewMessage {
             word => Flag::Keyword(Keyword::new(word).unwrap()),
         })
         .collect();
-    NewMessage { email: EmailId(email), size: 10, internal_date: DateTime::utc(1_000 + email as i64), flags }
+    NewMessage {
+        email: ContentId(email),
+        size: 10,
+        internal_date: DateTime::utc(1_000 + email as i64),
+        flags,
+    }
 }
 
 impl World {
@@ -137,7 +142,7 @@ fn a_message_comes_back_as_it_was() {
     let record = *world.records("INBOX").last().unwrap();
     assert_eq!(
         (record.uid.get(), record.email, record.internal_date),
-        (before.uid_next, EmailId(2), DateTime::utc(1_002))
+        (before.uid_next, ContentId(2), DateTime::utc(1_002))
     );
     assert_eq!((record.flags, record.save_date), (SystemFlags::SEEN, world.memory.now));
     assert_eq!(world.keywords("INBOX", &record), ["$Label1"], "the second found no room");
@@ -230,7 +235,7 @@ fn into_its_mailbox_whatever_it_is_called_or_one_made_anew() {
     let pick = Pick { entry: entry.id, uids: [4_u32].into_iter().collect() };
     assert_eq!(world.put_back(&[pick], &Place::Named(MailboxName::inbox())).unwrap().restored, 1);
     let record = world.records("INBOX")[0];
-    assert_eq!((record.email, world.keywords("INBOX", &record)), (EmailId(1), vec!["k".to_owned()]));
+    assert_eq!((record.email, world.keywords("INBOX", &record)), (ContentId(1), vec!["k".to_owned()]));
     let Kept::Mailbox { messages, size, .. } = world.entries()[0].kept else { panic!() };
     assert_eq!((messages, size), (0, 0));
     assert_eq!(world.put_mailbox_back(entry.id).unwrap().messages, 0);

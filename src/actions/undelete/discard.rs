@@ -4,7 +4,7 @@
 use super::choose::{Chosen, choose, ids_of, pages, portions};
 use super::find::Owner;
 use super::{Discard, Discarded, Left, What};
-use crate::actions::{Context, Failure, words};
+use crate::actions::{Context, Failure, human};
 use crate::store::Error;
 use crate::store::bin::{self, Entry};
 use crate::store::undelete::{self, Pick, SLICE};
@@ -156,11 +156,11 @@ impl Discarded {
     pub fn what(&self) -> String {
         let mut parts = Vec::new();
         if self.messages > 0 {
-            let held = words::count(self.messages, "message", "messages");
-            parts.push(format!("{held} ({})", words::bytes(self.size)));
+            let held = human::count(self.messages, "message", "messages");
+            parts.push(format!("{held} ({})", human::bytes(self.size)));
         }
         if self.mailboxes > 0 {
-            parts.push(words::count(self.mailboxes, "mailbox", "mailboxes"));
+            parts.push(human::count(self.mailboxes, "mailbox", "mailboxes"));
         }
         parts.extend(self.accounts.iter().map(|name| format!("the account {name}")));
         parts.join(", ")

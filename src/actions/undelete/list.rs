@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::find::{self, ItemId, Owner};
 use super::{Filter, Item, Page, Search, What};
-use crate::actions::{Context, Failure, words};
+use crate::actions::{Context, Failure, human};
 use crate::mail::digest::{Address, Digest};
 use crate::mail::encoded_word;
 use crate::mail::text::Needle;
@@ -368,7 +368,7 @@ impl About<'_> {
 
 /// A field's value as it is shown.
 pub(super) fn decoded(value: &[u8]) -> String {
-    words::harmless(&encoded_word::decode(value))
+    human::harmless(&encoded_word::decode(value))
 }
 
 /// The first letters of a text: what others write may be as long as they like.

@@ -13,7 +13,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Failure, words};
+use super::{Context, Failure, human};
 use crate::store::bin;
 
 pub use discard::{discard, weigh};
@@ -269,9 +269,9 @@ impl Early {
         format!(
             "On {} the disk had no room for all of it: {} ({}) that had been deleted longer ago than two days went \
              before their time.",
-            words::day(self.at),
-            words::count(self.messages, "message", "messages"),
-            words::bytes(self.bytes)
+            human::day(self.at),
+            human::count(self.messages, "message", "messages"),
+            human::bytes(self.bytes)
         )
     }
 }

@@ -4,7 +4,7 @@
 use super::choose::{Chosen, choose, ids_of, pages, portions};
 use super::find::{ItemId, Owner};
 use super::{AccountBack, Filter, Left, MailboxBack, Order, Place, Restored, What};
-use crate::actions::{Context, Failure, words};
+use crate::actions::{Context, Failure, human};
 use crate::model::{AccountId, MailboxName};
 use crate::store::bin::Entry;
 use crate::store::mailboxes::Mailbox;
@@ -202,8 +202,8 @@ impl Restored {
     pub fn describe(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for back in &self.accounts {
-            let held = words::count(back.messages, "message", "messages");
-            let mailboxes = words::count(back.mailboxes, "mailbox", "mailboxes");
+            let held = human::count(back.messages, "message", "messages");
+            let mailboxes = human::count(back.mailboxes, "mailbox", "mailboxes");
             lines.push(format!(
                 "The account {} is back, with {mailboxes} and {held}. Its passwords, devices and sources are \
                  not: give it new ones.",
@@ -211,7 +211,7 @@ impl Restored {
             ));
         }
         for back in &self.mailboxes {
-            let held = words::count(back.messages, "message", "messages");
+            let held = human::count(back.messages, "message", "messages");
             lines.push(match back.was == back.name {
                 true => format!("{} is back, with {held}.", back.name),
                 false => format!("{} is back as {}, with {held}.", back.was, back.name),
@@ -223,12 +223,12 @@ impl Restored {
             into.dedup();
             let (more, shown) = (into.len().saturating_sub(5), &into[..into.len().min(5)]);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let (held, shown) = (words::count(self.messages, "message", "messages"), shown.join(", "));
+            let (held, shown) = (human::count(self.messages, "message", "messages"), shown.join(", "));
             let verb = if self.messages == 1 { "is" } else { "are" };
             lines.push(format!("{held} {verb} back in {shown}{more}."));
         }
         if self.present > 0 {
-            let held = words::count(self.present, "message was", "messages were");
+            let held = human::count(self.present, "message was", "messages were");
             lines.push(format!("{held} in the mailbox already: nothing to do."));
         }
         lines.extend(self.left.iter().map(|left| format!("{}: {}.", left.id, left.why)));

@@ -3,7 +3,7 @@
 use super::find::{self, ItemId, Owner};
 use super::list::{ADDRESSES, About, addresses, cut, decoded};
 use super::{Attachment, Shown};
-use crate::actions::{Context, Failure, words};
+use crate::actions::{Context, Failure, human};
 use crate::mail::digest::{Part, PartContent};
 use crate::mail::mime_params;
 use crate::mail::text::PartText;
@@ -46,7 +46,7 @@ pub fn show(context: &Context, id: &str) -> Result<Shown, Failure> {
         to: cut(&addresses(&envelope.to), ADDRESSES),
         cc: cut(&addresses(&envelope.cc), ADDRESSES),
         date: cut(&decoded(envelope.date.as_deref().unwrap_or_default()), ADDRESSES),
-        text: words::harmless_lines(text.out.trim()),
+        text: human::harmless_lines(text.out.trim()),
         cut: is_cut,
         attachments: text.attachments,
     })
@@ -125,7 +125,7 @@ impl Text<'_> {
         let name = name.or_else(|| mime_params::find(&part.params, "name")).unwrap_or_default();
         self.attachments.push(Attachment {
             name: cut(&decoded(&name), ADDRESSES),
-            kind: words::harmless(&format!("{}/{}", part.media_type, part.subtype).to_lowercase()),
+            kind: human::harmless(&format!("{}/{}", part.media_type, part.subtype).to_lowercase()),
             size: part.body.end.saturating_sub(part.body.start),
         });
     }

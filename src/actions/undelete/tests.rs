@@ -167,7 +167,7 @@ fn what_is_looked_for() {
     let unknown = list(&world.context, &Search { filter: account("ben"), after: None, limit: 5 });
     assert!(matches!(unknown, Err(Failure::Unknown { what: "account", .. })));
     // By the day on which it was deleted.
-    let today = crate::actions::words::now() / 86_400;
+    let today = crate::actions::human::now() / 86_400;
     let days = |since, before| Filter { since, before, ..Filter::default() };
     assert_eq!(found(days(Some(today - 1), Some(today + 2))).len(), 4);
     assert!(found(days(Some(today + 2), None)).is_empty() && found(days(None, Some(today - 1))).is_empty());
@@ -340,7 +340,7 @@ fn speed() {
     let inbox =
         mailboxes::by_name(&store.snapshot().unwrap(), anna, &MailboxName::inbox()).unwrap().unwrap().id;
     let message = |email: u64| NewMessage {
-        email: crate::model::EmailId(1_000_000 + email),
+        email: crate::model::ContentId(1_000_000 + email),
         size: 3_000,
         internal_date: DateTime::utc(1_000),
         flags: FlagSet::default(),

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::base::fault::{Fault, fault};
 
 /// An error of the store.
@@ -27,7 +27,7 @@ pub enum Error {
     DamagedIndex(String),
     /// A message's content is damaged; everything else is served.
     #[error("the content of message {0} is damaged; run `postern check`")]
-    DamagedEmail(EmailId),
+    DamagedEmail(ContentId),
     /// The disk is full, or the reserve is reached.
     #[error("no space left for new mail: {free} bytes free, {needed} needed; delete something or add space")]
     NoSpace {

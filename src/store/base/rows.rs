@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{AccountId, EmailId, MailboxId, ModSeq};
+use crate::model::{AccountId, ContentId, MailboxId, ModSeq};
 use crate::store::base::error::Error;
 use crate::store::base::schema::Table;
 use crate::store::base::schema::VolumeTable;
@@ -92,7 +92,7 @@ pub trait ContentRows: VolumeRows {
     fn freed(&mut self, volume: u32, bytes: u64);
 
     /// A running sweep must leave this content alone: a job names it.
-    fn named(&mut self, content: EmailId);
+    fn named(&mut self, content: ContentId);
 }
 
 /// A row as it is stored, of whatever table: what a migration takes and gives.

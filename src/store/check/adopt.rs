@@ -12,7 +12,7 @@ use super::source::ContentSource;
 use super::tolerant::Tolerant;
 use super::volumes::{is_known, row_of};
 use crate::mail::date::parse_date;
-use crate::model::{AccountId, ContentHash, DateTime, EmailId, FlagSet, MailboxName};
+use crate::model::{AccountId, ContentHash, ContentId, DateTime, FlagSet, MailboxName};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Transaction, VolumeRows};
 use crate::store::base::schema::{Table, VolumeTable};
@@ -74,8 +74,8 @@ fn shut(store: &Store, evidence: &Evidence) -> Result<(), Error> {
 pub(in crate::store) fn know_again(
     store: &Store,
     volume: u32,
-    content: EmailId,
-    missing: &BTreeSet<EmailId>,
+    content: ContentId,
+    missing: &BTreeSet<ContentId>,
     done: &mut Findings,
 ) -> Result<(), Error> {
     let snapshot = store.snapshot()?;
@@ -105,7 +105,7 @@ pub(in crate::store) fn know_again(
 }
 
 /// The content's own id, if no row has it.
-fn free_id(store: &Store, content: EmailId) -> Result<EmailId, Error> {
+fn free_id(store: &Store, content: ContentId) -> Result<ContentId, Error> {
     let taken = emails::get(&Tolerant(&store.snapshot()?), content)?.is_some();
     if taken { store.next_email() } else { Ok(content) }
 }
@@ -124,7 +124,7 @@ fn told(store: &Store, filing: &Filing) -> Result<Message, Error> {
 /// Files a content into "Recovered": of its account, or of the first if that is not there.
 fn list(
     store: &Store,
-    email: EmailId,
+    email: ContentId,
     row: Option<EmailRow>,
     filing: &Filing,
     done: &mut Findings,
@@ -190,7 +190,7 @@ pub(in crate::store) fn unlisted(store: &Store, done: &mut Findings) -> Result<(
 }
 
 /// Of a content whose digest cannot be read.
-fn unknown(email: EmailId, row: &EmailRow) -> Filing {
+fn unknown(email: ContentId, row: &EmailRow) -> Filing {
     Filing {
         account: AccountId(0),
         email,
@@ -206,7 +206,7 @@ fn unknown(email: EmailId, row: &EmailRow) -> Filing {
 /// Says how, if it could.
 fn replace(
     store: &Store,
-    email: EmailId,
+    email: ContentId,
     source: &mut Option<&mut dyn ContentSource>,
 ) -> Result<Option<&'static str>, Error> {
     let snapshot = store.snapshot()?;

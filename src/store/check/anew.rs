@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::ops::ControlFlow;
 
-use crate::model::{AccountId, EmailId, MailboxId, MailboxName};
+use crate::model::{AccountId, ContentId, MailboxId, MailboxName};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
@@ -114,7 +114,7 @@ impl Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
     /// Its id.
-    pub email: EmailId,
+    pub email: ContentId,
     /// Its hash.
     pub hash: [u8; 32],
     /// Its length.
@@ -132,7 +132,7 @@ pub fn missing(rows: &dyn Rows) -> Result<Vec<Missing>, Error> {
         let email = key.try_into().map(u64::from_be_bytes).map_err(|_| damaged())?;
         let row = EmailRow::decode(value).ok_or_else(damaged)?;
         if row.content_volume == NOWHERE {
-            found.push(Missing { email: EmailId(email), hash: row.hash.0, size: row.size });
+            found.push(Missing { email: ContentId(email), hash: row.hash.0, size: row.size });
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -171,7 +171,7 @@ impl Homes {
 
     /// What only the bin names is nowhere.
     #[must_use]
-    pub fn of(&self, email: EmailId) -> Option<(AccountId, &MailboxName)> {
+    pub fn of(&self, email: ContentId) -> Option<(AccountId, &MailboxName)> {
         let at = self.homes.binary_search_by_key(&email.0, |(known, _)| *known).ok()?;
         let (_, number) = self.homes.get(at)?;
         let (_, account, name) = self.names.get(*number as usize)?;
@@ -183,7 +183,12 @@ impl Homes {
 ///
 /// # Errors
 /// If nothing can be written any more.
-pub fn fill(store: &Store, prepared: Prepared, homes: &Homes, email: EmailId) -> Result<Pending<()>, Error> {
+pub fn fill(
+    store: &Store,
+    prepared: Prepared,
+    homes: &Homes,
+    email: ContentId,
+) -> Result<Pending<()>, Error> {
     let (account, name) = match homes.of(email) {
         Some((account, name)) => (account, name.clone()),
         None => (AccountId(0), MailboxName::inbox()),

@@ -268,7 +268,7 @@ fn newer(program: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DateTime, EmailId, FlagSet, MailboxName, SpecialUse};
+    use crate::model::{ContentId, DateTime, FlagSet, MailboxName, SpecialUse};
     use crate::store::base::memory::Memory;
     use crate::store::base::rows::Transaction;
     use crate::store::base::settings;
@@ -295,7 +295,7 @@ mod tests {
         let inbox = mailboxes::by_name(&memory, account, &MailboxName::inbox()).unwrap().unwrap().id;
         let new: Vec<NewMessage> = (1..30_000)
             .map(|n| NewMessage {
-                email: EmailId(n),
+                email: ContentId(n),
                 size: n,
                 internal_date: DateTime::utc(n as i64),
                 flags: FlagSet::default(),
@@ -400,7 +400,7 @@ mod tests {
         let inbox = mailboxes::by_name(&memory, account, &MailboxName::inbox()).unwrap().unwrap().id;
         let before = household(&memory).unwrap();
         let message = NewMessage {
-            email: EmailId(1),
+            email: ContentId(1),
             size: 1,
             internal_date: DateTime::utc(0),
             flags: FlagSet::default(),

@@ -8,7 +8,7 @@ use super::household::Known;
 use super::report::{Kind, Message};
 use super::tolerant::Tolerant;
 use super::{Check, Depth, EVIDENCE, Evidence, Flow, go_on};
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
@@ -120,7 +120,7 @@ impl Check<'_, '_> {
         self.hashes()
     }
 
-    fn is_due(&self, email: EmailId) -> bool {
+    fn is_due(&self, email: ContentId) -> bool {
         match self.options.depth {
             Depth::Index => false,
             Depth::Part { of, which } => email.0 % of.max(1) == which,
@@ -132,13 +132,13 @@ impl Check<'_, '_> {
         &mut self,
         snapshot: &Snapshot,
         from: u64,
-        out: &mut Vec<(EmailId, EmailRow)>,
+        out: &mut Vec<(ContentId, EmailRow)>,
     ) -> Result<Option<u64>, Error> {
         let rows = Tolerant(snapshot);
         let known: BTreeSet<u32> = volumes_listed(&rows)?;
         let unused = settings::number(&rows, EMAIL_ID)?;
         rows.scan(Table::Emails, &from.to_be_bytes(), &[0xff; 9], &mut |key, value| {
-            let id = key.try_into().map(|key| EmailId(u64::from_be_bytes(key)));
+            let id = key.try_into().map(|key| ContentId(u64::from_be_bytes(key)));
             if let (Ok(email), Some(row)) = (id, EmailRow::decode(value)) {
                 out.push((email, row));
             }
@@ -167,7 +167,7 @@ impl Check<'_, '_> {
     }
 
     /// Reads a content to its end. One that was moved or dropped meanwhile is read where it is now.
-    fn read_content(&mut self, email: EmailId, row: &EmailRow) -> Result<(), Error> {
+    fn read_content(&mut self, email: ContentId, row: &EmailRow) -> Result<(), Error> {
         let _pin = self.store.pin(email);
         let first = self.store.snapshot()?;
         let Some(now) = emails::get(&Tolerant(&first), email)? else { return Ok(()) };
@@ -192,7 +192,7 @@ impl Check<'_, '_> {
         Ok(())
     }
 
-    fn damaged(&mut self, email: EmailId, kind: Kind, why: String) {
+    fn damaged(&mut self, email: ContentId, kind: Kind, why: String) {
         let at = match self.whys.iter().position(|known| *known == (kind, why.clone())) {
             Some(at) => at,
             None => {
@@ -230,7 +230,7 @@ impl Check<'_, '_> {
                 return Ok(ControlFlow::Break(()));
             }
             if let Ok(id) = value.try_into() {
-                let email = EmailId(u64::from_le_bytes(id));
+                let email = ContentId(u64::from_le_bytes(id));
                 if emails::get(&rows, email)?.is_none_or(|row| row.hash.0 != key) {
                     found.add(
                         Kind::ByHash,

@@ -9,7 +9,7 @@ use super::household::{known, mailboxes_with_records, name_rows};
 use super::mailbox;
 use super::report::{Findings, Kind};
 use super::tolerant::Tolerant;
-use crate::model::{AccountId, EmailId, MailboxId, MailboxName, ModSeq};
+use crate::model::{AccountId, ContentId, MailboxId, MailboxName, ModSeq};
 use crate::store::base::codec::{Writer, pair};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
@@ -386,7 +386,7 @@ pub(in crate::store) fn hashes(store: &Store, done: &mut Findings) -> Result<(),
         let (rows, last) = store.walk(from)?;
         next = last.map(|last| last.0.saturating_add(1));
         for slice in rows.chunks(SLICE) {
-            let slice: Vec<(EmailId, EmailRow)> = slice.to_vec();
+            let slice: Vec<(ContentId, EmailRow)> = slice.to_vec();
             count += store.write(move |tx| put_hashes(tx, &slice))?;
         }
     }
@@ -394,7 +394,7 @@ pub(in crate::store) fn hashes(store: &Store, done: &mut Findings) -> Result<(),
     let snapshot = store.snapshot()?;
     let rows = Tolerant(&snapshot);
     rows.scan(Table::ByHash, &[], &[0xff; 33], &mut |key, value| {
-        let email = value.try_into().map(u64::from_le_bytes).map_or(EmailId(0), EmailId);
+        let email = value.try_into().map(u64::from_le_bytes).map_or(ContentId(0), ContentId);
         if emails::get(&rows, email)?.is_none_or(|row| row.hash.0 != key) {
             dangling.push(key.to_vec());
         }
@@ -415,7 +415,7 @@ pub(in crate::store) fn hashes(store: &Store, done: &mut Findings) -> Result<(),
     Ok(())
 }
 
-fn put_hashes(tx: &mut dyn Transaction, slice: &[(EmailId, EmailRow)]) -> Result<usize, Error> {
+fn put_hashes(tx: &mut dyn Transaction, slice: &[(ContentId, EmailRow)]) -> Result<usize, Error> {
     let mut count = 0;
     for (email, row) in slice {
         let known = emails::by_hash(tx, row.hash)?;

@@ -41,7 +41,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
 use crate::store::base::schema::Table;
@@ -159,11 +159,11 @@ pub(in crate::store) struct Evidence {
     /// Rows of the index that cannot be read.
     pub(in crate::store) rows: Vec<(Table, Vec<u8>)>,
     /// Contents that cannot be read, and why: a place in the check's list of reasons.
-    pub(in crate::store) damaged: BTreeMap<EmailId, usize>,
+    pub(in crate::store) damaged: BTreeMap<ContentId, usize>,
     /// Contents that messages name and no row knows.
-    pub(in crate::store) missing: BTreeSet<EmailId>,
+    pub(in crate::store) missing: BTreeSet<ContentId>,
     /// Whole messages that no row names: volume and content.
-    pub(in crate::store) unnamed: Vec<(u32, EmailId)>,
+    pub(in crate::store) unnamed: Vec<(u32, ContentId)>,
     /// Volumes that cannot be read, or hold contents that cannot be.
     pub(in crate::store) volumes: BTreeSet<u32>,
     /// Volumes that are not there.

@@ -362,7 +362,7 @@ fn wrong_rows_are_made_right_from_the_others() {
                 email = Some(u64::from_be_bytes(key.try_into().unwrap()));
                 Ok(ControlFlow::Break(()))
             })?;
-            let row = emails::get(tx, crate::model::EmailId(email.unwrap()))?.unwrap();
+            let row = emails::get(tx, crate::model::ContentId(email.unwrap()))?.unwrap();
             tx.delete(Table::ByHash, &row.hash.0);
             tx.delete(Table::DeviceKeys, &[7; 32]);
             for counter in ["uidvalidity", "mailboxid", "emailid", "volume"] {

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{CheckOptions, Depth, Kind, Report};
-use crate::model::{AccountId, DateTime, EmailId, Flag, FlagSet, Keyword, MailboxName, SystemFlags, UidSet};
+use crate::model::{
+    AccountId, ContentId, DateTime, Flag, FlagSet, Keyword, MailboxName, SystemFlags, UidSet,
+};
 use crate::store::base::codec::pair;
 use crate::store::base::sim::{Dice, SimClock, SimDisk, SimRandom};
 use crate::store::messages::{self, FlagChange, NewMessage};
@@ -13,7 +15,7 @@ use crate::store::{
     Error, Options, Rows, Store, Transaction, accounts, bin, devices, emails, mailboxes, sources,
 };
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }
@@ -45,7 +47,7 @@ pub(super) fn message(seed: u64) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn file(store: &Store, account: AccountId, mailbox: &str, bytes: &[u8]) -> EmailId {
+pub(super) fn file(store: &Store, account: AccountId, mailbox: &str, bytes: &[u8]) -> ContentId {
     let mut incoming = store.incoming(1 << 30);
     incoming.write(bytes).unwrap();
     let prepared = incoming.finish().unwrap();

@@ -9,7 +9,7 @@ use super::contents::subject;
 use super::report::{Kind, Message};
 use super::tolerant::Tolerant;
 use super::{Check, Depth, EVIDENCE, Flow, go_on};
-use crate::model::{ContentHash, EmailId};
+use crate::model::{ContentHash, ContentId};
 use crate::store::base::env::{Disk, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
@@ -87,7 +87,7 @@ impl Check<'_, '_> {
         {
             last = key.try_into().ok().map(u64::from_be_bytes);
             let filing = value.as_deref().and_then(contents::decode_filing);
-            filings.push((EmailId(last.unwrap_or(0)), filing));
+            filings.push((ContentId(last.unwrap_or(0)), filing));
         }
         let more = filings.len() >= DIGESTS;
         drop(rows);
@@ -100,7 +100,7 @@ impl Check<'_, '_> {
     }
 
     /// Those that neither their id nor their hash leads to.
-    fn unnamed(&self, filings: Vec<(EmailId, Option<Filing>)>) -> Result<Vec<(EmailId, Filing)>, Error> {
+    fn unnamed(&self, filings: Vec<(ContentId, Option<Filing>)>) -> Result<Vec<(ContentId, Filing)>, Error> {
         let snapshot = self.store.snapshot()?;
         let rows = Tolerant(&snapshot);
         let mut unnamed = Vec::new();
@@ -116,7 +116,7 @@ impl Check<'_, '_> {
     }
 
     /// A job's rows reach the volume before the index: looked at again once all that was under way is done.
-    fn tell_unnamed(&mut self, number: u32, unnamed: Vec<(EmailId, Filing)>) -> Result<(), Error> {
+    fn tell_unnamed(&mut self, number: u32, unnamed: Vec<(ContentId, Filing)>) -> Result<(), Error> {
         // In a store that serves reads only nothing is under way.
         let _ = self.store.write(|_| Ok(()));
         let unnamed =
@@ -182,7 +182,7 @@ pub(in crate::store) fn is_known(rows: &dyn Rows, hash: ContentHash) -> Result<b
 }
 
 /// The row that a content would have.
-pub(in crate::store) fn row_of(content: EmailId, volume: u32, filing: &Filing) -> EmailRow {
+pub(in crate::store) fn row_of(content: ContentId, volume: u32, filing: &Filing) -> EmailRow {
     EmailRow {
         hash: filing.hash,
         content,

@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use crate::mail::digest::Digest;
-use crate::model::{AccountId, ContentHash, EmailId, MailboxName};
+use crate::model::{AccountId, ContentHash, ContentId, MailboxName};
 use crate::store::base::codec::{self, Reader};
 use crate::store::base::compression;
 use crate::store::base::error::Error;
@@ -36,13 +36,13 @@ const AS_IT_IS: u32 = 1 << 31;
 
 /// The key of an email's rows in `digest` and `head`.
 #[must_use]
-pub fn key(content: EmailId) -> [u8; 8] {
+pub fn key(content: ContentId) -> [u8; 8] {
     content.0.to_be_bytes()
 }
 
 /// The key of a piece.
 #[must_use]
-pub fn piece_key(content: EmailId, n: u32) -> [u8; 12] {
+pub fn piece_key(content: ContentId, n: u32) -> [u8; 12] {
     let mut key = [0; 12];
     let parts = content.0.to_be_bytes().into_iter().chain(n.to_be_bytes());
     key.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
@@ -95,7 +95,7 @@ pub(in crate::store) fn encode_digest(
     digest: &Squeezed,
     account: AccountId,
     mailbox: &MailboxName,
-    email: EmailId,
+    email: ContentId,
     row: &EmailRow,
 ) -> Vec<u8> {
     let mut out = vec![VERSION, digest.flags()];
@@ -116,7 +116,7 @@ pub(in crate::store) fn encode_digest(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Filing {
     pub(in crate::store) account: AccountId,
-    pub(in crate::store) email: EmailId,
+    pub(in crate::store) email: ContentId,
     pub(in crate::store) size: u64,
     pub(in crate::store) hash: ContentHash,
     pub(in crate::store) thread: [u8; 16],
@@ -132,7 +132,7 @@ pub(in crate::store) fn decode_filing(value: &[u8]) -> Option<Filing> {
     let (&[VERSION, _], _) = (take(rest, 2)?, ()) else { return None };
     Some(Filing {
         account: AccountId(number(rest)?),
-        email: EmailId(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?)),
+        email: ContentId(u64::from_le_bytes(take(rest, 8)?.try_into().ok()?)),
         size: u64::from_le_bytes(take(rest, 8)?.try_into().ok()?),
         hash: ContentHash(take(rest, 32)?.try_into().ok()?),
         thread: take(rest, 16)?.try_into().ok()?,
@@ -219,7 +219,7 @@ struct Head {
 /// Reads a content from front to back: what was inflated last is kept, so that each frame is inflated once.
 #[derive(Default)]
 pub struct Reading {
-    head: Option<(EmailId, Head)>,
+    head: Option<(ContentId, Head)>,
     frame: Option<(usize, Vec<u8>)>,
 }
 

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use crate::mail::digest::Digest;
-use crate::model::{AccountId, ContentHash, EmailId, ObjectId};
+use crate::model::{AccountId, ContentHash, ContentId, ObjectId};
 use crate::store::base::codec::{Reader, Writer};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
@@ -23,7 +23,7 @@ pub struct EmailRow {
     /// BLAKE3 of its bytes.
     pub hash: ContentHash,
     /// The key of its rows in the volumes: its own id, or that of the copy that replaced damaged bytes.
-    pub content: EmailId,
+    pub content: ContentId,
     /// The volume of its header and content.
     pub content_volume: u32,
     /// The volume of its digest.
@@ -60,7 +60,7 @@ impl Row for EmailRow {
     fn read((): (), _: u8, reader: &mut Reader<'_>) -> Option<Self> {
         Some(EmailRow {
             hash: ContentHash(reader.array()?),
-            content: EmailId(reader.u64()?),
+            content: ContentId(reader.u64()?),
             content_volume: reader.u32()?,
             digest_volume: reader.u32()?,
             size: reader.u64()?,
@@ -89,13 +89,13 @@ impl EmailRow {
 ///
 /// # Errors
 /// Of reading.
-pub fn get(rows: &dyn Rows, email: EmailId) -> Result<Option<EmailRow>, Error> {
+pub fn get(rows: &dyn Rows, email: ContentId) -> Result<Option<EmailRow>, Error> {
     let Some(value) = rows.get(Table::Emails, &email.0.to_be_bytes())? else { return Ok(None) };
     EmailRow::from_bytes((), &value).map(Some)
 }
 
 /// Puts the row of a content, and finds it by its hash from now on.
-pub fn put(tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) {
+pub fn put(tx: &mut dyn Transaction, email: ContentId, row: &EmailRow) {
     tx.put(Table::Emails, &email.0.to_be_bytes(), &row.encode());
     tx.put(Table::ByHash, &row.hash.0, &email.0.to_le_bytes());
 }
@@ -104,7 +104,7 @@ pub fn put(tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) {
 ///
 /// # Errors
 /// Of reading.
-pub fn delete(tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) -> Result<(), Error> {
+pub fn delete(tx: &mut dyn Transaction, email: ContentId, row: &EmailRow) -> Result<(), Error> {
     tx.delete(Table::Emails, &email.0.to_be_bytes());
     if by_hash(tx, row.hash)? == Some(email) {
         tx.delete(Table::ByHash, &row.hash.0);
@@ -116,10 +116,10 @@ pub fn delete(tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) -> Resul
 ///
 /// # Errors
 /// Of reading.
-pub fn last(rows: &dyn Rows) -> Result<Option<EmailId>, Error> {
+pub fn last(rows: &dyn Rows) -> Result<Option<ContentId>, Error> {
     let mut last = None;
     rows.scan_back(Table::Emails, &[], &[0xff; 9], &mut |key, _| {
-        last = key.try_into().ok().map(|key| EmailId(u64::from_be_bytes(key)));
+        last = key.try_into().ok().map(|key| ContentId(u64::from_be_bytes(key)));
         Ok(ControlFlow::Break(()))
     })?;
     Ok(last)
@@ -129,10 +129,10 @@ pub fn last(rows: &dyn Rows) -> Result<Option<EmailId>, Error> {
 ///
 /// # Errors
 /// Of reading.
-pub fn by_hash(rows: &dyn Rows, hash: ContentHash) -> Result<Option<EmailId>, Error> {
+pub fn by_hash(rows: &dyn Rows, hash: ContentHash) -> Result<Option<ContentId>, Error> {
     let Some(value) = rows.get(Table::ByHash, &hash.0)? else { return Ok(None) };
     let number = value.try_into().map(u64::from_le_bytes);
-    number.map(|id| Some(EmailId(id))).map_err(|_| Error::Damaged("a row of by_hash".to_owned()))
+    number.map(|id| Some(ContentId(id))).map_err(|_| Error::Damaged("a row of by_hash".to_owned()))
 }
 
 /// The thread of a message that is filed for an account: that of any message which it refers to or that
@@ -181,7 +181,7 @@ pub fn join_thread(
 ///
 /// # Errors
 /// Of reading.
-pub fn email_id(rows: &dyn Rows, account: AccountId, email: EmailId) -> Result<ObjectId, Error> {
+pub fn email_id(rows: &dyn Rows, account: AccountId, email: ContentId) -> Result<ObjectId, Error> {
     let row = get(rows, email)?.ok_or(Error::NotFound("message content"))?;
     Ok(ObjectIds::load(rows, account)?.email(&row))
 }
@@ -190,7 +190,7 @@ pub fn email_id(rows: &dyn Rows, account: AccountId, email: EmailId) -> Result<O
 ///
 /// # Errors
 /// Of reading.
-pub fn thread_id(rows: &dyn Rows, account: AccountId, email: EmailId) -> Result<ObjectId, Error> {
+pub fn thread_id(rows: &dyn Rows, account: AccountId, email: ContentId) -> Result<ObjectId, Error> {
     let row = get(rows, email)?.ok_or(Error::NotFound("message content"))?;
     Ok(ObjectIds::load(rows, account)?.thread(&row))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::mail::digest::Digest;
 use crate::mail::structure::Digester;
-use crate::model::{AccountId, ContentHash, EmailId, MailboxName, locked};
+use crate::model::{AccountId, ContentHash, ContentId, MailboxName, locked};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{ContentRows, Transaction};
 use crate::store::base::schema::VolumeTable;
@@ -62,7 +62,7 @@ pub struct Incoming {
 
 /// Slices that are in a volume already.
 struct Spilled {
-    email: EmailId,
+    email: ContentId,
     volume: u32,
     pieces: u32,
     bytes: u64,
@@ -350,7 +350,7 @@ impl Incoming {
 }
 
 /// The email of a hash, if what is stored really has it.
-fn known(store: &Store, hash: ContentHash) -> Result<Option<(EmailId, Pin)>, Error> {
+fn known(store: &Store, hash: ContentHash) -> Result<Option<(ContentId, Pin)>, Error> {
     let Some(email) = emails::by_hash(&store.snapshot()?, hash)? else { return Ok(None) };
     // Pinned before it is looked at, and looked at again: else the sweep might drop it in between.
     let pin = store.pin(email);
@@ -368,7 +368,7 @@ pub(in crate::store) fn content_of(tx: &mut dyn Transaction) -> Result<&mut dyn 
 fn put_pieces(
     content: &mut dyn ContentRows,
     volume: u32,
-    email: EmailId,
+    email: ContentId,
     first: u32,
     // Each is let go of once it is copied, so that a slice is never there twice.
     pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
@@ -384,7 +384,7 @@ fn put_pieces(
 
 /// A message that is hashed, digested and compressed, and waits to be filed.
 pub struct Prepared {
-    id: EmailId,
+    id: ContentId,
     hash: ContentHash,
     size: u64,
     digest: Digest,
@@ -392,7 +392,7 @@ pub struct Prepared {
     head: Vec<u8>,
     pieces: Vec<Vec<u8>>,
     spilled: Option<Spilled>,
-    known: Option<(EmailId, Pin)>,
+    known: Option<(ContentId, Pin)>,
     _held: Held,
     _pin: Pin,
 }
@@ -432,7 +432,7 @@ impl Prepared {
         tx: &mut dyn Transaction,
         account: AccountId,
         mailbox: &MailboxName,
-    ) -> Result<EmailId, Error> {
+    ) -> Result<ContentId, Error> {
         let stored = match emails::by_hash(tx, self.hash)? {
             Some(email) => emails::get(tx, email)?.map(|row| (email, row)),
             None => None,
@@ -458,7 +458,7 @@ impl Prepared {
 
     /// Whether the content that is known may be trusted: it was read back by [`Incoming::finish`], or is
     /// read back now, which is rare: it came in meanwhile.
-    fn is_sound(&self, tx: &mut dyn Transaction, email: EmailId, row: &EmailRow) -> Result<bool, Error> {
+    fn is_sound(&self, tx: &mut dyn Transaction, email: ContentId, row: &EmailRow) -> Result<bool, Error> {
         if self.known.as_ref().is_some_and(|(known, _)| *known == email) {
             return Ok(true);
         }
@@ -474,7 +474,7 @@ impl Prepared {
         tx: &mut dyn Transaction,
         account: AccountId,
         mailbox: &MailboxName,
-        email: EmailId,
+        email: ContentId,
         thread: [u8; 16],
     ) -> Result<EmailRow, Error> {
         if self.known.is_some() && self.id == email {
@@ -523,10 +523,10 @@ impl Store {
     }
 
     /// A new email id, durable before it is used and never given again.
-    pub(in crate::store) fn next_email(&self) -> Result<EmailId, Error> {
+    pub(in crate::store) fn next_email(&self) -> Result<ContentId, Error> {
         let mut reserved = locked(&self.inner.shared.reserved);
         if let Some(id) = reserved.next() {
-            return Ok(EmailId(id));
+            return Ok(ContentId(id));
         }
         let first = self.write(|tx| {
             // Above every id that is named, too: a damaged index may hide the counter, not what it stands for.
@@ -537,6 +537,6 @@ impl Store {
             Ok(first)
         })?;
         *reserved = first + 1..first + EMAIL_BLOCK;
-        Ok(EmailId(first))
+        Ok(ContentId(first))
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use crate::model::{EmailId, locked};
+use crate::model::{ContentId, locked};
 use crate::store::base::env::Disk;
 use crate::store::base::error::Error;
 use crate::store::base::rows::Transaction;
@@ -218,7 +218,7 @@ impl Store {
     }
 
     /// Copies one content, in slices, and lets its row name the copy in the last.
-    fn move_content(&self, email: EmailId, row: &EmailRow) -> Result<(), Error> {
+    fn move_content(&self, email: ContentId, row: &EmailRow) -> Result<(), Error> {
         let _pins = (self.pin(email), self.pin(row.content));
         let snapshot = self.snapshot()?;
         snapshot.verify(email)?;
@@ -251,7 +251,7 @@ impl Store {
         let mut contents = Vec::new();
         let mut next = 0;
         while let Some(found) = self.next_content(volume, next)? {
-            contents.push(EmailId(found));
+            contents.push(ContentId(found));
             next = found.saturating_add(1);
         }
         let pins = std::sync::Arc::clone(&self.inner.shared.pins);
@@ -295,7 +295,7 @@ fn copy_of(
 
 fn rename(
     tx: &mut dyn Transaction,
-    email: EmailId,
+    email: ContentId,
     old: &EmailRow,
     target: Option<u32>,
 ) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use crate::mail::digest::Digest;
-use crate::model::{EmailId, locked};
+use crate::model::{ContentId, locked};
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
 use crate::store::base::rows::{Rows, Visit, VolumeRows};
@@ -80,7 +80,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading.
-    pub fn digest(&self, email: EmailId) -> Result<Digest, Error> {
+    pub fn digest(&self, email: ContentId) -> Result<Digest, Error> {
         self.with_row(email, |volumes, row| contents::digest(volumes, row))
     }
 
@@ -89,7 +89,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading.
-    pub fn header(&self, email: EmailId) -> Result<Vec<u8>, Error> {
+    pub fn header(&self, email: ContentId) -> Result<Vec<u8>, Error> {
         self.header_on(email, &mut Reading::default())
     }
 
@@ -97,7 +97,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As of [`Snapshot::header`].
-    pub fn header_on(&self, email: EmailId, reading: &mut Reading) -> Result<Vec<u8>, Error> {
+    pub fn header_on(&self, email: ContentId, reading: &mut Reading) -> Result<Vec<u8>, Error> {
         let mut header = Vec::new();
         self.with_row(email, |volumes, row| {
             header.clear();
@@ -111,7 +111,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading. What `out` held before is left as it was.
-    pub fn read(&self, email: EmailId, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub fn read(&self, email: ContentId, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
         let before = out.len();
         let result = self.with_row(email, |volumes, row| {
             out.truncate(before);
@@ -129,7 +129,7 @@ impl Snapshot {
     /// As of [`Snapshot::read`].
     pub fn read_on(
         &self,
-        email: EmailId,
+        email: ContentId,
         reading: &mut Reading,
         range: Range<u64>,
         out: &mut Vec<u8>,
@@ -149,7 +149,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound`, `DamagedEmail`, or of reading.
-    pub fn verify(&self, email: EmailId) -> Result<(), Error> {
+    pub fn verify(&self, email: ContentId) -> Result<(), Error> {
         self.with_row(email, |volumes, row| contents::verify(volumes, row))
     }
 
@@ -158,7 +158,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// As [`Snapshot::verify`].
-    pub fn check_suspect(&self, email: EmailId) -> Result<(), Error> {
+    pub fn check_suspect(&self, email: ContentId) -> Result<(), Error> {
         if !self.shared.known.is_suspect(email) {
             return Ok(());
         }
@@ -172,18 +172,18 @@ impl Snapshot {
     ///
     /// # Errors
     /// As of [`Snapshot::read`].
-    pub fn probe(&self, email: EmailId, reading: &mut Reading, range: Range<u64>) -> Result<(), Error> {
+    pub fn probe(&self, email: ContentId, reading: &mut Reading, range: Range<u64>) -> Result<(), Error> {
         self.with_row(email, |volumes, row| contents::probe(volumes, row, reading, range.clone()))
     }
 
     /// Remembers a content that could not be read to its end: see [`Snapshot::check_suspect`].
-    pub fn suspect(&self, email: EmailId) {
+    pub fn suspect(&self, email: ContentId) {
         self.shared.known.content_unfinished(email);
     }
 
     /// Keeps a content from being swept while the guard lives.
     #[must_use]
-    pub fn pin(&self, email: EmailId) -> Pin {
+    pub fn pin(&self, email: ContentId) -> Pin {
         self.shared.pins.pin(email)
     }
 
@@ -191,7 +191,7 @@ impl Snapshot {
     /// index says.
     fn with_row<T>(
         &self,
-        email: EmailId,
+        email: ContentId,
         mut read: impl FnMut(&dyn VolumeRows, &EmailRow) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let row = emails::get(self, email)?.ok_or(Error::NotFound("message content"))?;
@@ -213,7 +213,7 @@ impl Snapshot {
         }
     }
 
-    fn told(&self, email: EmailId, row: &EmailRow, error: Error) -> Error {
+    fn told(&self, email: ContentId, row: &EmailRow, error: Error) -> Error {
         match error.fault() {
             Some(Fault::File) => {
                 tracing::error!(%email, %error, "content is damaged");

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::base::error::Error;
 use crate::store::base::fault::Fault;
 use crate::store::base::rows::Rows;
@@ -47,7 +47,7 @@ impl Marks {
     pub(in crate::store) fn new(below: u64) -> Self {
         Marks { bits: vec![0; usize::try_from(below / 64 + 1).unwrap_or(0)], below }
     }
-    pub(in crate::store) fn set(&mut self, email: EmailId) {
+    pub(in crate::store) fn set(&mut self, email: ContentId) {
         let word = usize::try_from(email.0 / 64).ok().filter(|_| email.0 < self.below);
         if let Some(word) = word.and_then(|word| self.bits.get_mut(word)) {
             *word |= 1 << (email.0 % 64);
@@ -62,7 +62,7 @@ impl Marks {
         }
     }
     /// Ids that were not given when the sweep began are none of its business.
-    pub(in crate::store) fn has(&self, email: EmailId) -> bool {
+    pub(in crate::store) fn has(&self, email: ContentId) -> bool {
         let word = usize::try_from(email.0 / 64).ok().and_then(|word| self.bits.get(word));
         email.0 >= self.below || word.is_none_or(|word| word & (1 << (email.0 % 64)) != 0)
     }
@@ -163,12 +163,12 @@ impl Store {
     pub(in crate::store) fn walk(
         &self,
         from: u64,
-    ) -> Result<(Vec<(EmailId, EmailRow)>, Option<EmailId>), Error> {
+    ) -> Result<(Vec<(ContentId, EmailRow)>, Option<ContentId>), Error> {
         let mut rows = Vec::new();
         self.snapshot()?.scan(Table::Emails, &from.to_be_bytes(), &[0xff; 9], &mut |key, value| {
             let email = key.try_into().map(u64::from_be_bytes);
             match (email, EmailRow::decode(value)) {
-                (Ok(email), Some(row)) => rows.push((EmailId(email), row)),
+                (Ok(email), Some(row)) => rows.push((ContentId(email), row)),
                 _ => return Err(Error::Damaged("a row of emails".to_owned())),
             }
             Ok(if rows.len() < WALK { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
@@ -177,7 +177,7 @@ impl Store {
         Ok((rows, last))
     }
 
-    fn drop_slice(&self, slice: Vec<EmailId>) -> Result<(u64, u64, Vec<EmailId>), Error> {
+    fn drop_slice(&self, slice: Vec<ContentId>) -> Result<(u64, u64, Vec<ContentId>), Error> {
         let pins = std::sync::Arc::clone(&self.inner.shared.pins);
         self.write(move |tx| {
             let (mut dropped, mut freed, mut kept) = (0, 0, Vec::new());
@@ -218,7 +218,7 @@ impl Store {
         let mut next = 0_u64;
         while let Some(found) = self.next_content(volume, next)? {
             next = found.saturating_add(1);
-            let content = EmailId(found);
+            let content = ContentId(found);
             if contents.has(content) || self.inner.shared.pins.is_held(content) {
                 continue;
             }
@@ -250,7 +250,7 @@ impl Store {
         Ok(next)
     }
 
-    fn drop_orphan(&self, volume: u32, content: EmailId) -> Result<(bool, u64), Error> {
+    fn drop_orphan(&self, volume: u32, content: ContentId) -> Result<(bool, u64), Error> {
         let shared = std::sync::Arc::clone(&self.inner.shared);
         let keys = self.orphan_rows(volume, content)?;
         let more = keys.len() >= SLICE as usize;
@@ -272,7 +272,11 @@ impl Store {
     }
 
     #[allow(clippy::type_complexity)]
-    fn orphan_rows(&self, volume: u32, content: EmailId) -> Result<Vec<(VolumeTable, Vec<u8>, u64)>, Error> {
+    fn orphan_rows(
+        &self,
+        volume: u32,
+        content: ContentId,
+    ) -> Result<Vec<(VolumeTable, Vec<u8>, u64)>, Error> {
         let view = self.inner.shared.volume_view(volume)?;
         let mut keys = Vec::new();
         let end = content.0.saturating_add(1).to_be_bytes();

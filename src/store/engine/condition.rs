@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use crate::model::{EmailId, locked};
+use crate::model::{ContentId, locked};
 
 /// So many damaged contents are remembered: of a disk that has lost more, others need not be.
 const CONTENTS: usize = 10_000;
@@ -52,9 +52,9 @@ struct Facts {
     rest: BTreeMap<u32, u32>,
     mixed: Option<String>,
     index: Option<String>,
-    contents: BTreeSet<EmailId>,
+    contents: BTreeSet<ContentId>,
     /// Contents that an error kept from being read to their end: they may be well.
-    unfinished: BTreeSet<EmailId>,
+    unfinished: BTreeSet<ContentId>,
 }
 
 #[allow(dead_code)] // What follows uses the rest: mixtures, damage seen.
@@ -154,26 +154,26 @@ impl Known {
         facts.missing.remove(&volume);
     }
 
-    pub(in crate::store) fn content_damaged(&self, email: EmailId) {
+    pub(in crate::store) fn content_damaged(&self, email: ContentId) {
         let mut facts = locked(&self.0);
         if facts.contents.len() < CONTENTS {
             facts.contents.insert(email);
         }
     }
 
-    pub(in crate::store) fn content_unfinished(&self, email: EmailId) {
+    pub(in crate::store) fn content_unfinished(&self, email: ContentId) {
         let mut facts = locked(&self.0);
         if facts.unfinished.len() < CONTENTS {
             facts.unfinished.insert(email);
         }
     }
 
-    pub(in crate::store) fn is_suspect(&self, email: EmailId) -> bool {
+    pub(in crate::store) fn is_suspect(&self, email: ContentId) -> bool {
         let facts = locked(&self.0);
         facts.contents.contains(&email) || facts.unfinished.contains(&email)
     }
 
-    pub(in crate::store) fn content_is_well(&self, email: EmailId) {
+    pub(in crate::store) fn content_is_well(&self, email: ContentId) {
         let mut facts = locked(&self.0);
         facts.contents.remove(&email);
         facts.unfinished.remove(&email);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::base::env::{Clock, Disk, Metered, Paths, Random, RealClock, RealDisk, RealRandom};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
@@ -14,7 +14,7 @@ use crate::store::engine::format::Format;
 pub const RESERVE: u64 = 64 << 20;
 
 /// Visits every email that a message or the bin names; the sweep drops the others.
-pub type LiveEmails = fn(&dyn Rows, &mut dyn FnMut(EmailId)) -> Result<(), Error>;
+pub type LiveEmails = fn(&dyn Rows, &mut dyn FnMut(ContentId)) -> Result<(), Error>;
 
 /// How the store is opened.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::model::{EmailId, ModSeq, locked};
+use crate::model::{ContentId, ModSeq, locked};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{ContentRows, News, Rows, Transaction, Visit, VolumeRows};
 use crate::store::base::schema::Table;
@@ -357,7 +357,7 @@ impl ContentRows for Job<'_> {
         self.added.entry(volume).or_default().1 += bytes;
     }
 
-    fn named(&mut self, content: EmailId) {
+    fn named(&mut self, content: ContentId) {
         self.shared.pins.name(content);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::model::{EmailId, locked};
+use crate::model::{ContentId, locked};
 
 #[derive(Default)]
 pub(in crate::store) struct Pins {
@@ -17,7 +17,7 @@ pub(in crate::store) struct Pins {
 }
 
 impl Pins {
-    pub(in crate::store) fn pin(self: &Arc<Self>, email: EmailId) -> Pin {
+    pub(in crate::store) fn pin(self: &Arc<Self>, email: ContentId) -> Pin {
         *locked(&self.pinned).entry(email.0).or_default() += 1;
         Pin { pins: Arc::clone(self), email: email.0 }
     }
@@ -31,7 +31,7 @@ impl Pins {
         self.holds.load(Ordering::Acquire) > 0
     }
 
-    pub(in crate::store) fn name(&self, email: EmailId) {
+    pub(in crate::store) fn name(&self, email: ContentId) {
         if let Some(named) = locked(&self.named).as_mut() {
             named.insert(email.0);
         }
@@ -41,7 +41,7 @@ impl Pins {
         *locked(&self.named) = on.then(BTreeSet::new);
     }
 
-    pub(in crate::store) fn is_held(&self, email: EmailId) -> bool {
+    pub(in crate::store) fn is_held(&self, email: ContentId) -> bool {
         self.is_on_hold()
             || locked(&self.pinned).contains_key(&email.0)
             || locked(&self.named).as_ref().is_some_and(|named| named.contains(&email.0))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crate::model::{EmailId, locked};
+use crate::model::{ContentId, locked};
 use crate::store::base::env::{self, Disk, Paths};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Transaction};
@@ -131,7 +131,7 @@ impl Store {
 
     /// Keeps a content from being swept while the guard lives.
     #[must_use]
-    pub fn pin(&self, email: EmailId) -> Pin {
+    pub fn pin(&self, email: ContentId) -> Pin {
         self.inner.shared.pins.pin(email)
     }
 

@@ -39,7 +39,7 @@ pub(super) fn options(data: &Path, clock: &Arc<SimClock>, seed: u64) -> Options 
     }
 }
 
-fn live(rows: &dyn Rows, visit: &mut dyn FnMut(crate::model::EmailId)) -> Result<(), Error> {
+fn live(rows: &dyn Rows, visit: &mut dyn FnMut(crate::model::ContentId)) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)
 }

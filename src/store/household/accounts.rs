@@ -145,7 +145,7 @@ pub fn remove(tx: &mut dyn Transaction, id: AccountId) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DateTime, EmailId, FlagSet};
+    use crate::model::{ContentId, DateTime, FlagSet};
     use crate::store::memory::Memory;
     use crate::store::messages;
 
@@ -189,7 +189,7 @@ mod tests {
                 devices::add(tx, id, "phone", [7; 32], b"scram".to_vec())?;
                 let inbox = mailboxes::by_name(tx, id, &MailboxName::inbox())?.unwrap();
                 let message = messages::NewMessage {
-                    email: EmailId(1),
+                    email: ContentId(1),
                     size: 5,
                     internal_date: DateTime::utc(0),
                     flags: FlagSet::default(),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use crate::model::{AccountId, EmailId, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet};
+use crate::model::{AccountId, ContentId, MailboxId, MailboxName, ModSeq, SystemFlags, Uid, UidSet};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
 use crate::store::base::schema::Table;
@@ -60,7 +60,7 @@ pub struct PutBack {
 #[derive(Debug, Default)]
 pub struct Present {
     mailbox: Option<MailboxId>,
-    uids: HashMap<EmailId, Uid>,
+    uids: HashMap<ContentId, Uid>,
     upto: u32,
 }
 
@@ -94,8 +94,8 @@ impl Present {
         &self,
         rows: &dyn Rows,
         mailbox: &Mailbox,
-        wanted: &HashSet<EmailId>,
-    ) -> Result<HashSet<EmailId>, Error> {
+        wanted: &HashSet<ContentId>,
+    ) -> Result<HashSet<ContentId>, Error> {
         let same = self.mailbox == Some(mailbox.id);
         let mut here = HashSet::new();
         let known = self.uids.iter().filter(|(email, _)| same && wanted.contains(email));
@@ -190,7 +190,7 @@ pub fn messages(
             continue;
         }
         let mut target = target(tx, account, &entry, place)?;
-        let wanted: HashSet<EmailId> = taken.iter().map(|record| record.email).collect();
+        let wanted: HashSet<ContentId> = taken.iter().map(|record| record.email).collect();
         let mut here = present.of(tx, &target, &wanted)?;
         let all = taken.len() as u64;
         taken.retain(|record| here.insert(record.email));

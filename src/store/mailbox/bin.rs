@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::{ControlFlow, RangeInclusive};
 
-use crate::model::{AccountId, EmailId, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse};
+use crate::model::{AccountId, ContentId, Keyword, MailboxId, MailboxName, ModSeq, SpecialUse};
 use crate::store::base::codec::{Reader, Writer, all_of, decode_key, with_number};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
@@ -382,7 +382,7 @@ pub fn size(rows: &dyn Rows, account: AccountId) -> Result<u64, Error> {
 ///
 /// # Errors
 /// Of reading.
-pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Bin, &[], &[0xff; 17], &mut |key, value| {
         if let Kept::Messages { records, .. } = entry(key, value)?.kept {
             records.iter().for_each(|record| visit(record.email));

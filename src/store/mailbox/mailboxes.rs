@@ -416,7 +416,7 @@ pub fn subscriptions(rows: &dyn Rows, account: AccountId) -> Result<Vec<MailboxN
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DateTime, EmailId, FlagSet, Uid};
+    use crate::model::{ContentId, DateTime, FlagSet, Uid};
     use crate::store::accounts;
     use crate::store::changes::Since;
     use crate::store::memory::Memory;
@@ -456,7 +456,7 @@ mod tests {
         fn fill(&mut self, text: &str, count: usize) -> Mailbox {
             let id = self.mailbox(text).unwrap().id;
             let message = messages::NewMessage {
-                email: EmailId(7),
+                email: ContentId(7),
                 size: 10,
                 internal_date: DateTime::utc(0),
                 flags: FlagSet::default(),

@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{AccountId, DateTime, EmailId, FlagSet, MailboxId, ModSeq, Uid, UidSet, UidValidity};
+use crate::model::{AccountId, ContentId, DateTime, FlagSet, MailboxId, ModSeq, Uid, UidSet, UidValidity};
 use crate::store::base::codec::pair;
 use crate::store::base::error::Error;
 use crate::store::base::rows::{Rows, Transaction};
@@ -68,7 +68,7 @@ impl Mailbox {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
     /// Its content.
-    pub email: EmailId,
+    pub email: ContentId,
     /// Its size.
     pub size: u64,
     /// Its INTERNALDATE.

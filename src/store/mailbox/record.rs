@@ -9,7 +9,7 @@
 //! column: (width of base << 4 | width of each) u8 | base | count × width bytes
 //! ```
 
-use crate::model::{DateTime, EmailId, ModSeq, SystemFlags, Uid};
+use crate::model::{ContentId, DateTime, ModSeq, SystemFlags, Uid};
 use crate::store::base::codec::{self, Reader};
 use crate::store::base::error::Error;
 
@@ -25,7 +25,7 @@ pub struct Record {
     /// Its UID.
     pub uid: Uid,
     /// Its content.
-    pub email: EmailId,
+    pub email: ContentId,
     /// When it was last changed, or added.
     pub modseq: ModSeq,
     /// INTERNALDATE.
@@ -71,7 +71,7 @@ impl Record {
         let [uid, email, modseq, size, date, offset, save_date, flags, keywords] = fields;
         Some(Record {
             uid: Uid::new(u32::try_from(uid).ok()?)?,
-            email: EmailId(email),
+            email: ContentId(email),
             modseq: ModSeq(modseq),
             internal_date: DateTime { unix: date as i64, offset_minutes: u16::try_from(offset).ok()? as i16 },
             save_date: save_date as i64,
@@ -173,14 +173,14 @@ pub(in crate::store) fn uids(bytes: &[u8], uids: &mut Vec<Uid>) -> Result<(), Er
 }
 
 /// The contents that a block names.
-pub(in crate::store) fn emails(bytes: &[u8], visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+pub(in crate::store) fn emails(bytes: &[u8], visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     let mut read = || {
         let mut reader = Reader::new(bytes);
         let count = read_head(&mut reader)?.count;
         let mut column = [0; BLOCK_MAX];
         read_column(&mut reader, &mut column[..count])?;
         read_column(&mut reader, &mut column[..count])?;
-        column[..count].iter().for_each(|email| visit(EmailId(*email)));
+        column[..count].iter().for_each(|email| visit(ContentId(*email)));
         Some(())
     };
     read().ok_or_else(|| unreadable(bytes))
@@ -246,7 +246,7 @@ mod tests {
     fn record(uid: u32) -> Record {
         Record {
             uid: Uid::new(uid).unwrap(),
-            email: EmailId(1_000_000 + u64::from(uid) * 3),
+            email: ContentId(1_000_000 + u64::from(uid) * 3),
             modseq: ModSeq(2_000_000 + u64::from(uid % 7)),
             internal_date: DateTime { unix: 1_700_000_000 + i64::from(uid) * 977, offset_minutes: -60 },
             save_date: 1_790_000_000,
@@ -289,7 +289,7 @@ mod tests {
         let mut high = record(u32::MAX);
         high.internal_date = DateTime { unix: i64::MAX, offset_minutes: 1439 };
         (high.email, high.modseq, high.size, high.keywords) =
-            (EmailId(u64::MAX), ModSeq(u64::MAX), u64::MAX, u64::MAX);
+            (ContentId(u64::MAX), ModSeq(u64::MAX), u64::MAX, u64::MAX);
         assert_eq!(decode(&encode(&[low, high])).unwrap(), [low, high]);
     }
 

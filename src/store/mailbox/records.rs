@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, RangeInclusive};
 
-use crate::model::{EmailId, MailboxId, ModSeq, Uid, UidList, UidSet};
+use crate::model::{ContentId, MailboxId, ModSeq, Uid, UidList, UidSet};
 use crate::store::base::codec::{behind_pair, pair};
 use crate::store::base::error::Error;
 use crate::store::base::rows::Rows;
@@ -133,7 +133,7 @@ pub fn saved_since(rows: &dyn Rows, mailbox: MailboxId, next: u32, moment: i64) 
 ///
 /// # Errors
 /// Of reading.
-pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(EmailId)) -> Result<(), Error> {
+pub fn emails(rows: &dyn Rows, visit: &mut dyn FnMut(ContentId)) -> Result<(), Error> {
     rows.scan(Table::Messages, &[], &[0xff; 9], &mut |_, block| {
         record::emails(block, visit)?;
         Ok(ControlFlow::Continue(()))

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use postern::import::archive::{self, Entry, Kind, Survey, Visitor};
-use postern::import::bounds::Bounds;
-use postern::import::coding::Coding;
+use postern::import::disk::bounds::Bounds;
+use postern::import::disk::coding::Coding;
+use postern::import::old::archive::{self, Entry, Kind, Survey, Visitor};
 use zip::write::SimpleFileOptions;
 
 use super::first;

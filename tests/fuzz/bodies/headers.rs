@@ -1,6 +1,6 @@
 //! A header, and each of its values read as every kind of value: bounded, and what was made plain stays so.
 
-use postern::import::head;
+use postern::import::old::head;
 use postern::mail::date::parse_date;
 use postern::mail::digest::Address;
 use postern::mail::{address, encoded_word, envelope, header, mime_params, thread};

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use postern::import::coding::{self, Start};
-use postern::import::old_mail::{self, Report, Wishes};
-use postern::import::sink::{Filing, Outcome, Refused, Sink, Stop};
+use postern::import::destination::sink::{Filing, Outcome, Refused, Sink, Stop};
+use postern::import::disk::coding::{self, Start};
+use postern::import::old::old_mail::{self, Report, Wishes};
 
 use super::{archives, first, mbox, texts};
 

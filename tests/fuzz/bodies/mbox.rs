@@ -3,8 +3,8 @@
 
 use std::io::{self, Read};
 
-use postern::import::mbox::{self, Receiver};
-use postern::import::window::Window;
+use postern::import::disk::window::Window;
+use postern::import::old::mbox::{self, Receiver};
 use postern::model::DateTime;
 use postern::store::sim::Dice;
 

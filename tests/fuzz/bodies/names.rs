@@ -1,7 +1,8 @@
 //! Names: of files in a Maildir with their flags, of folders, of mailboxes, and the keywords beside a Maildir.
 
-use postern::import::folder_name;
-use postern::import::maildir::{self, Keywords};
+use postern::import::maildir::folder_name;
+use postern::import::maildir::keywords::Keywords;
+use postern::import::maildir::message_name;
 use postern::model::MailboxName;
 use postern::protocol::utf7;
 
@@ -28,7 +29,7 @@ pub fn run(data: &[u8]) {
     folder(data);
     let keywords = Keywords::parse(data);
     let named = (b'a'..=b'z').filter(|letter| keywords.by_letter(*letter).is_some()).count();
-    let flags = maildir::flags(&[b"x:2,", data].concat(), &keywords);
+    let flags = message_name::flags(&[b"x:2,", data].concat(), &keywords);
     assert!(flags.keywords.len() <= named + 1);
     let text = String::from_utf8_lossy(data);
     mailbox(&text);
@@ -42,17 +43,17 @@ pub fn run(data: &[u8]) {
 
 /// A program may change flags as it likes: the file is the same one.
 fn file(name: &[u8]) {
-    let base = maildir::base(name);
+    let base = message_name::base(name);
     assert!(base.len() <= name.len() && base.is_empty() == name.is_empty());
-    assert!(maildir::letters(name).len() <= name.len());
-    let _ = (maildir::told_size(name), maildir::seconds(name));
-    if base.is_empty() || maildir::base(&base) != base {
+    assert!(message_name::letters(name).len() <= name.len());
+    let _ = (message_name::told_size(name), message_name::seconds(name));
+    if base.is_empty() || message_name::base(&base) != base {
         return;
     }
     for flags in [&b""[..], b"S", b"FRSTab"] {
         let flagged = [&base, &b":2,"[..], flags].concat();
-        assert_eq!(maildir::base(&flagged), base);
-        assert_eq!(maildir::letters(&flagged), flags);
+        assert_eq!(message_name::base(&flagged), base);
+        assert_eq!(message_name::letters(&flagged), flags);
     }
 }
 

@@ -32,7 +32,7 @@ struct Base {
 
 fn live(
     rows: &dyn postern::store::Rows,
-    visit: &mut dyn FnMut(postern::model::EmailId),
+    visit: &mut dyn FnMut(postern::model::ContentId),
 ) -> Result<(), Error> {
     messages::emails(rows, visit)?;
     bin::emails(rows, visit)

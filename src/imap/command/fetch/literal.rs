@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::imap::connection::CHUNK;
 use crate::mail::transfer::{Decoder, Encoding};
-use crate::model::EmailId;
+use crate::model::ContentId;
 use crate::store::contents::Reading;
 use crate::store::{Error, Snapshot};
 
@@ -46,7 +46,7 @@ impl Check {
     ///
     /// # Errors
     /// Of reading.
-    pub fn step(&mut self, snapshot: &Snapshot, email: EmailId) -> Result<bool, Error> {
+    pub fn step(&mut self, snapshot: &Snapshot, email: ContentId) -> Result<bool, Error> {
         let end = self.left.end.min(self.left.start.saturating_add(CHECKED));
         snapshot.probe(email, &mut self.reading, self.left.start..end)?;
         self.left.start = end;
@@ -81,7 +81,7 @@ impl Literal {
     ///
     /// # Errors
     /// Of reading.
-    pub fn short(snapshot: &Snapshot, email: EmailId, source: Range<u64>) -> Result<Option<Self>, Error> {
+    pub fn short(snapshot: &Snapshot, email: ContentId, source: Range<u64>) -> Result<Option<Self>, Error> {
         snapshot.check_suspect(email)?;
         if source.end - source.start > SHORT {
             return Ok(None);
@@ -100,7 +100,7 @@ impl Literal {
     ///
     /// # Errors
     /// Of reading.
-    pub fn write(&mut self, snapshot: &Snapshot, email: EmailId, out: &mut Vec<u8>) -> Result<bool, Error> {
+    pub fn write(&mut self, snapshot: &Snapshot, email: ContentId, out: &mut Vec<u8>) -> Result<bool, Error> {
         let piece = next_piece(&mut self.source);
         let Some(decoding) = &mut self.decoding else {
             let before = out.len();
@@ -158,7 +158,7 @@ fn next_piece(source: &mut Range<u64>) -> Range<u64> {
 /// Reads a range that must be there.
 fn read_all(
     snapshot: &Snapshot,
-    email: EmailId,
+    email: ContentId,
     reading: &mut Reading,
     range: Range<u64>,
     out: &mut Vec<u8>,
@@ -209,7 +209,7 @@ impl Measure {
     ///
     /// # Errors
     /// Of reading.
-    pub fn step(&mut self, snapshot: &Snapshot, email: EmailId) -> Result<Option<Measured>, Error> {
+    pub fn step(&mut self, snapshot: &Snapshot, email: ContentId) -> Result<Option<Measured>, Error> {
         let piece = next_piece(&mut self.left);
         let (mut raw, mut decoded) = (Vec::with_capacity(CHUNK), Vec::new());
         if piece.is_empty() {

@@ -60,7 +60,7 @@ enum Node {
     ModSeq(ModSeq),
     SentDate(DateTest, CivilDate),
     Field(usize),
-    EmailId(String),
+    ContentId(String),
     ThreadId(String),
     Body(NeedleId),
     Text {
@@ -193,7 +193,7 @@ impl Compiler<'_> {
             Key::ModSeq(modseq) => Node::ModSeq(ModSeq(*modseq)),
             Key::EmailId(id) => {
                 self.asks_ids = true;
-                Node::EmailId(id.clone())
+                Node::ContentId(id.clone())
             }
             Key::ThreadId(id) => {
                 self.asks_ids = true;
@@ -308,7 +308,7 @@ impl Node {
             Node::After(moment) => record.internal_date.unix >= *moment,
             Node::ModSeq(modseq) => record.modseq >= *modseq,
             Node::SentDate(test, day) => compare(*test, facts.sent?, *day),
-            Node::EmailId(id) => facts.ids.as_ref()?.0 == *id,
+            Node::ContentId(id) => facts.ids.as_ref()?.0 == *id,
             Node::ThreadId(id) => facts.ids.as_ref()?.1 == *id,
             Node::Field(key) => return sought(facts.has_field(*key), Level::Header),
             Node::Body(needle) => return sought(facts.body_has(*needle), Level::Content),
