@@ -370,3 +370,74 @@ fn an_export_names_what_it_could_not_read_and_goes_on() {
     assert!(taken.broken > 0 && taken.whole + taken.broken == messages, "{summary:?}");
     assert!(summary.damaged.iter().all(|which| which.starts_with("INBOX, UID ")), "{summary:?}");
 }
+
+/// More news than are taken up at once are read part by part. Where the disk fails in the middle of them, what the client
+/// was told is true, and it either hears of the rest at its next command or is sent away: it never goes on as if it had
+/// heard all.
+#[test]
+fn news_that_are_not_read_to_their_end_are_never_taken_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path());
+    let (server, plan) = served(folder.path(), "/index.redb");
+    let mut other = login(&server);
+    other.ok("SELECT INBOX");
+    // Every second message changes, which is more ranges than a session takes up at once.
+    for _ in 0..13 {
+        other.ok("COPY 1:* INBOX");
+    }
+    let messages = other.ok("FETCH * (UID)")[0].split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+    let every_second: Vec<String> = (1..=messages).step_by(2).map(|n| n.to_string()).collect();
+    assert!(every_second.len() > 20_000);
+    let change = |other: &mut Client, on: bool| {
+        let sign = if on { '+' } else { '-' };
+        other.ok(&format!("STORE {} {sign}FLAGS.SILENT (\\Answered)", every_second.join(",")));
+    };
+    let mut on = false;
+    let mut ends = [0_u32; 3];
+    // The reads of one look at the news, of which each of these fails for good.
+    let mut reads = 0;
+    for part in 0..8 {
+        on = !on;
+        let mut client = login(&server);
+        client.ok("SELECT INBOX");
+        let mut known: Vec<bool> = (0..messages).map(|n| n % 2 == 0 && !on).collect();
+        change(&mut other, on);
+        let before = plan.reads.load(Ordering::SeqCst);
+        if part > 0 {
+            plan.fail(reads * (part - 1) / 7, u64::MAX);
+        }
+        let mut listen = |client: &mut Client, command: &str| {
+            client.send(format!("n {command}\r\n").as_bytes());
+            loop {
+                let Some(response) = client.response() else { return End::Closed };
+                let text = String::from_utf8(response).unwrap();
+                if text.starts_with("* BYE") {
+                    return End::Closed;
+                }
+                if let Some(status) = text.strip_prefix("n ") {
+                    assert!(status.starts_with("OK"), "{status}");
+                    return End::Ok;
+                }
+                if let Some((number, flags)) = text[2..].split_once(" FETCH ") {
+                    known[number.parse::<usize>().unwrap() - 1] = flags.contains("\\Answered");
+                }
+            }
+        };
+        let end = listen(&mut client, "NOOP");
+        if part == 0 {
+            reads = plan.reads.load(Ordering::SeqCst) - before;
+            assert!(reads > 100, "{reads}");
+        }
+        plan.fail(0, 0);
+        let told = if end == End::Ok { listen(&mut client, "NOOP") } else { End::Closed };
+        ends[usize::from(end == End::Closed) + usize::from(told == End::Closed)] += 1;
+        if told == End::Ok {
+            let missed = (0..messages).find(|n| known[*n] != (n % 2 == 0 && on));
+            assert_eq!(missed, None, "part {part}: a client that was not sent away has not heard of it");
+        } else {
+            assert!(client.is_closed());
+        }
+    }
+    println!("figure news that fail to be read: {} told in the end, {} sent away", ends[0], ends[2]);
+    assert!(ends[2] > 0, "{ends:?}");
+}
