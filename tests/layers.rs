@@ -188,6 +188,23 @@ fn sources_are_reached_by_handles_only() {
     assert!(looked > 20, "{looked}");
 }
 
+/// Mail comes into a mailbox by `store/mailbox/filing.rs`, whoever brings it: what refuses it, or is to know of it, is asked
+/// there and nowhere else.
+#[test]
+fn mail_comes_in_by_one_way() {
+    let mut ways = 0;
+    for (file, text) in under_src() {
+        if file.starts_with("store/") {
+            continue;
+        }
+        ways += usize::from(text.contains("filing::file"));
+        for way in ["messages::append", "NewMessage", "emails::put"] {
+            assert!(!text.contains(way), "src/{file}.rs: {way} goes past `store::filing`");
+        }
+    }
+    assert!(ways >= 5, "{ways}");
+}
+
 #[test]
 fn the_reader_of_imports_sees_them() {
     let text = code(

@@ -8,7 +8,7 @@
 use super::{Context, Failure, account};
 use crate::import::destination::target::Target;
 use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
-use crate::store::messages::{self, NewMessage};
+use crate::store::filing::{self, Arrival};
 use crate::store::{Error, Incoming, Store, mailboxes};
 
 /// The longest line that may be a `From ` line.
@@ -171,11 +171,9 @@ impl Delivery {
         let prepared = self.incoming.finish().map_err(|error| Fault::Later(error.to_string()))?;
         let (account, target) = (self.account, Target::Named(self.mailbox));
         let stored = self.store.write(move |tx| {
-            let (mailbox, name) = target.resolve(tx, account)?;
-            let email = prepared.file(tx, account, &name)?;
-            let (size, internal_date) = (prepared.size(), DateTime::utc(tx.now()));
-            let message = NewMessage { email, size, internal_date, flags: FlagSet::default() };
-            messages::append(tx, account, mailbox, &[message])
+            let (mailbox, _) = target.resolve(tx, account)?;
+            let (internal_date, flags) = (DateTime::utc(tx.now()), FlagSet::default());
+            filing::file(tx, account, mailbox, &[Arrival { prepared: &prepared, internal_date, flags }])
         });
         stored.map(|_| ()).map_err(not_stored)
     }

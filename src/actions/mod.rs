@@ -27,6 +27,9 @@ pub mod storage;
 pub mod trouble;
 pub mod undelete;
 
+#[cfg(test)]
+mod round_trip_test;
+
 use std::sync::Arc;
 
 use crate::credential::{Hasher, Login};

@@ -13,9 +13,10 @@ use super::run::Progress;
 use super::source::Source;
 use crate::model::{CivilDate, ContentId, FlagSet, MailboxId, MailboxName};
 use crate::store::check::anew;
+use crate::store::filing::{self, Arrival};
 use crate::store::keywords::KeywordTable;
 use crate::store::mailboxes::Mailbox;
-use crate::store::messages::{self, NewMessage};
+use crate::store::messages;
 use crate::store::record::Record;
 use crate::store::{self, Options, Pending, Snapshot, Store, accounts, emails, mailboxes};
 
@@ -217,9 +218,8 @@ impl<'a> Merge<'a> {
                     made => made?,
                 },
             };
-            let email = prepared.file(tx, to, &name)?;
-            let new = NewMessage { email, size: prepared.size(), internal_date: date, flags };
-            messages::append(tx, to, id, &[new]).map(drop)
+            let arrival = Arrival { prepared: &prepared, internal_date: date, flags };
+            filing::file(tx, to, id, &[arrival]).map(drop)
         })?;
         if is_new {
             pending.wait()?;

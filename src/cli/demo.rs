@@ -14,7 +14,7 @@ use crate::credential::Hasher;
 use crate::model::{DateTime, FlagSet, MailboxName};
 use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners, Progress};
-use crate::store::messages::{self, NewMessage};
+use crate::store::filing::{self, Arrival};
 use crate::store::{Error, Store, mailboxes, unix_now};
 use crate::tls::Certificates;
 
@@ -136,14 +136,9 @@ fn file(store: &Store, account: crate::model::AccountId, sample: demo_mail::Samp
     let name = MailboxName::new(sample.mailbox).map_err(Failure::new)?;
     store.write(move |tx| {
         let mailbox = mailboxes::by_name(tx, account, &name)?.ok_or(Error::NotFound("mailbox"))?;
-        let email = prepared.file(tx, account, &name)?;
-        let message = NewMessage {
-            email,
-            size: prepared.size(),
-            internal_date: DateTime::utc(sample.received),
-            flags: FlagSet::from(sample.flags),
-        };
-        messages::append(tx, account, mailbox.id, &[message]).map(drop)
+        let (internal_date, flags) = (DateTime::utc(sample.received), FlagSet::from(sample.flags));
+        let arrival = Arrival { prepared: &prepared, internal_date, flags };
+        filing::file(tx, account, mailbox.id, &[arrival]).map(drop)
     })?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! mboxrd: a file a mailbox. Every line that begins with `From `, however often quoted, has one `>` more, so
-//! that reading it back is exact. Flags are in `Status`, `X-Status` and `X-Keywords`. Line ends are LF.
+//! that reading it back is exact. Flags are in `Status`, `X-Status` and `X-Keywords`, which stand first. Line ends are LF.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -9,10 +9,22 @@ use super::{Meta, Outlet, names};
 use crate::mail::header;
 use crate::model::{CivilDate, DateTime};
 
-/// A longer header is written without the sender and the flags that would follow it.
+/// In a longer header the sender is not looked for.
 const HEADER_MAX: usize = 256 * 1024;
 /// What may be the start of a quoted line is held no further than this.
 const START_MAX: usize = 4096;
+
+/// The last of the fields that are added: the message's length with its line ends as they were, for only so it is known
+/// whether its last line ended.
+const SIZE: &str = "X-Postern-Size";
+
+/// CRs that were not written yet: the last of as many as there are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cr {
+    None,
+    One,
+    More,
+}
 
 /// Writes mbox files.
 pub(super) struct Mbox {
@@ -26,7 +38,7 @@ struct Message {
     start: u64,
     header: Vec<u8>,
     in_body: bool,
-    after_cr: bool,
+    cr: Cr,
     /// The start of a line that may have to be quoted.
     line: Option<Vec<u8>>,
     last: u8,
@@ -58,7 +70,7 @@ impl Outlet for Mbox {
             start: file.stream_position()?,
             header: Vec::new(),
             in_body: false,
-            after_cr: false,
+            cr: Cr::None,
             line: Some(Vec::new()),
             last: b'\n',
         });
@@ -84,15 +96,25 @@ impl Outlet for Mbox {
 }
 
 impl Message {
+    /// CRLF becomes LF, but for one that a CR stands before: in `\r\r\n` nobody could tell which is left.
     fn write(&mut self, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
         let mut text = Vec::with_capacity(bytes.len());
         for byte in bytes {
-            if std::mem::take(&mut self.after_cr) && *byte != b'\n' {
-                text.push(b'\r');
-            }
-            match byte {
-                b'\r' => self.after_cr = true,
-                byte => text.push(*byte),
+            match (self.cr, byte) {
+                (Cr::None, b'\r') => self.cr = Cr::One,
+                (Cr::None, byte) => text.push(*byte),
+                (Cr::One | Cr::More, b'\r') => {
+                    text.push(b'\r');
+                    self.cr = Cr::More;
+                }
+                (Cr::One, b'\n') => {
+                    text.push(b'\n');
+                    self.cr = Cr::None;
+                }
+                (Cr::One | Cr::More, byte) => {
+                    text.extend([b'\r', *byte]);
+                    self.cr = Cr::None;
+                }
             }
         }
         self.take(&text, out)
@@ -119,21 +141,15 @@ impl Message {
         }
     }
 
+    /// What is told of the message stands before its own fields, whatever those are: so it has them though it has no header,
+    /// and is told from fields of the same names that it came with.
     fn head(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.in_body = true;
         let header = std::mem::take(&mut self.header);
         writeln!(out, "From {} {}", sender(&header), asctime(self.meta.date))?;
-        let whole = header.ends_with(b"\n\n") || header == b"\n";
-        let fields = header.get(..header.len() - usize::from(whole)).unwrap_or_default();
-        let ended = fields.is_empty() || fields.ends_with(b"\n");
-        self.body(fields, out)?;
-        if whole {
-            self.status(out)?;
-            self.body(b"\n", out)?;
-        } else if !ended {
-            self.last = 0;
-        }
-        Ok(())
+        self.status(out)?;
+        writeln!(out, "{SIZE}: {}", self.meta.size)?;
+        self.body(&header, out)
     }
 
     fn status(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -174,7 +190,7 @@ impl Message {
     }
 
     fn finish(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        if std::mem::take(&mut self.after_cr) {
+        if std::mem::replace(&mut self.cr, Cr::None) != Cr::None {
             self.take(b"\r", out)?;
         }
         if !self.in_body {
@@ -238,7 +254,7 @@ mod tests {
             let mut mbox = Mbox::new(folder.path().to_owned());
             mbox.mailbox("Work/a").unwrap();
             let flags = ["\\Seen", "\\Flagged", "Later"].map(str::to_owned).to_vec();
-            let meta = Meta { uid: 1, date: 1_073_296_800, flags, size: 0 };
+            let meta = Meta { uid: 1, date: 1_073_296_800, flags, size: 80 };
             for broken in [false, true, false] {
                 mbox.message(&meta).unwrap();
                 message.chunks(step).for_each(|part| mbox.data(part).unwrap());
@@ -246,8 +262,8 @@ mod tests {
             }
             mbox.mailbox("other").unwrap();
             let text = fs::read_to_string(folder.path().join("Work/a.mbox")).unwrap();
-            let one = "From a@b Mon Jan  5 10:00:00 2004\nReturn-Path: <a@b>\nSubject: x\nStatus: RO\n\
-                X-Status: F\nX-Keywords: Later\n\n>From me\n>>>From you\n>Fro\nodd\rcr\nend\n\n";
+            let one = "From a@b Mon Jan  5 10:00:00 2004\nStatus: RO\nX-Status: F\nX-Keywords: Later\n\
+                X-Postern-Size: 80\nReturn-Path: <a@b>\nSubject: x\n\n>From me\n>>>From you\n>Fro\nodd\rcr\nend\n\n";
             assert_eq!(text, one.repeat(2), "steps of {step}");
         }
     }

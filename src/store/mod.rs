@@ -63,7 +63,7 @@ pub use engine::volumes;
 pub use household::{
     accounts, arrivals, certificates, devices, going_back, imported, revoked, sources, undelete,
 };
-pub use mailbox::{bin, changes, events, keywords, mailboxes, messages, names, record};
+pub use mailbox::{bin, changes, events, filing, keywords, mailboxes, messages, names, record};
 
 pub use base::env::unix_now;
 pub use base::error::{Error, contained};

@@ -13,7 +13,7 @@ use crate::protocol::command::append::{self, Message};
 use crate::protocol::command::{Tag, tag_of};
 use crate::protocol::framing::{Event, LiteralHead};
 use crate::protocol::response::{self, code::Code, list::Attributes};
-use crate::store::messages::{self, NewMessage};
+use crate::store::filing::{self, Arrival};
 use crate::store::{Error, Incoming, Prepared, mailboxes};
 
 pub use crate::protocol::command::append::is_append;
@@ -231,16 +231,15 @@ async fn store(client: &mut Client, target: Target, taken: Vec<(Prepared, Messag
                 return Ok(Err(no_target(&target.name)));
             }
             let now = DateTime::utc(tx.now());
-            let mut new = Vec::with_capacity(taken.len());
-            for (prepared, message) in &taken {
-                new.push(NewMessage {
-                    email: prepared.file(tx, target.account, &target.name)?,
-                    size: prepared.size(),
+            let arrivals: Vec<_> = taken
+                .iter()
+                .map(|(prepared, message)| Arrival {
+                    prepared,
                     internal_date: message.date.unwrap_or(now),
                     flags: message.flags.clone(),
-                });
-            }
-            messages::append(tx, target.account, target.mailbox, &new).map(Ok)
+                })
+                .collect();
+            filing::file(tx, target.account, target.mailbox, &arrivals).map(|filed| Ok(filed.appended))
         })
         .await??;
     Ok(Done::with(Code::AppendUid(done.uid_validity, done.uids), "APPEND completed"))

@@ -296,6 +296,7 @@ mod tests {
         for name in ["closed/Mail", "open", "secret"] {
             maildir(&root.path().join(name));
         }
+        let (_, within) = module_path!().split_once("::").unwrap();
         mode("", 0o755);
         mode("closed", 0o700);
         mode("secret/new/1.a.b", 0o600);
@@ -303,7 +304,7 @@ mod tests {
         let copy = root.path().join("test");
         fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
         let output = std::process::Command::new(&copy)
-            .args(["--ignored", "--exact", "import::check::tests::as_nobody"])
+            .args(["--ignored", "--exact", &format!("{within}::as_nobody")])
             .env("POSTERN_TEST_MAILDIR", root.path())
             .uid(65534)
             .gid(65534)

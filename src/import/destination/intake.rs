@@ -4,16 +4,16 @@
 //! same INTERNALDATE, whatever its flags are by now. So an import that was broken off is simply run again,
 //! and two archives that overlap bring each message once. A message that was deleted meanwhile comes again.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex};
 
 use super::sink::{Filing, Outcome, Refused, Sink, Stop};
 use super::target::{Target, target};
 use crate::import::disk::read::MAX_FILE;
-use crate::model::{AccountId, ContentId, DateTime, FlagSet, MailboxId, MailboxName, locked};
-use crate::store::messages::{self, NewMessage};
-use crate::store::{Error, Incoming, Prepared, Rows, Store, Transaction, emails, mailboxes};
+use crate::model::{AccountId, ContentHash, ContentId, DateTime, FlagSet, MailboxId, MailboxName, locked};
+use crate::store::filing::{self, Arrival};
+use crate::store::{Error, Incoming, Prepared, Rows, Store, Transaction, emails, mailboxes, messages};
 
 /// Messages that are stored in one job, and so with one sync.
 const BATCH_MESSAGES: usize = 32;
@@ -271,69 +271,54 @@ struct Job {
 #[derive(Default)]
 struct Done {
     outcome: Outcome,
-    added: HashSet<(MailboxId, (ContentId, i64))>,
+    added: HashSet<(MailboxId, ContentHash, i64)>,
 }
 
 impl Job {
     fn run(self, tx: &mut dyn Transaction) -> Result<Done, Error> {
-        let mut done = Done::default();
-        let mut new: BTreeMap<MailboxId, Vec<NewMessage>> = BTreeMap::new();
+        let (mut done, mut arrivals) = (Done::default(), Vec::new());
         for waiting in self.batch.get(self.range.clone()).unwrap_or_default() {
-            self.take(tx, waiting, &mut new, &mut done)?;
+            let internal_date = waiting.date.unwrap_or_else(|| DateTime::utc(tx.now()));
+            let missing = self.missing(tx, waiting, internal_date.unix, &mut done)?;
+            if missing.is_empty() {
+                done.outcome.present += 1;
+                continue;
+            }
+            let (prepared, flags) = (&waiting.prepared, waiting.flags.clone());
+            arrivals.push((Arrival { prepared, internal_date, flags }, missing));
+            done.outcome.stored += 1;
+            done.outcome.bytes += prepared.size();
         }
-        for (mailbox, new) in new {
-            messages::append(tx, self.account, mailbox, &new)?;
-        }
+        filing::file_in_each(tx, self.account, &arrivals)?;
         Ok(done)
     }
 
-    fn take(
+    /// The mailboxes that a message is for and that do not list it: they do after this job.
+    fn missing(
         &self,
         tx: &mut dyn Transaction,
         waiting: &Waiting,
-        new: &mut BTreeMap<MailboxId, Vec<NewMessage>>,
+        date: i64,
         done: &mut Done,
-    ) -> Result<(), Error> {
-        let date = waiting.date.unwrap_or_else(|| DateTime::utc(tx.now()));
+    ) -> Result<Vec<MailboxId>, Error> {
+        let hash = waiting.prepared.hash();
+        let known = emails::by_hash(tx, hash)?;
         let mut missing = Vec::new();
         for target in &waiting.targets {
-            let (mailbox, name) = target.resolve(tx, self.account)?;
-            let email = emails::by_hash(tx, waiting.prepared.hash())?;
-            let is_there = match email {
-                Some(email) => self.has(tx, mailbox, (email, date.unix), done)?,
+            let (mailbox, _) = target.resolve(tx, self.account)?;
+            let is_there = match known {
+                Some(content) => self.has(tx, mailbox, (content, date))?,
                 None => false,
             };
-            if !is_there {
-                missing.push((mailbox, name));
+            if !is_there && done.added.insert((mailbox, hash, date)) {
+                missing.push(mailbox);
             }
         }
-        let Some((_, name)) = missing.first() else {
-            done.outcome.present += 1;
-            return Ok(());
-        };
-        let email = waiting.prepared.file(tx, self.account, name)?;
-        let size = waiting.prepared.size();
-        for (mailbox, _) in missing {
-            let flags = waiting.flags.clone();
-            new.entry(mailbox).or_default().push(NewMessage { email, size, internal_date: date, flags });
-            done.added.insert((mailbox, (email, date.unix)));
-        }
-        done.outcome.stored += 1;
-        done.outcome.bytes += size;
-        Ok(())
+        Ok(missing)
     }
 
     /// Whether a mailbox lists it now: another import of the same may have brought it since the batch was begun.
-    fn has(
-        &self,
-        rows: &dyn Rows,
-        mailbox: MailboxId,
-        message: (ContentId, i64),
-        done: &Done,
-    ) -> Result<bool, Error> {
-        if done.added.contains(&(mailbox, message)) {
-            return Ok(true);
-        }
+    fn has(&self, rows: &dyn Rows, mailbox: MailboxId, message: (ContentId, i64)) -> Result<bool, Error> {
         let mut present = locked(&self.present);
         present.load(rows, mailbox)?;
         Ok(present.has(mailbox, message))

@@ -78,6 +78,22 @@ pub fn arrived(name: &[u8], modified: Option<i64>) -> Option<i64> {
     seconds(name).into_iter().chain(modified.filter(|time| *time > 0)).min().or(modified)
 }
 
+/// Whether our own export gave a file this name: `1700000000.M1U7.postern`. Such a file is a message, whatever is in it.
+#[must_use]
+pub(crate) fn is_own(name: &[u8]) -> bool {
+    let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let base = base(name);
+    let Some(rest) = base.strip_suffix(b".postern") else { return false };
+    // Another server's file that a host of this name delivered has a `P` there.
+    let mut parts = rest.split(|byte| *byte == b'.');
+    let (Some(seconds), Some(which), None) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let numbers = which.strip_prefix(b"M").and_then(|numbers| {
+        let at = numbers.iter().position(|byte| *byte == b'U')?;
+        Some((numbers.get(..at)?, numbers.get(at + 1..)?))
+    });
+    is_number(seconds) && numbers.is_some_and(|(mailbox, uid)| is_number(mailbox) && is_number(uid))
+}
+
 /// The file's size, where the name tells it.
 #[must_use]
 pub fn told_size(name: &[u8]) -> Option<u64> {
@@ -188,6 +204,21 @@ mod tests {
         assert!(flags(b"1700000000.M5P7.host_2,FS", &keywords).system.contains(SystemFlags::SEEN));
         assert!(flags(b"new-one", &keywords).is_empty());
         assert!(flags(b"x:2,abc", &Keywords::default()).is_empty());
+    }
+
+    #[test]
+    fn files_of_our_own_export() {
+        assert!(is_own(b"1700000000.M1U7.postern,S=8,W=11:2,PSab"));
+        assert!(is_own(b"1700000000.M12U700.postern"));
+        for name in [
+            "1700000000.M5P7.postern,S=8:2,S",
+            "1700000000.M1U.postern",
+            "x.M1U7.postern",
+            ".postern",
+            "postern",
+        ] {
+            assert!(!is_own(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]

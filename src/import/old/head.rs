@@ -24,6 +24,10 @@ const BOOKKEEPING: [&str; 13] = [
     "X-GM-THRID",
 ];
 
+/// What our own export puts before a message, and the last of it.
+const OWN: [&[u8]; 3] = [b"Status", b"X-Status", b"X-Keywords"];
+const SIZE: &[u8] = b"X-Postern-Size";
+
 /// `X-Mozilla-Status`: hexadecimal, a bit a flag.
 const MOZILLA: [(u32, SystemFlags); 3] =
     [(0x1, SystemFlags::SEEN), (0x2, SystemFlags::ANSWERED), (0x4, SystemFlags::FLAGGED)];
@@ -104,6 +108,35 @@ fn flags(head: &mut Head, field: Field<'_>) {
             }
         }
     }
+}
+
+/// What our own export puts before a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// How long that is.
+    pub length: usize,
+    /// The flags that it tells.
+    pub flags: FlagSet,
+    /// How long the message is, its line ends CRLF.
+    pub size: u64,
+}
+
+/// Reads it, if it stands there: what follows is the message as it was, with fields of its own that are called the same.
+#[must_use]
+pub fn own(header: &[u8]) -> Option<Own> {
+    let mut length = 0;
+    for line in header.split_inclusive(|byte| *byte == b'\n').take(OWN.len() + 1) {
+        length += line.len();
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        if name == SIZE {
+            let size = std::str::from_utf8(value.get(1..)?.trim_ascii()).ok()?.parse().ok()?;
+            return Some(Own { length, flags: read(header.get(..length)?).flags, size });
+        }
+        if !OWN.contains(&name) {
+            return None;
+        }
+    }
+    None
 }
 
 /// The header without what an mbox adds to it.

@@ -11,11 +11,14 @@
 //! A `Content-Length` counts only if the body that it tells of is followed by the next message or the end of
 //! the file: programs that change bodies leave it wrong. Otherwise one `>` is taken away, as mboxrd has it;
 //! in mboxo a line that was `>From ` from the start loses its own, which no reader can know.
+//! What our own export wrote comes back as it was: its fields say so (`head::own`).
+//!
 //! A line counts as the start of a message if it has a sender and a date, and something like a header field follows. Where
 //! the first of a file has no date, those of the others need none either, but an empty line before them.
 
 use std::io::{self, Read};
 
+use super::head;
 use crate::import::disk::recognise::{Likeness, likeness};
 use crate::import::disk::window::Window;
 use crate::mail::date::parse_date;
@@ -106,9 +109,10 @@ pub fn read<R: Read, E: From<io::Error>>(
     while !window.bytes().is_empty() {
         // The first may have none, where the file's name says what it is.
         let date = from_line(window)?;
-        let Header { bytes: header, whole, quoted } = read_header(window, dates)?;
+        let Header { bytes: header, whole, quoted, own } = read_header(window, dates)?;
         receiver.head(date, &header)?;
-        let declared = declared(&header, whole);
+        // Our own export quotes every line that has to be.
+        let declared = declared(&header, whole && !own);
         let mut body = Body { window, receiver, declared, taken: 0, dates, quoted };
         body.read()?;
         receiver.end()?;
@@ -129,6 +133,25 @@ pub fn read_one<R: Read, E: From<io::Error>>(
     let date = from_line(window)?;
     let header = read_header(window, Dates::Needed)?;
     receiver.head(date, &header.bytes)?;
+    rest(window, receiver)
+}
+
+/// Reads a stream that is one message and nothing else, as our own export of a Maildir writes it.
+///
+/// # Errors
+/// Of the stream or the receiver.
+pub fn read_as_it_is<R: Read, E: From<io::Error>>(
+    window: &mut Window<R>,
+    receiver: &mut dyn Receiver<E>,
+) -> Result<(), E> {
+    receiver.head(None, b"")?;
+    rest(window, receiver)
+}
+
+fn rest<R: Read, E: From<io::Error>>(
+    window: &mut Window<R>,
+    receiver: &mut dyn Receiver<E>,
+) -> Result<(), E> {
     loop {
         window.ensure(1)?;
         let count = window.bytes().len();
@@ -159,31 +182,38 @@ struct Header {
     whole: bool,
     /// Whether each line that began with `From` has a `>` before it, fields as well (imap-backup).
     quoted: bool,
+    /// Whether it begins with what our own export puts there.
+    own: bool,
 }
 
 /// Takes a header with its empty line.
 fn read_header<R: Read>(window: &mut Window<R>, dates: Dates) -> io::Result<Header> {
-    let (mut header, mut quoted) = (Vec::new(), false);
+    let (mut header, mut quoted, mut own) = (Vec::new(), false, false);
     loop {
         window.ensure(LOOK)?;
         let bytes = window.bytes();
         if bytes.is_empty() || !header.is_empty() && is_start(bytes, false, dates) {
-            return Ok(Header { bytes: header, whole: true, quoted });
+            return Ok(Header { bytes: header, whole: true, quoted, own });
         }
         let line = next_line(window)?;
         let bytes = window.bytes();
         let mut text = bytes.get(..line).unwrap_or_default();
         let is_blank = blank(text).is_some();
-        if text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b">From:")) {
+        if own {
+            let quotes = text.iter().take_while(|byte| **byte == b'>').count();
+            let is_quoted = quotes > 0 && text.get(quotes..).is_some_and(|rest| rest.starts_with(b"From "));
+            text = text.get(usize::from(is_quoted)..).unwrap_or_default();
+        } else if text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b">From:")) {
             (text, quoted) = (text.get(1..).unwrap_or_default(), true);
         }
         // `>From ` directly below: left by UUCP, and no field.
         if !(text.starts_with(b">From ") && header.is_empty()) {
             header.extend_from_slice(text);
         }
+        own |= head::own(&header).is_some_and(|own| own.length == header.len());
         window.consume(line);
         if is_blank || header.len() >= HEADER_MAX {
-            return Ok(Header { bytes: header, whole: is_blank, quoted });
+            return Ok(Header { bytes: header, whole: is_blank, quoted, own });
         }
     }
 }

@@ -36,6 +36,39 @@ pub(super) struct MessageStream<'a, 'b> {
     count: u64,
     filing: Filing,
     skip: Option<&'static str>,
+    /// What of the message is still to come, where its length is known.
+    left: Option<Left>,
+}
+
+/// Counts the bytes of a message whose length our own export told, as they are stored: with a CR before each LF. Line ends
+/// behind its end are the mbox's.
+struct Left {
+    count: u64,
+    after_cr: bool,
+    behind: Vec<u8>,
+}
+
+/// The line's end that an mbox adds, the empty line behind it, and both with a CR.
+const MOST_BEHIND: usize = 4;
+
+impl Left {
+    /// What of these bytes is the message's. Where more than line ends follows its end, it was changed since, and all of it
+    /// counts: then the second is true.
+    fn take<'a>(&mut self, bytes: &'a [u8]) -> (&'a [u8], bool) {
+        let mut at = 0;
+        for byte in bytes {
+            let length = if *byte == b'\n' && !self.after_cr { 2 } else { 1 };
+            let Some(count) = self.count.checked_sub(length) else { break };
+            (self.count, self.after_cr, at) = (count, *byte == b'\r', at + 1);
+        }
+        let (own, behind) = bytes.split_at(at);
+        let is_end = behind.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        let was_changed = !is_end || self.behind.len() + behind.len() > MOST_BEHIND;
+        if !was_changed {
+            self.behind.extend_from_slice(behind);
+        }
+        if was_changed { (bytes, true) } else { (own, false) }
+    }
 }
 
 impl<'a, 'b> MessageStream<'a, 'b> {
@@ -52,12 +85,17 @@ impl<'a, 'b> MessageStream<'a, 'b> {
             count: 0,
             filing: Filing::default(),
             skip: None,
+            left: None,
         }
     }
 
     pub(super) fn read_mbox<R: Read>(&mut self, window: &mut Window<R>) -> Result<(), Fault> {
         let done = mbox::read(window, self);
         self.named(done)
+    }
+
+    pub(super) fn read_as_it_is<R: Read>(&mut self, window: &mut Window<R>) -> Result<(), Fault> {
+        mbox::read_as_it_is(window, self)
     }
 
     pub(super) fn read_one<R: Read>(&mut self, window: &mut Window<R>) -> Result<(), Fault> {
@@ -111,9 +149,32 @@ impl MessageStream<'_, '_> {
     }
 }
 
+impl MessageStream<'_, '_> {
+    /// More of the message.
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(left) = &mut self.left else { return Ok(self.reader.sink.write(bytes)?) };
+        let (own, was_changed) = left.take(bytes);
+        if was_changed {
+            let behind = std::mem::take(&mut left.behind);
+            self.left = None;
+            if !behind.is_empty() {
+                self.reader.sink.write(&behind)?;
+            }
+        }
+        if own.is_empty() { Ok(()) } else { Ok(self.reader.sink.write(own)?) }
+    }
+}
+
 impl Receiver<Fault> for MessageStream<'_, '_> {
     fn head(&mut self, date: Option<DateTime>, header: &[u8]) -> Result<(), Fault> {
         self.count += 1;
+        self.left = None;
+        if let Some(own) = head::own(header).filter(|_| self.is_mbox) {
+            let told = head::Head { flags: own.flags, ..head::Head::default() };
+            (self.skip, self.filing) = (None, self.filing(&told, date));
+            self.left = Some(Left { count: own.size, after_cr: false, behind: Vec::new() });
+            return self.put(header.get(own.length..).unwrap_or_default());
+        }
         let head = head::read(header);
         self.skip = match &head {
             head if head.expunged && self.is_mbox => {
@@ -135,10 +196,7 @@ impl Receiver<Fault> for MessageStream<'_, '_> {
     }
 
     fn body(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        if self.skip.is_none() {
-            self.reader.sink.write(bytes)?;
-        }
-        Ok(())
+        if self.skip.is_none() { self.put(bytes) } else { Ok(()) }
     }
 
     fn end(&mut self) -> Result<(), Fault> {

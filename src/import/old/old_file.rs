@@ -37,8 +37,9 @@ impl Reader<'_> {
         let mut window = Window::new(source);
         window.ensure(LOOK)?;
         let given = Some((date, message_name::flags(name, keywords)));
+        let is_own = message_name::is_own(name);
         match coding::start(window.bytes()) {
-            Start::Plain => self.maildir_contents(&mut window, folder, given, origin),
+            Start::Plain => self.maildir_contents(&mut window, folder, given, (origin, is_own)),
             Start::Closed(why) => {
                 self.failed(&origin, why);
                 Ok(())
@@ -48,7 +49,7 @@ impl Reader<'_> {
                 let mut unpacked = coding::unpack(coding, Unread(&mut window))?.take(MAX_FILE + 1);
                 let mut window = Window::new(&mut unpacked as &mut dyn Read);
                 window.ensure(LOOK)?;
-                self.maildir_contents(&mut window, folder, given, origin)
+                self.maildir_contents(&mut window, folder, given, (origin, is_own))
             }
         }
     }
@@ -58,19 +59,19 @@ impl Reader<'_> {
         window: &mut Window<R>,
         folder: &Folder,
         given: Option<(Option<DateTime>, FlagSet)>,
-        origin: String,
+        (origin, is_own): (String, bool),
     ) -> Result<(), Fault> {
         if window.bytes().is_empty() {
             self.skipped(&origin, "empty");
             return Ok(());
         }
-        if likeness(window.bytes()) == Likeness::Binary {
+        if !is_own && likeness(window.bytes()) == Likeness::Binary {
             self.skipped(&origin, NO_MAIL);
             return Ok(());
         }
         let mut stream = MessageStream::new(self, origin, folder.levels.clone());
         stream.given = given;
-        stream.read_one(window)
+        if is_own { stream.read_as_it_is(window) } else { stream.read_one(window) }
     }
 
     /// A file on the disk.

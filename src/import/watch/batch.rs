@@ -6,8 +6,9 @@ use crate::import::destination::target::Target;
 use crate::import::disk::read::Identity;
 use crate::model::{AccountId, ContentHash, ContentId, DateTime, FlagSet, MailboxId, SourceId, Uid, UidSet};
 use crate::store::arrivals;
+use crate::store::filing::{self, Arrival};
 use crate::store::imported::{self, Imported};
-use crate::store::messages::{self, NewMessage};
+use crate::store::messages;
 use crate::store::{Error, Pending, Prepared, Transaction, emails};
 
 /// A message that waits for its job.
@@ -24,6 +25,12 @@ pub(super) struct Item {
     pub(super) is_mail: bool,
     /// The message that was imported while the file was being written.
     pub(super) instead_of: Option<Half>,
+}
+
+impl Item {
+    fn arrival(&self) -> Arrival<'_> {
+        Arrival { prepared: &self.prepared, internal_date: self.date, flags: self.flags.clone() }
+    }
 }
 
 /// A message that was imported before its file was whole.
@@ -72,17 +79,12 @@ pub(super) struct Job {
 impl Job {
     /// Runs it; gives what became of each message.
     pub(super) fn run(self, tx: &mut dyn Transaction) -> Result<Vec<Stored>, Error> {
-        let (mailbox, name) = self.target.resolve(tx, self.account)?;
-        let (mut emails, mut new) = (Vec::new(), Vec::new());
-        for item in &self.batch {
-            let email = item.prepared.file(tx, self.account, &name)?;
-            let (size, internal_date, flags) = (item.prepared.size(), item.date, item.flags.clone());
-            new.push(NewMessage { email, size, internal_date, flags });
-            emails.push(email);
-        }
-        let added = messages::append(tx, self.account, mailbox, &new)?;
-        let uids = added.uids.iter().filter_map(Uid::new);
-        let stored: Vec<_> = uids.zip(emails).map(|(uid, email)| Stored { email, mailbox, uid }).collect();
+        let (mailbox, _) = self.target.resolve(tx, self.account)?;
+        let arrivals: Vec<_> = self.batch.iter().map(Item::arrival).collect();
+        let filed = filing::file(tx, self.account, mailbox, &arrivals)?;
+        let uids = filed.appended.uids.iter().filter_map(Uid::new);
+        let stored: Vec<_> =
+            uids.zip(filed.contents).map(|(uid, email)| Stored { email, mailbox, uid }).collect();
         for (item, stored) in self.batch.iter().zip(&stored) {
             let row = Imported { filed: Some((mailbox, stored.uid)), ..item.row };
             imported::put(tx, self.source, &self.folder, &item.key, &row)?;

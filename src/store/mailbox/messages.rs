@@ -88,7 +88,7 @@ pub struct Appended {
     pub modseq: ModSeq,
 }
 
-/// Adds messages. A keyword that finds no free bit is left off: a client that files what it has sent cannot
+/// Adds messages whose contents are there (`filing` puts both). A keyword that finds no free bit is left off: a client that files what it has sent cannot
 /// know that there is none, and its message is worth more.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ pub fn append(
     new: &[NewMessage],
 ) -> Result<Appended, Error> {
     let mut mailbox = mailbox_row::existing(tx, account, mailbox)?;
-    check_room(&mailbox, new.len())?;
+    admit(&mailbox, new.len())?;
     let (modseq, save_date) = (tx.modseq()?, tx.now());
     let mut table = keywords::load(tx, mailbox.id)?;
     let mut records = Vec::with_capacity(new.len());
@@ -125,8 +125,9 @@ pub fn append(
     Ok(Appended { uid_validity: mailbox.uid_validity, uids, modseq })
 }
 
-/// Whether so many more may be added. What the store itself files is never refused.
-fn check_room(mailbox: &Mailbox, count: usize) -> Result<(), Error> {
+/// Whether so many more may come in, by whichever way they come: the one place that says no. What the store itself files is
+/// never refused.
+pub(in crate::store) fn admit(mailbox: &Mailbox, count: usize) -> Result<(), Error> {
     let after = u32::try_from(count).ok().and_then(|count| mailbox.messages.checked_add(count));
     if after.is_some_and(|after| after <= MOST_MESSAGES) {
         Ok(())
@@ -293,7 +294,7 @@ fn paste(
     if records.is_empty() {
         return Ok(Copied { uid_validity, from: Vec::new(), to: Vec::new(), modseq: None });
     }
-    check_room(&target, records.len())?;
+    admit(&target, records.len())?;
     let source = records.iter().map(|record| record.uid).collect();
     let used = records.iter().fold(0, |bits, record| bits | record.keywords);
     let table = if used == 0 { KeywordTable::default() } else { keywords::load(tx, from)? };

@@ -4,6 +4,7 @@ pub mod bin;
 pub mod blocks;
 pub mod changes;
 pub mod events;
+pub mod filing;
 pub mod flagging;
 pub mod keywords;
 pub mod leap;
