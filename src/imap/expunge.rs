@@ -7,7 +7,7 @@ use crate::protocol::command::expunge::Expunge;
 use crate::protocol::response::code::Code;
 use crate::store::messages;
 
-/// UIDs of a job: no other job waits longer than about 50 ms for it (STORE.md, One writer).
+/// UIDs of a job: no other job waits longer than about 50 ms for it: there is one writer.
 pub const SLICE: usize = 5_000;
 
 /// Expunges what is `\Deleted`, of all messages or of those that UID EXPUNGE names. The EXPUNGE or VANISHED

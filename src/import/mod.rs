@@ -1,4 +1,4 @@
-//! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind (DESIGN.md §2).
+//! Mail that lies somewhere else: the watcher of Maildirs, and old mail of any kind.
 
 pub mod acl;
 pub mod after;
