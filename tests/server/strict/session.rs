@@ -290,6 +290,9 @@ impl Session {
         let is_fetch = front.is_some_and(|front| front.verb == "FETCH");
         let is_by_uid =
             front.is_some_and(|front| front.uid && matches!(front.verb.as_str(), "FETCH" | "STORE"));
+        if let Some(item) = front.filter(|_| is_fetch).and_then(|front| unasked(&front.text, &told.items)) {
+            return wrong(&format!("what was asked for, which {item} was not"));
+        }
         if !is_fetch && !told.items.iter().all(|item| ["FLAGS", "UID", "MODSEQ"].contains(&item.as_str())) {
             return wrong("FLAGS, UID and MODSEQ alone, for nothing else was asked for");
         }
@@ -394,6 +397,28 @@ impl Session {
             wrong(&format!("{name} only where it was asked for"))
         }
     }
+}
+
+/// An item that a FETCH did not name; FLAGS, UID and MODSEQ may be told of any message at any time.
+fn unasked<'i>(command: &str, items: &'i [String]) -> Option<&'i String> {
+    let words: Vec<&str> = command.split(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).collect();
+    let has = |names: &[&str]| names.iter().any(|name| words.contains(name));
+    items.iter().find(|item| {
+        let name = item.split('[').next().unwrap_or_default();
+        let is_asked = match name {
+            "FLAGS" | "UID" | "MODSEQ" => true,
+            "BODY" if item.contains('[') => has(&["BODY", "BODY.PEEK"]) && command.contains('['),
+            "BODY" => has(&["BODY", "FULL"]),
+            "BINARY" => has(&["BINARY", "BINARY.PEEK"]),
+            "RFC822" => has(&["RFC822", "RFC822.PEEK"]),
+            "RFC822.HEADER" => has(&["RFC822.HEADER"]),
+            "RFC822.TEXT" => has(&["RFC822.TEXT", "RFC822.TEXT.PEEK"]),
+            "ENVELOPE" => has(&["ENVELOPE", "ALL", "FULL"]),
+            "INTERNALDATE" | "RFC822.SIZE" => has(&[name, "ALL", "FULL", "FAST"]),
+            other => has(&[other]),
+        };
+        !is_asked
+    })
 }
 
 fn wrong<T>(expected: &str) -> Result<T, Wrong> {

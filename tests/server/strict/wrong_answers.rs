@@ -27,6 +27,10 @@ const GREETING: &str = "S * OK ready\nC 1 LOGIN a b\nS 1 OK in\n";
 const SELECTED: &str = "C 2 SELECT INBOX\nS * FLAGS (\\Seen $x)\nS * OK [PERMANENTFLAGS (\\Seen \\*)] ok\nS * 3 EXISTS\n\
     S * 0 RECENT\nS * OK [UIDVALIDITY 9] ok\nS * OK [UIDNEXT 4] ok\nS 2 OK [READ-WRITE] open\n";
 
+/// Every item that can be asked for.
+const EVERY: &str = "(UID MODSEQ ENVELOPE INTERNALDATE RFC822.SIZE EMAILID THREADID PREVIEW SAVEDATE BODY BODYSTRUCTURE BODY[] \
+    BINARY[1] BINARY.SIZE[1])";
+
 /// What is said while a command is in progress in an open mailbox.
 fn during(command: &str, answers: &str) -> Result<(), String> {
     judge(&format!("{GREETING}{SELECTED}C 3 {command}\n{answers}"))
@@ -57,7 +61,7 @@ fn right_ones_are_taken() {
         r#"* 1 FETCH (BODYSTRUCTURE (("image" {3}\npng NIL NIL NIL "base64" 3 NIL ("inline" NIL) ("de" "en") NIL)("message" "global" NIL NIL NIL "8bit" 3 NIL NIL NIL NIL) "mixed" ("boundary" "b") NIL NIL NIL))"#,
     ];
     for answer in fetched {
-        during("FETCH 1:3 ALL", &format!("S {answer}\nS 3 OK done {{5}}\n")).unwrap();
+        during(&format!("FETCH 1:3 {EVERY}"), &format!("S {answer}\nS 3 OK done {{5}}\n")).unwrap();
     }
     right(
         "C 2 LOGIN {1}\nS + go on\nC x {1+}\\ny\nS 2 NO no\nC 3 APPEND a {9}\nS 3 NO [TRYCREATE] no\nC 4 NOOP\nS 4 OK x\n",
@@ -297,6 +301,14 @@ fn the_mailbox() {
     for command in ["FETCH 1 FLAGS", "STORE 1 FLAGS ()", "SEARCH ALL"] {
         wrong(command, &[("* 1 EXPUNGE", "during FETCH, STORE and SEARCH")]);
         during(&format!("UID {command}"), "S * 1 EXPUNGE\n").unwrap();
+    }
+    for (command, item) in [
+        ("FETCH 1 FAST", "ENVELOPE (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"),
+        ("FETCH 1 (UID)", "RFC822.SIZE 3"),
+        ("FETCH 1 (BODY)", "BODY[] NIL"),
+        ("FETCH 1 BODY[]", "PREVIEW NIL"),
+    ] {
+        wrong(command, &[(&format!("* 1 FETCH ({item})"), "what was asked for")]);
     }
     wrong("UID FETCH 1 FLAGS", &[("* 1 FETCH (FLAGS ())", "UID in what a UID command")]);
     wrong(
