@@ -1,6 +1,6 @@
 //! Configuration: what must be known before the store opens.
 //!
-//! All else is in the store, and is changed on the command line or in the browser (DESIGN.md §4).
+//! All else is in the store, and is changed on the command line or in the browser.
 
 pub mod moved;
 pub mod remembered;
@@ -230,9 +230,9 @@ mod tests {
     }
 
     #[test]
-    fn the_example_in_the_readme_is_understood() {
-        let readme = include_str!("../README.md");
-        let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    fn the_example_of_the_page_is_understood() {
+        let page = include_str!("../packaging/doc/configuration.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         let config = file(example).unwrap().with(Overrides::default());
         assert_eq!(config.imaps, ["[::]:993".parse().unwrap()]);
         assert_eq!(config.message_limit, MESSAGE_LIMIT);
@@ -252,8 +252,8 @@ mod tests {
             names.sort_unstable();
             names
         };
-        let readme = include_str!("../README.md");
-        let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+        let page = include_str!("../packaging/doc/configuration.md");
+        let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
         assert_eq!(settings(packaged), settings(example));
     }
 

@@ -1,4 +1,4 @@
-//! DESIGN.md §2 as a test: imports point down only, from layer to layer and from room to room, and no files import
+//! What src/ARCHITECTURE.md says as a test: imports point down only, from layer to layer and from room to room, and no files import
 //! each other in a circle.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
@@ -82,7 +82,7 @@ fn imports_point_down_only() {
             continue;
         }
         let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == layer) else {
-            wrong.push(format!("{file}: {layer} is no layer of DESIGN.md §2"));
+            wrong.push(format!("{file}: {layer} is no layer of src/ARCHITECTURE.md"));
             continue;
         };
         for path in paths(&code).into_iter().filter(|path| path[0] == "crate") {
@@ -228,4 +228,29 @@ fn the_reader_of_imports_sees_them() {
     let graph =
         [file("a", &["b"]), file("b", &["c"]), file("c", &["b"]), file("d", &["a"])].into_iter().collect();
     assert_eq!(circles(&graph), [BTreeSet::from(["b".to_owned(), "c".to_owned()])]);
+}
+
+/// The table that people read is this one: the same layers, each with what it may use.
+#[test]
+fn the_architecture_has_this_table() {
+    let text = include_str!("../src/ARCHITECTURE.md");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let told: Vec<(String, String)> = rows
+        .iter()
+        .map(|row| (row[0].to_owned(), row.get(1).copied().unwrap_or_default().to_owned()))
+        .collect();
+    let wanted: Vec<(String, String)> = LAYERS
+        .iter()
+        .rev()
+        .map(|(name, allowed)| match allowed {
+            [] => (format!("`{name}/`"), "–".to_owned()),
+            allowed => (format!("`{name}/`"), allowed.join(", ")),
+        })
+        .collect();
+    assert_eq!(told, wanted);
+    assert!(include_str!("../src/lib.rs").contains("#![doc = include_str!(\"ARCHITECTURE.md\")]"));
 }

@@ -68,3 +68,5 @@ mod transcript;
 mod undelete;
 #[path = "server/unreadable.rs"]
 mod unreadable;
+#[path = "server/strict/wrong_answers.rs"]
+mod wrong_answers;

@@ -16,7 +16,7 @@ pub struct Reclaimed {
     pub volumes: u64,
 }
 
-/// The bin may hold one part in so many of the disk (STORE.md): on a full one that is what mail needs most.
+/// The bin may hold one part in so many of the disk: on a full one that is what mail needs most.
 const BIN_SHARE: u64 = 10;
 /// Where less than this is free the bin holds nothing but what is younger than [`bin::SAFE_AGE`], in bytes: whoever
 /// deletes mail to make room must get it. Well above the store's reserve, below which no mail is taken any more.

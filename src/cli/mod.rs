@@ -259,7 +259,7 @@ fn explain(error: &clap::Error) -> ExitCode {
 mod tests {
     use super::*;
 
-    /// Words as a shell has them, as far as the README needs it.
+    /// Words as a shell has them, as far as the pages need it.
     fn words(line: &str) -> Vec<String> {
         let quoted = line.split('"').enumerate();
         quoted
@@ -271,22 +271,34 @@ mod tests {
     }
 
     #[test]
-    fn commands_in_the_readme_are_commands() {
-        let readme = include_str!("../../README.md");
-        let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let lines = blocks.flat_map(str::lines).filter(|line| line.starts_with("postern "));
-        let inline = readme.split('`').skip(1).step_by(2).filter(|text| text.starts_with("postern "));
+    fn commands_in_the_pages_are_commands() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let pages = std::fs::read_dir(root.join("packaging/doc")).unwrap().map(|entry| entry.unwrap().path());
         let mut count = 0;
-        for line in lines.chain(inline) {
-            let line = line.split(['#', '>']).next().unwrap_or_default();
-            if let Err(error) = Arguments::try_parse_from(words(line))
-                && error.kind() != clap::error::ErrorKind::MissingRequiredArgument
-            {
-                panic!("{line}: {error}");
+        for page in pages.chain([root.join("README.md"), root.join("SECURITY.md")]) {
+            let text = std::fs::read_to_string(&page).unwrap_or_default();
+            let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+            let lines = blocks.flat_map(str::lines);
+            let inline = text.split('`').skip(1).step_by(2);
+            for line in lines.chain(inline) {
+                let line = line
+                    .trim_start()
+                    .trim_start_matches("sudo ")
+                    .split(['#', '>'])
+                    .next()
+                    .unwrap_or_default();
+                if !line.starts_with("postern ") || line.contains('…') {
+                    continue;
+                }
+                if let Err(error) = Arguments::try_parse_from(words(line))
+                    && error.kind() != clap::error::ErrorKind::MissingRequiredArgument
+                {
+                    panic!("{}: {line}: {error}", page.display());
+                }
+                count += 1;
             }
-            count += 1;
         }
-        assert!(count > 7, "{count}");
+        assert!(count > 50, "{count}");
     }
 
     /// The first word of each `postern …` in a text: of a string that is broken over lines as well.

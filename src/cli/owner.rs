@@ -1,5 +1,5 @@
 //! Run as root, a command becomes the owner of the data folder (or of a Maildir) first, so that nothing in it
-//! ever belongs to root (DESIGN.md §4).
+//! ever belongs to root.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

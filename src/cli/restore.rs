@@ -240,7 +240,7 @@ fn show(
     std::thread::Builder::new().name("progress".to_owned()).spawn(draw).ok()
 }
 
-/// Nothing in a data folder belongs to root unless the folder does (DESIGN.md §4).
+/// Nothing in a data folder belongs to root unless the folder does.
 fn give_to_owner(data: &Path) -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());

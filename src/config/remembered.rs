@@ -1,5 +1,5 @@
-//! Which store is expected in which data folder, remembered outside of it (STORE.md, Generations and
-//! versions): where a disk is not mounted its folder is empty, and a new store must not be begun there.
+//! Which store is expected in which data folder, remembered outside of it: where a disk is not mounted its folder is
+//! empty, and a new store must not be begun there.
 //!
 //! The file lies beside the configuration, `postern.store` for `postern.toml`. A data folder has two lines: the
 //! store's id and the folder's path; and `run`, the number of the run that used it last, and the path, so that

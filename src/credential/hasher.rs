@@ -23,7 +23,7 @@ const SALT: usize = 16;
 const HASH: usize = 32;
 
 /// Hashes passwords, one at a time: each takes 19 MiB, which are used again and given back when nobody has
-/// logged in for a while. The C library would keep what is freed in small steps (FACTS.md, argon2).
+/// logged in for a while. The C library would keep what is freed in small steps.
 #[derive(Default)]
 pub struct Hasher {
     memory: Mutex<Memory>,

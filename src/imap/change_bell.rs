@@ -1,4 +1,4 @@
-//! Tells sessions that something changed: never what. What it was is read from the store (STORE.md, News).
+//! Tells sessions that something changed: never what. What it was is read from the store.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

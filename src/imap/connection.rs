@@ -1,7 +1,7 @@
 //! One connection's bytes: the only file that awaits the socket.
 //!
 //! Output is collected in a buffer that is flushed by size and before every wait. TLS is flushed before
-//! anything else is awaited, or the last kilobytes of a large write may stay unsent (FACTS.md, TLS streams).
+//! anything else is awaited, or the last kilobytes of a large write may stay unsent.
 
 use std::convert::Infallible;
 use std::io;

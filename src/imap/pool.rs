@@ -11,11 +11,11 @@ use crate::store::{Error, Snapshot, Store, Transaction, contained};
 const READS: usize = 4;
 /// So long a step of a long read takes, and then others have their turn.
 pub const STEP: Duration = Duration::from_millis(5);
-/// Writes that wait at a time. They only wait, and all that wait share one sync (STORE.md, one writer).
+/// Writes that wait at a time. They only wait, and all that wait share one sync.
 const WRITES: usize = 32;
 /// Pieces of large messages at a time: each is compressed and waits for the writer.
 const BULK: usize = 2;
-/// Password hashes at a time: one takes 19 MiB (FACTS.md, argon2).
+/// Password hashes at a time: one takes 19 MiB of argon2's memory.
 const HASHES: usize = 1;
 
 /// The gate to the store for all sessions.

@@ -1,5 +1,5 @@
 //! What a session has told its client of the selected mailbox: the map between sequence numbers and UIDs,
-//! and what has happened since (STORE.md, News).
+//! and what has happened since.
 //!
 //! Invariants:
 //! - `uids` is exactly the list that the client's sequence numbers stand for. It changes only in

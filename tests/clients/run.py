@@ -1,6 +1,6 @@
 """Real clients against the real binary over IMAPS: run.py BINARY TOOLS [CLIENT…].
 
-A test is a generator in a file `client_*.py`, or `way_*.py` for README's pages on how mail gets here: it is given an
+A test is a generator in a file `client_*.py`, or `way_*.py` for the pages on how mail gets here: it is given an
 account of its own and yields the name of each stage that passed. Prints `ok CLIENT stage`, or `FAILED CLIENT why`, and exits 0 only if nothing failed."""
 
 import importlib

@@ -1,4 +1,4 @@
-"""README's page on coming from Dovecot: its Maildir watched side by side, and brought along once; its mdbox by way of
+"""The page on coming from Dovecot: its Maildir watched side by side, and brought along once; its mdbox by way of
 `doveadm backup`."""
 
 import contextlib

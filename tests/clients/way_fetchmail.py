@@ -1,4 +1,4 @@
-"""README's page on fetchmail: through `postern deliver`."""
+"""The page on fetchmail: through `postern deliver`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""README's page on getmail: into a Maildir that Postern watches."""
+"""The page on getmail: into a Maildir that Postern watches."""
 
 import mail
 import ways

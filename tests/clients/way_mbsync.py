@@ -1,4 +1,4 @@
-"""README's page on mbsync: all folders of the provider into a Maildir that Postern watches."""
+"""The page on mbsync: all folders of the provider into a Maildir that Postern watches."""
 
 import mail
 import ways

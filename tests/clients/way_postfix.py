@@ -1,4 +1,4 @@
-"""README's page on Postfix: through `postern deliver`, as the user whose mail it is, and for a domain. Postern is killed
+"""The page on Postfix: through `postern deliver`, as the user whose mail it is, and for a domain. Postern is killed
 while mail comes in, and each message is there once in the end."""
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The ways that mail gets here, as README's pages tell them: what those pages say is run as it stands there, with other
+"""The ways that mail gets here, as the pages of packaging/doc tell them: what those pages say is run as it stands there, with other
 paths, ports and users, against a Postern that runs as a user of its own."""
 
 import contextlib
@@ -13,7 +13,7 @@ import time
 
 import postern
 
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+PAGES = pathlib.Path(__file__).resolve().parents[2] / "packaging/doc"
 # Users that every Debian has stand for the two of the pages: only a run as root can be several users.
 POSTERN, ANNA = "news", "games"
 
@@ -26,14 +26,13 @@ exec setpriv --reuid="$user" --regid="$(id -g "$user")" --clear-groups "$@"
 
 
 class Page:
-    """A section of README, with what stands for something else put in place."""
+    """A page of packaging/doc, with what stands for something else put in place."""
 
     def __init__(self, title, replace):
-        text = README.read_text()
-        found = re.search(rf"^### {title}\n(.*?)(?=^##)", text, re.M | re.S) or re.search(
-            rf"<summary><b>{title}</b></summary>\n(.*?)</details>", text, re.S)
-        assert found, f"README has no page {title}"
-        self.title, self.text, self.replace = title, found.group(1), replace
+        texts = [page.read_text() for page in PAGES.glob("*.md")]
+        found = [text for text in texts if text.startswith(f"# {title}\n")]
+        assert len(found) == 1, f"there is no page {title}"
+        self.title, self.text, self.replace = title, found[0], replace
 
     def block(self, after, **more):
         """The first block after these words. `more` is what the test puts in place of the page's words, which must be
@@ -54,7 +53,7 @@ class Page:
 
 
 class Home:
-    """The machine at home: a Postern that runs as a user of its own, as README's page on that tells."""
+    """The machine at home: a Postern that runs as a user of its own, as the page on that tells."""
 
     def __init__(self, provider):
         """`provider` is an account of another Postern, from which mail is fetched."""

@@ -17,6 +17,7 @@ import traceback
 
 import repository
 from machine import Machine
+from pages import lead_to_each_other
 
 HERE = pathlib.Path(__file__).resolve().parent
 PASSWORD = "correct horse battery"
@@ -112,6 +113,11 @@ def installs_and_prints_the_set_up_link(journey):
     assert link, output
     journey.link = link[0]
     assert ":8443/" in journey.link, journey.link
+
+
+@step
+def its_pages_of_help_are_there(journey):
+    figure(f"{lead_to_each_other(journey.machine.root / 'usr/share/doc/postern')} pages in /usr/share/doc/postern")
 
 
 @step

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from pages import lead_to_each_other
+
 LARGEST = 5_000_000
 PASSWORD = "correct horse battery"
 START = 120
@@ -22,7 +24,7 @@ def main():
     if emulator:
         emulator = [emulator[0], "-L", emulator[1]]
     failed = False
-    for check in (package, journey):
+    for check in (package, pages, journey):
         try:
             check(pathlib.Path(deb), emulator)
             print(f"ok {pathlib.Path(deb).name}: {check.__name__}", flush=True)
@@ -39,6 +41,14 @@ def package(deb, _):
     errors = sum(line.startswith("E:") for line in found)
     print(f"figure: {deb.name}: {size:,} bytes; lintian: {errors} errors, {len(found) - errors} warnings")
     assert size < LARGEST and not found and said.returncode == 0, found or said.stderr
+
+
+def pages(deb, _):
+    """The pages of help lie where README leads, and name each other."""
+    with tempfile.TemporaryDirectory(prefix="postern-pages-") as folder:
+        subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
+        led = lead_to_each_other(pathlib.Path(folder) / "usr/share/doc/postern")
+        print(f"figure: {deb.name}: {led} pages")
 
 
 def journey(deb, emulator):

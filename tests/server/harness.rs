@@ -8,6 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+// Other test binaries use what this one does not.
+#[allow(dead_code)]
+#[path = "strict/mod.rs"]
+pub mod strict;
+
+use strict::Wire;
+
 /// The built binary.
 pub fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_postern"))
@@ -248,7 +255,7 @@ fn postern(folder: &Path, arguments: &[&str], stdin: &str) -> (bool, String) {
 
 /// A connection that sends lines and reads whole responses.
 pub struct Client {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire<TcpStream>>,
     next: u32,
 }
 
@@ -261,7 +268,7 @@ impl Client {
     pub fn over(stream: TcpStream) -> Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Client { reader: BufReader::new(stream), next: 0 }
+        Client { reader: BufReader::new(Wire::over(stream)), next: 0 }
     }
 
     /// Waits three minutes for an answer, for what takes long by itself.

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::harness::strict::Wire;
 use crate::harness::{Client, PASSWORD, Server};
 
 /// Resident memory in KiB.
@@ -25,14 +26,14 @@ fn million_ranges(tag: &str) -> Vec<u8> {
     command
 }
 
-fn raw(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.imap).unwrap();
+fn raw(server: &Server) -> Wire<TcpStream> {
+    let stream = Wire::connect(server.imap).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
 }
 
 /// Everything up to the end of the stream.
-fn all(mut stream: TcpStream) -> String {
+fn all(mut stream: impl Read) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
@@ -174,7 +175,7 @@ fn fifty_hostile_clients_need_little_memory() {
     honest.append("INBOX", "", b"Subject: x\r\n\r\n");
     honest.ok("SELECT INBOX");
     let before = resident(&server);
-    let mut strangers: Vec<TcpStream> = Vec::new();
+    let mut strangers: Vec<Wire<TcpStream>> = Vec::new();
     for n in 0..40 {
         let mut stream = raw(&server);
         let _ = stream.write_all(if n % 2 == 0 { b"a LOGIN {8000}\r\n" } else { b"a " });

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::harness::strict::Wire;
 use crate::harness::{Client, PASSWORD, Server};
 use crate::large::{peak_of, status};
 
@@ -99,9 +100,9 @@ fn a_long_set_takes_the_memory_of_its_ranges() {
 fn a_long_set_waits_for_nobody() {
     let server = Server::start(&["alice"]);
     let mut client = mailbox(&server);
-    let mut stalled: Vec<TcpStream> = Vec::new();
+    let mut stalled: Vec<Wire<TcpStream>> = Vec::new();
     for n in 0..8 {
-        let mut stream = TcpStream::connect(server.imap).unwrap();
+        let mut stream = Wire::connect(server.imap).unwrap();
         write!(stream, "a LOGIN alice \"{PASSWORD}\"\r\nb EXAMINE INBOX\r\nc ").unwrap();
         let text = if n % 2 == 0 {
             "SEARCH TEXT \"".to_owned() + &"y".repeat(200_000)

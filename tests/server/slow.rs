@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use postern::imap::Timeouts;
 
 use crate::harness::PASSWORD;
+use crate::harness::strict::Wire;
 use crate::in_process::InProcess;
 
 /// Long enough that nothing here ends by it.
 const NEVER: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(500);
 
-fn greeted(server: &InProcess) -> TcpStream {
-    let mut stream = TcpStream::connect(server.address).unwrap();
+fn greeted(server: &InProcess) -> Wire<TcpStream> {
+    let mut stream = Wire::connect(server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut byte = [0];
     while byte != *b"\n" {
@@ -24,7 +25,7 @@ fn greeted(server: &InProcess) -> TcpStream {
 }
 
 /// What comes until the server closes, and how long that takes.
-fn until_closed(mut stream: TcpStream, since: Instant) -> (String, Duration) {
+fn until_closed(mut stream: Wire<TcpStream>, since: Instant) -> (String, Duration) {
     let mut said = Vec::new();
     if let Err(error) = stream.read_to_end(&mut said) {
         // The server had not read all that was sent.

@@ -10,13 +10,16 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
+use crate::harness::strict::Wire;
 use crate::harness::{PASSWORD, Server};
 
 /// A client that trusts a server's own authority and nobody else.
 pub struct Trusting(Arc<ClientConfig>);
 
 /// A connection with TLS.
-pub struct Secure(BufReader<StreamOwned<ClientConnection, TcpStream>>);
+pub struct Secure(BufReader<Wire<Tls>>);
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 impl Trusting {
     pub fn new(server: &Server) -> Trusting {
@@ -40,10 +43,11 @@ impl Trusting {
 
     /// Connects and shakes hands, with the name or address that the certificate must have.
     pub fn connect(&self, address: SocketAddr, name: &str) -> io::Result<Secure> {
-        self.secure(TcpStream::connect(address)?, name)
+        let stream = self.secure(TcpStream::connect(address)?, name)?;
+        Ok(Secure(BufReader::new(Wire::over(stream))))
     }
 
-    fn secure(&self, socket: TcpStream, name: &str) -> io::Result<Secure> {
+    fn secure(&self, socket: TcpStream, name: &str) -> io::Result<Tls> {
         socket.set_read_timeout(Some(Duration::from_secs(20)))?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let client = ClientConnection::new(Arc::clone(&self.0), name).unwrap();
@@ -51,7 +55,7 @@ impl Trusting {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
-        Ok(Secure(BufReader::new(stream)))
+        Ok(stream)
     }
 }
 
@@ -74,11 +78,11 @@ impl Secure {
     }
 
     fn kind(&self) -> HandshakeKind {
-        self.0.get_ref().conn.handshake_kind().unwrap()
+        self.0.get_ref().stream().conn.handshake_kind().unwrap()
     }
 
     fn leaf(&self) -> Vec<u8> {
-        self.0.get_ref().conn.peer_certificates().unwrap()[0].to_vec()
+        self.0.get_ref().stream().conn.peer_certificates().unwrap()[0].to_vec()
     }
 }
 
@@ -125,7 +129,7 @@ fn a_phone_that_comes_back_resumes_in_both_versions() {
 fn starttls_leads_to_the_same() {
     let server = Server::start(&["anna"]);
     let client = Trusting::new(&server);
-    let mut plain = BufReader::new(TcpStream::connect(server.imap).unwrap());
+    let mut plain = BufReader::new(Wire::connect(server.imap).unwrap());
     let mut line = String::new();
     plain.read_line(&mut line).unwrap();
     assert!(line.contains("STARTTLS"), "{line}");
@@ -133,7 +137,8 @@ fn starttls_leads_to_the_same() {
     line.clear();
     plain.read_line(&mut line).unwrap();
     assert!(line.starts_with("s OK"), "{line}");
-    let mut secure = client.secure(plain.into_inner(), "localhost").unwrap();
+    let secure = client.secure(plain.into_inner().into_stream(), "localhost").unwrap();
+    let mut secure = Secure(BufReader::new(Wire::after_starttls(secure)));
     assert!(secure.command("CAPABILITY").starts_with("OK"));
     assert!(secure.command("STARTTLS").starts_with("BAD"));
     assert!(secure.command(&format!("LOGIN anna \"{PASSWORD}\"")).starts_with("OK"));

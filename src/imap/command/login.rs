@@ -13,7 +13,7 @@ use crate::store::devices::{self, Device};
 use crate::store::revoked::{self, Revoked};
 use crate::store::{Error, Snapshot, unix_now};
 
-/// A device's last use is written at most so often (STORE.md, Files), in seconds.
+/// A device's last use is written at most so often, in seconds.
 const TOUCH: i64 = 3600;
 /// Whoever waits for a turn looks so often whether it is needed any more.
 const LOOKED_AGAIN: Duration = Duration::from_millis(100);

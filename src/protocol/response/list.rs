@@ -45,11 +45,12 @@ pub fn xlist(w: &mut Writer<'_>, attributes: &Attributes, name: &str) {
 
 fn write(w: &mut Writer<'_>, command: &str, attributes: &Attributes, name: &str) {
     let mut words: Vec<&str> = Vec::new();
-    if attributes.non_existent {
-        words.push("\\NonExistent");
-    }
+    // One of the two by any grammar (`mbx-list-sflag`: RFC 3501 §9, RFC 5258 §6, RFC 9051 §9); who asks in the old way
+    // may know the second alone.
     if attributes.no_select && !(attributes.non_existent && w.dialect().rev2) {
         words.push("\\Noselect");
+    } else if attributes.non_existent {
+        words.push("\\NonExistent");
     }
     match attributes.has_children {
         Some(true) => words.push("\\HasChildren"),
@@ -108,7 +109,7 @@ mod tests {
         let gone = Attributes { non_existent: true, ..Attributes::default() };
         assert!(written(false, |w| list(w, &gone, "x")).contains("(\\NonExistent)"));
         let gone = Attributes { no_select: true, ..gone };
-        assert!(written(false, |w| list(w, &gone, "x")).contains("(\\NonExistent \\Noselect)"));
+        assert!(written(false, |w| list(w, &gone, "x")).contains("(\\Noselect)"));
         assert!(written(true, |w| list(w, &gone, "x")).contains("(\\NonExistent)"));
         let child = Attributes { child_info: vec!["SUBSCRIBED"], ..Attributes::default() };
         assert!(written(true, |w| list(w, &child, "x")).ends_with("(\"CHILDINFO\" (\"SUBSCRIBED\"))\r\n"));

@@ -205,7 +205,7 @@ fn blind(last: u64, chance: [u8; 16]) -> u64 {
 }
 
 /// How far the next UIDVALIDITY lies above the last that this history knows of, in a new generation: another history
-/// may have given some more (STORE.md, "Generations and versions"). As seconds, half a year.
+/// may have given some more. As seconds, half a year.
 const UID_VALIDITY_LEAP: u64 = 1 << 24;
 /// How far the next modseq lies above the last that is known, in a new generation and after a loss: no client has seen
 /// one so far above it.

@@ -1,4 +1,4 @@
-//! A store made anew out of a catalogue: a new generation (STORE.md). First the rows, with contents that lie
+//! A store made anew out of a catalogue: a new generation. First the rows, with contents that lie
 //! nowhere; then each content, as it is found, takes its place; at the end no number goes on where another history
 //! may have gone on, too.
 

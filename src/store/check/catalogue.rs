@@ -27,8 +27,8 @@ const PREFACE: usize = MAGIC.len() + 8;
 /// Behind every key.
 const END: [u8; 512] = [0xff; 512];
 
-/// The tables that it holds. What is left out: `changes` and `events`, which a rebuild or a restore drops anyway
-/// (STORE.md), and `by_hash`, which follows from `emails`.
+/// The tables that it holds. What is left out: `changes` and `events`, which a rebuild or a restore drops anyway,
+/// and `by_hash`, which follows from `emails`.
 pub const TABLES: [Table; 16] = [
     Table::Settings,
     Table::Accounts,

@@ -12,7 +12,7 @@ use crate::store::base::error::Error;
 
 /// Raw bytes after which a frame is written.
 const FRAME: usize = 256 << 10;
-/// No frame is larger: a row is at most a record of the journal (STORE.md).
+/// No frame is larger: a row is at most a record of the journal (FORMAT.md, Journal).
 const FRAME_MAX: usize = 4 << 20;
 /// As the store compresses mail: fast.
 const LEVEL: i32 = 3;

@@ -1,7 +1,7 @@
 //! One redb file: the index, or a volume. Puts a checksum behind every value and checks it, and keeps in
 //! its table `meta` the number of the journal record that it has reached.
 //!
-//! redb reports no damage of its own accord: it panics or gives wrong bytes (DESIGN.md §1). So every call
+//! redb reports no damage of its own accord: it panics or gives wrong bytes. So every call
 //! runs under `catch_unwind`, and every value is checked.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! The writer's view in a batch: the rows of this job, over those of the jobs before it, over a snapshot.
-//! Nothing is read inside a redb write transaction, which would flush its dirty pages (DESIGN.md §1).
+//! Nothing is read inside a redb write transaction, which would flush its dirty pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

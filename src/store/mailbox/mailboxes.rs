@@ -318,7 +318,7 @@ pub fn set_special_use(
 }
 
 /// The mailbox in a new generation of the store: its messages and UIDs stay, under a new UIDVALIDITY, and nothing
-/// is known of what changed before (STORE.md, "Generations and versions").
+/// is known of what changed before.
 ///
 /// # Errors
 /// Of reading; if there is no UIDVALIDITY left.

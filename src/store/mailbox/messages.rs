@@ -2,7 +2,7 @@
 //!
 //! Each operation keeps the mailbox's counts, UIDNEXT, HIGHESTMODSEQ and first unseen message true, and
 //! writes one row of `changes` a mailbox. It reads the blocks that it touches once and writes those that
-//! it changed once; callers cut large sets into slices (STORE.md, "Writing").
+//! it changed once; callers cut large sets into slices, for one writer serves all.
 
 use std::ops::ControlFlow;
 
