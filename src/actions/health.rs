@@ -184,12 +184,13 @@ fn beginnings(info: &Info) -> Option<Concern> {
 mod tests {
     use super::*;
     use crate::actions::{Context, status};
+    use crate::model::AccountName;
 
     #[test]
     fn a_deleted_volume_is_the_worst_concern_of_all() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
-        crate::actions::account::add(&context, "anna", None).unwrap();
+        crate::actions::account::add(&context, &AccountName::new("anna").unwrap(), None).unwrap();
         let terms = crate::actions::deliver::Terms { limit: 1 << 20, may_create: &|_| true };
         let mut delivery = crate::actions::deliver::begin(&context, None, None, &terms).unwrap();
         delivery.write(b"Subject: x\n\nx\n").unwrap();

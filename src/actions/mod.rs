@@ -32,7 +32,7 @@ use std::sync::Arc;
 use crate::credential::Hasher;
 use crate::import::check::AccessProblem;
 use crate::import::watch::Watcher;
-use crate::model::{AccountId, DeviceId};
+use crate::model::{AccountId, AccountNameError, DeviceId, DeviceNameError};
 use crate::store::{self, Store};
 use crate::tls::Certificates;
 
@@ -103,6 +103,18 @@ pub enum Failure {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl From<AccountNameError> for Failure {
+    fn from(error: AccountNameError) -> Self {
+        Failure::Invalid(error.to_string())
+    }
+}
+
+impl From<DeviceNameError> for Failure {
+    fn from(error: DeviceNameError) -> Self {
+        Failure::Invalid(error.to_string())
+    }
 }
 
 impl Failure {

@@ -13,9 +13,7 @@ use super::form::{Empty, Field, Submitted};
 use super::guard::LoggedIn;
 use super::page::{self, Frame};
 use crate::actions::{Context, Failure, Running, account, certificate, device, mailbox, words};
-
-/// A device's name is no longer.
-const LONGEST_NAME: usize = 100;
+use crate::model::{AccountName, DeviceName};
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
@@ -203,11 +201,17 @@ pub(super) async fn create(shared: &Arc<Shared>, typed: New) -> Result<String, N
     if let Some(Err(failure)) = password.as_deref().map(account::check_password) {
         return Err(NewForm { name: Field::new(name), password: Field::default().wrong(failure) });
     }
-    let wanted = name.clone();
-    match shared.act(move |context| account::add(context, &wanted, password.as_deref())).await {
-        Ok(()) => Ok(name),
-        Err(failure) => Err(NewForm { name: Field::new(name).wrong(failure), password: Field::default() }),
-    }
+    let add = |name: AccountName| {
+        shared.act(move |context| {
+            account::add(context, &name, password.as_deref())?;
+            Ok(name.to_string())
+        })
+    };
+    let added = match AccountName::new(name.trim()) {
+        Ok(name) => add(name).await,
+        Err(error) => Err(error.into()),
+    };
+    added.map_err(|failure| NewForm { name: Field::new(name).wrong(failure), password: Field::default() })
 }
 
 /// One account.
@@ -305,16 +309,18 @@ pub(super) async fn add_device(
 
 /// Adds a device; or gives the field with what is wrong.
 pub(super) async fn make_device(shared: &Arc<Shared>, account: &str, typed: String) -> Result<Added, Field> {
-    let called = typed.trim().to_owned();
-    if called.is_empty() || called.chars().count() > LONGEST_NAME {
-        return Err(Field::new(typed).wrong("Give it a name of up to 100 letters, such as “Anna's phone”."));
-    }
+    let called = match DeviceName::new(&typed) {
+        Ok(name) => name,
+        Err(error) => return Err(Field::new(typed).wrong(words::sentence(&error.to_string()))),
+    };
     let (owner, device) = (account.to_owned(), called.clone());
     match shared.act(move |context| device::add(context, Some(&owner), &device)).await {
-        Ok(added) => {
-            Ok(Added { device: called, password: added.password, needs: Needs::new(shared, added.account) })
-        }
-        Err(failure) => Err(Field::new(called).wrong(failure)),
+        Ok(added) => Ok(Added {
+            device: called.to_string(),
+            password: added.password,
+            needs: Needs::new(shared, added.account),
+        }),
+        Err(failure) => Err(Field::new(called.to_string()).wrong(words::sentence(&failure.to_string()))),
     }
 }
 
