@@ -174,6 +174,10 @@ fn beginnings(info: &Info) -> Option<Concern> {
             ("No mail is brought in yet", "Add the Maildir that your mail arrives in, or old mail.")
         }
         Step::Device => ("No device can log in yet", "Add a device to get a password for it."),
+        // It was put off; but as long as nobody can read mail, not all is well.
+        Step::Ready if !info.can_log_in() => {
+            ("Nobody can read mail yet", "No account has a password, nor a device that has one.")
+        }
         // Without the administrator's password nobody sees this.
         Step::Password | Step::Ready => return None,
     };

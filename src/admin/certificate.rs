@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Frame, Page};
 use crate::actions::{certificate, words};
 
 #[derive(Template)]
@@ -21,6 +21,8 @@ struct Certificate {
     until: String,
     fingerprint: String,
 }
+
+impl Page for Certificate {}
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::Shared;
 use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Frame, Page};
 use crate::actions::check::{self, Last, Scope};
 use crate::actions::words;
 use crate::store::check::{Finding, Severity};
@@ -27,6 +27,8 @@ struct Check {
     failed: Option<String>,
     last: Option<Outcome>,
 }
+
+impl Page for Check {}
 
 /// The last result, as it is shown.
 struct Outcome {

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::Shared;
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Frame, Page};
 use crate::model::locked;
 
 /// Lines that are kept.
@@ -58,6 +58,8 @@ struct Log {
     frame: Frame,
     lines: Vec<Line>,
 }
+
+impl Page for Log {}
 
 struct Line {
     class: &'static str,

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Frame, Page};
 use super::{Shared, source};
 use crate::actions::health::{self, Concern, Severity};
 use crate::actions::{device, status, words};
@@ -32,6 +32,8 @@ struct Overview {
     sources: Vec<source::Row>,
     devices: Vec<Device>,
 }
+
+impl Page for Overview {}
 
 struct Shown {
     class: &'static str,

@@ -6,9 +6,10 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::Shared;
+use super::form::Field;
 use super::guard::LoggedIn;
 use super::sessions::Notice;
+use super::{Shared, shown};
 use crate::actions::{Failure, words};
 
 /// What stands around a page of somebody who is logged in.
@@ -46,23 +47,52 @@ impl Frame {
     }
 }
 
-/// Shows a page.
-pub(super) fn show(page: &impl Template) -> Response {
-    show_as(StatusCode::OK, page)
+/// Something that is wrong in a form, and the id of the field.
+pub(super) struct Wrong {
+    pub(super) id: String,
+    pub(super) text: String,
 }
 
-/// Shows a page with a status of its own: 422 for a form with mistakes.
-pub(super) fn show_as(status: StatusCode, page: &impl Template) -> Response {
+/// A page, with the mistakes in its forms: they stand under its heading, each with a link to its field, and its title
+/// begins with "Error: ".
+pub(super) trait Page: Template {
+    /// What is wrong; a page that names its fields here says all of it at its top.
+    fn wrong(&self) -> Vec<Wrong> {
+        Vec::new()
+    }
+}
+
+/// The mistakes in these fields.
+pub(super) fn wrong<const N: usize>(fields: [(&str, &Field); N]) -> Vec<Wrong> {
+    let wrong = fields.into_iter().filter_map(|(id, field)| {
+        field.error.as_ref().map(|error| Wrong { id: id.to_owned(), text: error.clone() })
+    });
+    wrong.collect()
+}
+
+/// Shows a page. Where something is wrong in a form of it, it is a 422.
+pub(super) fn show(page: &impl Page) -> Response {
+    let right = page.wrong().is_empty();
+    show_as(if right { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, page)
+}
+
+/// Shows a page with a status of its own.
+pub(super) fn show_as(status: StatusCode, page: &impl Page) -> Response {
     match page.render() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/html; charset=utf-8");
-            (status, [(header::CONTENT_TYPE, kind)], text).into_response()
+            (status, [(header::CONTENT_TYPE, kind)], shown::page(text)).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "a page of the admin site cannot be shown");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// After a form: the page that follows.
+pub(super) fn next(next: &str) -> Response {
+    Redirect::to(next).into_response()
 }
 
 /// After a form was done: the page that follows, with a word of what was done.
@@ -73,13 +103,13 @@ pub(super) fn done(
     next: &str,
 ) -> Response {
     shared.sessions.tell(&session.known, Notice { text: text.into(), good: true });
-    Redirect::to(next).into_response()
+    self::next(next)
 }
 
 /// After a form without fields failed: the page that follows, with the reason.
 pub(super) fn refused(shared: &Arc<Shared>, session: &LoggedIn, failure: &Failure, next: &str) -> Response {
     shared.sessions.tell(&session.known, Notice { text: words::sentence(&failure.to_string()), good: false });
-    Redirect::to(next).into_response()
+    self::next(next)
 }
 
 #[derive(Template)]
@@ -88,6 +118,8 @@ struct Plain<'a> {
     title: &'a str,
     text: &'a str,
 }
+
+impl Page for Plain<'_> {}
 
 /// A page of one sentence.
 pub(super) fn plain(status: StatusCode, title: &str, text: &str) -> Response {
@@ -101,7 +133,7 @@ pub(super) fn failed(failure: &Failure) -> Response {
         Failure::Invalid(_) | Failure::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Failure::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    plain(status, "That did not work", &failure.to_string())
+    plain(status, "That did not work", &words::sentence(&failure.to_string()))
 }
 
 /// There is no such page.

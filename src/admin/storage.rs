@@ -6,10 +6,10 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::Shared;
 use super::form::{Empty, Submitted};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Frame, Page};
+use super::{Shared, ask};
 use crate::actions::damage::Problem;
 use crate::actions::{Context, Failure, account, forecast, mailbox, status, storage, words};
 
@@ -31,6 +31,8 @@ struct Storage {
     syncs: u64,
     problems: Vec<Problem>,
 }
+
+impl Page for Storage {}
 
 struct Row {
     name: String,
@@ -112,6 +114,20 @@ pub(super) async fn reclaim(
     told(&shared, &session, done)
 }
 
+/// Asks whether all deleted mail is to be given up.
+pub(super) async fn ask_empty(session: LoggedIn) -> Response {
+    let question = ask::Ask {
+        frame: Frame::new("storage", &session),
+        title: "Empty the bin?".to_owned(),
+        text: "All deleted mail of all accounts goes for good. Nothing brings it back but a backup."
+            .to_owned(),
+        action: "/storage/empty".to_owned(),
+        button: "Empty the bin",
+        back: "/storage".to_owned(),
+    };
+    question.show()
+}
+
 /// Gives up deleted mail, and its space.
 pub(super) async fn empty_bin(
     State(shared): State<Arc<Shared>>,
@@ -125,7 +141,7 @@ fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaime
     match done {
         Ok(done) => {
             let text = format!(
-                "{} of deleted mail were dropped ({}), and {} emptied.",
+                "{} of deleted mail dropped ({}), {} emptied.",
                 words::bytes(done.bytes),
                 words::count(done.contents, "message", "messages"),
                 words::count(done.volumes, "volume", "volumes")
