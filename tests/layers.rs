@@ -70,7 +70,6 @@ const CIRCLES: &[&[&str]] = &[
         "import/settling",
         "import/take",
     ],
-    &["admin/guard", "admin/page"],
     &["protocol/cursor", "protocol/framed", "protocol/set_reader"],
     &["protocol/command/list", "protocol/command/status"],
     &["protocol/command/search", "protocol/command/search_key"],

@@ -7,9 +7,11 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::{Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::Submitted;
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page, Wrong};
+use super::page::{self, Page};
 use super::{Shared, place};
 use crate::actions::{Context, Failure, account, device, mailbox, words};
 use crate::model::AccountName;
@@ -31,7 +33,7 @@ pub(super) struct NewForm {
 
 impl NewForm {
     pub(super) fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([("name", &self.name), ("password", &self.password)])
+        field::wrong([("name", &self.name), ("password", &self.password)])
     }
 }
 
@@ -66,7 +68,7 @@ struct Account {
 
 impl Page for Account {
     fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([
+        field::wrong([
             ("device", &self.device),
             ("mailbox", &self.mailbox),
             ("role", &self.role),
@@ -170,7 +172,7 @@ pub(super) async fn add(
     match create(&shared, form).await {
         Ok(name) => {
             let text = format!("The account {name} was added. Now add its first device.");
-            page::done(&shared, &session, text, &place::account(&name))
+            frame::done(&shared, &session, text, &place::account(&name))
         }
         Err(form) => shown(&shared, &session, form).await,
     }
@@ -245,7 +247,7 @@ pub(super) async fn set_password(
 ) -> Response {
     let wanted = name.clone();
     match shared.act(move |context| account::set_password(context, &wanted, &form.password)).await {
-        Ok(()) => page::done(&shared, &session, "The password was changed.", &place::account(&name)),
+        Ok(()) => frame::done(&shared, &session, "The password was changed.", &place::account(&name)),
         Err(failure) => {
             let wrong = Field::default().wrong(failure);
             one(&shared, &session, name, |page| page.password = wrong).await
@@ -271,7 +273,7 @@ pub(super) async fn remove(
     }
     let wanted = name.clone();
     match shared.act(move |context| account::remove(context, &wanted)).await {
-        Ok(()) => page::done(&shared, &session, format!("The account {name} was removed."), "/accounts"),
+        Ok(()) => frame::done(&shared, &session, format!("The account {name} was removed."), "/accounts"),
         Err(failure) => page::failed(&failure),
     }
 }
@@ -290,7 +292,7 @@ pub(super) async fn set_role(
 ) -> Response {
     let (owner, mailbox, role) = (name.clone(), form.mailbox.clone(), form.role.clone());
     match shared.act(move |context| mailbox::set_role(context, Some(&owner), &mailbox, &role)).await {
-        Ok(set) => page::done(&shared, &session, set.describe(), &place::account(&name)),
+        Ok(set) => frame::done(&shared, &session, set.describe(), &place::account(&name)),
         Err(failure) => {
             let (mailbox, role) = (Field::new(form.mailbox), Field::new(form.role));
             let (mailbox, role) = match failure {

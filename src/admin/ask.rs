@@ -3,7 +3,8 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::page::{self, Frame, Page};
+use super::frame::Frame;
+use super::page::{self, Page};
 
 /// The question.
 #[derive(Template)]

@@ -8,9 +8,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page, Wrong};
+use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::backup::{self, Info, Order};
 use crate::actions::backup_job::{Backups, Ended, State as Job};
@@ -33,7 +35,7 @@ struct Backup {
 
 impl Page for Backup {
     fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([
+        field::wrong([
             ("folder", &self.form.folder),
             ("hour", &self.form.hour),
             ("passphrase", &self.form.passphrase),
@@ -197,7 +199,7 @@ pub(super) async fn set_up(
         ..Order::default()
     };
     match shared.act(move |context| backups(context)?.start(context, &order)).await {
-        Ok(()) => page::done(&shared, &session, "The backup is set up; the first one is being made.", HERE),
+        Ok(()) => frame::done(&shared, &session, "The backup is set up; the first one is being made.", HERE),
         Err(failure) => {
             shown_form.folder = shown_form.folder.wrong(failure);
             shown(&shared, &session, Some(shown_form)).await
@@ -217,9 +219,9 @@ pub(super) async fn run(
         Ok(started.map_err(|failure| (known == Some(failure.to_string()), failure)))
     };
     match shared.act(start).await {
-        Ok(Ok(())) => page::done(&shared, &session, "A backup is being made.", HERE),
+        Ok(Ok(())) => frame::done(&shared, &session, "A backup is being made.", HERE),
         Ok(Err((true, _))) => page::next(HERE),
-        Ok(Err((false, failure))) | Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(Err((false, failure))) | Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
 }
 
@@ -259,8 +261,10 @@ pub(super) async fn stop(
         Ok(())
     };
     match shared.act(stop).await {
-        Ok(()) => page::done(&shared, &session, "It is broken off. The next one goes on where it was.", HERE),
-        Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(()) => {
+            frame::done(&shared, &session, "It is broken off. The next one goes on where it was.", HERE)
+        }
+        Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
 }
 
@@ -270,7 +274,7 @@ pub(super) async fn turn_off(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     match shared.act(backup::turn_off).await {
-        Ok(()) => page::done(&shared, &session, "No backup is made every day any more.", HERE),
-        Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(()) => frame::done(&shared, &session, "No backup is made every day any more.", HERE),
+        Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
 }

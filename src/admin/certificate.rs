@@ -8,8 +8,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
+use super::frame::Frame;
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page};
+use super::page::{self, Page};
 use crate::actions::{certificate, words};
 
 #[derive(Template)]

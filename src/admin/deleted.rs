@@ -11,9 +11,11 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::Shared;
+use super::field::Wrong;
 use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page, Wrong};
+use super::page::{self, Page};
 use super::place::encoded;
 use super::sessions::Notice;
 use crate::actions::undelete::{self, Discard, Filter, Item, Keeping, Order, Restored, Search, Shown, What};
@@ -341,11 +343,11 @@ pub(super) async fn restore(
     let next = typed.address(&typed.after);
     let order = match form.order(&typed) {
         Ok(order) => order,
-        Err(failure) => return page::refused(&shared, &session, &failure, &next),
+        Err(failure) => return frame::refused(&shared, &session, &failure, &next),
     };
     match shared.act(move |context| undelete::restore(context, &order)).await {
         Ok(done) => said(&shared, &session, &done, &next),
-        Err(failure) => page::refused(&shared, &session, &failure, &next),
+        Err(failure) => frame::refused(&shared, &session, &failure, &next),
     }
 }
 
@@ -358,7 +360,7 @@ pub(super) async fn restore_one(
     let order = Order { ids: vec![id], ..Order::default() };
     match shared.act(move |context| undelete::restore(context, &order)).await {
         Ok(done) => said(&shared, &session, &done, "/deleted"),
-        Err(failure) => page::refused(&shared, &session, &failure, "/deleted"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/deleted"),
     }
 }
 
@@ -385,7 +387,7 @@ pub(super) async fn ask_discard(
     let back = typed.address(&typed.after);
     let (ids, all) = match asked.chosen(&typed, NONE_TICKED) {
         Ok(chosen) => chosen,
-        Err(failure) => return page::refused(&shared, &session, &failure, &back),
+        Err(failure) => return frame::refused(&shared, &session, &failure, &back),
     };
     let (order, is_all) = (Discard { ids: ids.clone(), all: all.clone() }, all.is_some());
     match shared.act(move |context| undelete::weigh(context, &order)).await {
@@ -396,7 +398,7 @@ pub(super) async fn ask_discard(
             let (frame, what) = (Frame::new("deleted", &session), found.what());
             page::show(&Discarding { frame, typed, ids, all: is_all, what, back })
         }
-        Err(failure) => page::refused(&shared, &session, &failure, &back),
+        Err(failure) => frame::refused(&shared, &session, &failure, &back),
     }
 }
 
@@ -410,14 +412,14 @@ pub(super) async fn discard(
     let is_sure = form.given("sure").is_some();
     let order = match form.chosen(&typed, NONE_TICKED) {
         Ok((ids, all)) => Discard { ids, all },
-        Err(failure) => return page::refused(&shared, &session, &failure, &back),
+        Err(failure) => return frame::refused(&shared, &session, &failure, &back),
     };
     if !is_sure {
         return Redirect::to(&question(&typed, &order)).into_response();
     }
     match shared.act(move |context| undelete::discard(context, &order)).await {
         Ok(done) => tell(&shared, &session, done.describe(), done.is_whole(), &back),
-        Err(failure) => page::refused(&shared, &session, &failure, &back),
+        Err(failure) => frame::refused(&shared, &session, &failure, &back),
     }
 }
 
@@ -466,8 +468,8 @@ pub(super) async fn keep(
                 "Deleted mail is kept for {} from now on.",
                 words::count(keeping.days, "day", "days")
             );
-            page::done(&shared, &session, text, "/deleted")
+            frame::done(&shared, &session, text, "/deleted")
         }
-        Err(failure) => page::refused(&shared, &session, &failure, "/deleted"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/deleted"),
     }
 }

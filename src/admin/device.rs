@@ -7,10 +7,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::{Empty, Field, Submitted};
+use super::field::Field;
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
 use super::needs::Needs;
-use super::page::{self, Frame, Page};
+use super::page::{self, Page};
 use super::secrets::Secret;
 use super::{Shared, ask, place};
 use crate::actions::{Context, Failure, device, words};
@@ -128,9 +130,9 @@ pub(super) async fn renew(
         Ok((called, added)) => {
             let secret = Secret::new(added.id, &added.account, &called, added.password);
             shared.sessions.keep(&session.known, secret);
-            page::done(&shared, &session, "Its old password is not taken any more.", &next)
+            frame::done(&shared, &session, "Its old password is not taken any more.", &next)
         }
-        Err(failure) => page::refused(&shared, &session, &failure, &next),
+        Err(failure) => frame::refused(&shared, &session, &failure, &next),
     }
 }
 
@@ -179,8 +181,8 @@ pub(super) async fn revoke(
     match shared.act(move |context| device::revoke(context, Some(&owner), &id.to_string())).await {
         Ok(()) => {
             shared.sessions.forget(&session.known, id);
-            page::done(&shared, &session, "The device was revoked: it cannot log in any more.", &next)
+            frame::done(&shared, &session, "The device was revoked: it cannot log in any more.", &next)
         }
-        Err(failure) => page::refused(&shared, &session, &failure, &next),
+        Err(failure) => frame::refused(&shared, &session, &failure, &next),
     }
 }

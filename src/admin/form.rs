@@ -1,4 +1,4 @@
-//! Forms that were sent by a page of ours, and what is wrong with their fields.
+//! Forms that were sent by a page of ours.
 
 use std::sync::Arc;
 
@@ -11,35 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::guard::LoggedIn;
 use super::{Shared, page};
-use crate::actions::words;
-
-/// A field as it is shown: what was typed, and what is wrong with it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Field {
-    pub(super) value: String,
-    pub(super) error: Option<String>,
-    /// A page that helps, and what its link says.
-    pub(super) offer: Option<(String, &'static str)>,
-}
-
-impl Field {
-    /// With what was typed.
-    pub(super) fn new(value: impl Into<String>) -> Self {
-        Field { value: value.into(), ..Field::default() }
-    }
-
-    /// With what is wrong.
-    pub(super) fn wrong(mut self, error: impl ToString) -> Self {
-        self.error = Some(words::sentence(&error.to_string()));
-        self
-    }
-
-    /// With a page that helps.
-    pub(super) fn offer(mut self, page: &str, text: &'static str) -> Self {
-        self.offer = Some((page.to_owned(), text));
-        self
-    }
-}
 
 /// A form of the logged-in administrator, sent by a page that was made for this session.
 pub(super) struct Submitted<T> {

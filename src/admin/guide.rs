@@ -9,10 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::account::{New, NewForm};
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame;
 use super::guard::LoggedIn;
 use super::needs::Needs;
-use super::page::{self, Page, Wrong};
+use super::page::{self, Page};
 use super::secrets::Secret;
 use super::sessions::Notice;
 use super::{Shared, account, device, import, source};
@@ -98,7 +100,7 @@ struct Device {
 
 impl Page for Device {
     fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([("account", &self.account), ("device", &self.device)])
+        field::wrong([("account", &self.account), ("device", &self.device)])
     }
 }
 
@@ -160,7 +162,7 @@ pub(super) async fn next(State(shared): State<Arc<Shared>>, _: LoggedIn) -> Resp
 
 /// Leaves a word for the next step, and goes there.
 fn on(shared: &Arc<Shared>, session: &LoggedIn, text: impl Into<String>, step: Step) -> Response {
-    page::done(shared, session, text, path(step))
+    frame::done(shared, session, text, path(step))
 }
 
 /// How far it is, and the names of the accounts, the oldest first.
@@ -334,6 +336,6 @@ pub(super) async fn skip(
     };
     match shared.act(move |context| setup::skip(context, step)).await {
         Ok(()) => page::next(path(after)),
-        Err(failure) => page::refused(&shared, &session, &failure, path(step)),
+        Err(failure) => frame::refused(&shared, &session, &failure, path(step)),
     }
 }

@@ -14,9 +14,11 @@ use serde::Deserialize;
 use smol::Timer;
 
 use super::allowance::Allowance;
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page, Wrong};
+use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::import_job::{self, Order};
 use crate::actions::{Failure, account, words};
@@ -66,7 +68,7 @@ pub(super) struct Fields {
 
 impl Form {
     pub(super) fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([
+        field::wrong([
             ("old-path", &self.path),
             ("old-account", &self.here.account),
             ("old-mailbox", &self.here.mailbox),
@@ -291,7 +293,7 @@ pub(super) async fn stop(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     shared.imports.stop();
-    page::done(
+    frame::done(
         &shared,
         &session,
         "The import ends after the present message. What was stored stays.",

@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::form::{Empty, Field, Submitted};
-use super::page::{self, Page, Wrong};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::page::{self, Page};
 use super::place::Place;
 use super::serve::Peer;
 use super::{Shared, guard};
@@ -38,7 +39,7 @@ impl Login {
 
 impl Page for Login {
     fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([("password", &self.password)])
+        field::wrong([("password", &self.password)])
     }
 }
 

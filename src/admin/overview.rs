@@ -6,8 +6,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::frame::Frame;
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page};
+use super::page::{self, Page};
 use super::{Shared, source};
 use crate::actions::health::{self, Concern, Severity};
 use crate::actions::{device, status, words};

@@ -9,8 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::Field;
-use super::page::{self, Page, Wrong};
+use super::field::{self, Field, Wrong};
+use super::page::{self, Page};
 use super::serve::Peer;
 use super::{Shared, guide, login};
 use crate::actions::setup::{self, Step};
@@ -33,7 +33,7 @@ struct Setup {
 
 impl Page for Setup {
     fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([("code", &self.code), ("password", &self.password), ("again", &self.again)])
+        field::wrong([("code", &self.code), ("password", &self.password), ("again", &self.again)])
     }
 }
 

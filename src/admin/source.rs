@@ -8,9 +8,11 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page, Wrong};
+use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::source::{self, After};
 use crate::actions::{Context, Failure, account, words};
@@ -81,7 +83,7 @@ pub(super) struct Form {
 
 impl Form {
     pub(super) fn wrong(&self) -> Vec<Wrong> {
-        page::wrong([
+        field::wrong([
             ("path", &self.path),
             ("account", &self.account),
             ("mailbox", &self.mailbox),
@@ -144,7 +146,7 @@ pub(super) async fn add(
     Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
     match watch(&shared, form).await {
-        Ok(text) => page::done(&shared, &session, text, "/sources"),
+        Ok(text) => frame::done(&shared, &session, text, "/sources"),
         Err(form) => shown(&shared, &session, form).await,
     }
 }
@@ -253,12 +255,12 @@ pub(super) async fn remove(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     match shared.act(move |context| source::remove(context, &id.to_string(), false)).await {
-        Ok(()) => page::done(
+        Ok(()) => frame::done(
             &shared,
             &session,
             "The source is not watched any more. Its mail stays here.",
             "/sources",
         ),
-        Err(failure) => page::refused(&shared, &session, &failure, "/sources"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/sources"),
     }
 }

@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame, Page};
+use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::damage::Problem;
 use crate::actions::{Context, Failure, account, forecast, mailbox, status, storage, words};
@@ -146,8 +147,8 @@ fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaime
                 words::count(done.contents, "message", "messages"),
                 words::count(done.volumes, "volume", "volumes")
             );
-            page::done(shared, session, text, "/storage")
+            frame::done(shared, session, text, "/storage")
         }
-        Err(failure) => page::refused(shared, session, &failure, "/storage"),
+        Err(failure) => frame::refused(shared, session, &failure, "/storage"),
     }
 }
