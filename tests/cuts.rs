@@ -155,7 +155,14 @@ fn change(store: &Store, account: AccountId, dice: &mut Dice) -> Result<(), Erro
         (13, _) => upkeep(store, account, dice),
         (14, _) => store.write(move |tx| {
             let key: [u8; 32] = std::array::from_fn(|n| tx.random()[n % 16]);
-            devices::add(tx, account, "phone", key, Vec::new()).map(drop)
+            devices::add(
+                tx,
+                account,
+                &format!("phone {}", u32::from_le_bytes([key[0], key[1], key[2], key[3]])),
+                key,
+                Vec::new(),
+            )
+            .map(drop)
         }),
         _ => Ok(()),
     };

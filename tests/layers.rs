@@ -61,7 +61,6 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Circles of files that are there yet. This list may only become shorter: what is opened goes from it.
 const CIRCLES: &[&[&str]] = &[
     &["actions/account", "actions/source"],
-    &["admin/guard", "admin/page"],
     &["protocol/cursor", "protocol/framed", "protocol/set_reader"],
     &["protocol/command/list", "protocol/command/status"],
     &["protocol/command/search", "protocol/command/search_key"],

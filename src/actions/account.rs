@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure};
 use crate::credential::Login;
+use crate::model::AccountName;
 use crate::store::accounts::{self, Account};
 use crate::store::{Rows, mailboxes};
 
@@ -34,11 +35,11 @@ pub struct Info {
 /// Makes an account with the usual mailboxes, subscribed.
 ///
 /// # Errors
-/// If the name cannot be one or is taken, or the password is too short.
-pub fn add(context: &Context, name: &str, password: Option<&str>) -> Result<(), Failure> {
+/// If the name is taken, or the password is too short.
+pub fn add(context: &Context, name: &AccountName, password: Option<&str>) -> Result<(), Failure> {
     let hash = password.map(|password| hash(context, password)).transpose()?;
-    let name = name.to_owned();
-    context.store.write(move |tx| accounts::create(tx, &name, hash.as_deref()))?;
+    let name = name.clone();
+    context.store.write(move |tx| accounts::create(tx, name.as_str(), hash.as_deref()))?;
     Ok(())
 }
 

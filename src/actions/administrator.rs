@@ -95,7 +95,13 @@ pub fn set_up(context: &Context, code: &str, password: &str) -> Result<(), Failu
         settings::put(tx, PASSWORD, hash.as_bytes())?;
         Ok(true)
     })?;
-    if done { Ok(()) } else { Err(Failure::Invalid("this link was used already, or is too old".to_owned())) }
+    if done {
+        Ok(())
+    } else {
+        Err(Failure::Invalid(
+            "this code is not right: it was mistyped, used already, or is too old".to_owned(),
+        ))
+    }
 }
 
 /// Whether this is the password.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure, account};
 use crate::credential::{DevicePassword, Login, scram};
+use crate::model::{DeviceId, DeviceName};
+use crate::store::Error;
 use crate::store::accounts::Account;
 use crate::store::devices::{self, Device};
 
@@ -67,15 +69,39 @@ pub fn trying(context: &Context) -> Result<Vec<Revoked>, Failure> {
 /// Adds a device with a password of its own.
 ///
 /// # Errors
-/// If there is no such account.
-pub fn add(context: &Context, account: Option<&str>, name: &str) -> Result<Added, Failure> {
+/// If there is no such account, or it has a device of this name.
+pub fn add(context: &Context, account: Option<&str>, name: &DeviceName) -> Result<Added, Failure> {
     let account = account::find_or_only(context, account)?;
+    let (text, key, verifier) = password(&account)?;
+    let (owner, called) = (account.id, name.clone());
+    let id = context.store.write(move |tx| devices::add(tx, owner, called.as_str(), key, verifier))?;
+    Ok(Added { id: id.0, account: account.name, password: text })
+}
+
+/// Gives a device another password: the one that it had is not taken any more, and its sessions end.
+///
+/// # Errors
+/// If there is no such account or device.
+pub fn renew(context: &Context, account: &str, id: u32) -> Result<Added, Failure> {
+    let account = account::find(context, account)?;
+    let (text, key, verifier) = password(&account)?;
+    let (owner, device) = (account.id, DeviceId(id));
+    let renewed = context.store.write(move |tx| devices::renew(tx, owner, device, key, verifier));
+    renewed.map_err(|error| match error {
+        Error::NotFound(_) => Failure::Unknown { what: "device", name: id.to_string() },
+        error => error.into(),
+    })?;
+    let is_its = |login: Login| login == Login::Device(device);
+    context.dismiss(owner, &is_its, "This device was given another password");
+    Ok(Added { id, account: account.name, password: text })
+}
+
+/// A password, its key and its verifier.
+fn password(account: &Account) -> Result<(String, [u8; 32], Vec<u8>), Failure> {
     let password = DevicePassword::generate().map_err(|error| Failure::Invalid(error.to_string()))?;
     let text = password.to_string();
-    let (key, verifier) = (password.key(), scram::verifier(&text, &account.salt));
-    let (owner, called) = (account.id, name.to_owned());
-    let id = context.store.write(move |tx| devices::add(tx, owner, &called, key, verifier))?;
-    Ok(Added { id: id.0, account: account.name, password: text })
+    let verifier = scram::verifier(&text, &account.salt);
+    Ok((text, password.key(), verifier))
 }
 
 /// Devices of one account, or of all.
@@ -142,14 +168,19 @@ pub fn revoke(context: &Context, account: Option<&str>, device: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AccountName;
     use crate::store::accounts;
 
     #[test]
     fn what_is_kept_of_passwords() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
-        account::add(&context, "anna", Some("correct horse")).unwrap();
-        let (one, two) = (add(&context, None, "phone").unwrap(), add(&context, None, "tablet").unwrap());
+        account::add(&context, &AccountName::new("anna").unwrap(), Some("correct horse")).unwrap();
+        let named = |name| add(&context, None, &DeviceName::new(name).unwrap());
+        let (one, two) = (named("phone").unwrap(), named("tablet").unwrap());
+        assert!(named("phone").is_err(), "a name is one device's");
+        let one = renew(&context, "anna", one.id).unwrap();
+        assert!(renew(&context, "anna", 99).is_err());
         assert_ne!(one.password, two.password);
         let snapshot = context.store.snapshot().unwrap();
         let anna = accounts::by_name(&snapshot, "anna").unwrap().unwrap();

@@ -174,6 +174,10 @@ fn beginnings(info: &Info) -> Option<Concern> {
             ("No mail is brought in yet", "Add the Maildir that your mail arrives in, or old mail.")
         }
         Step::Device => ("No device can log in yet", "Add a device to get a password for it."),
+        // It was put off; but as long as nobody can read mail, not all is well.
+        Step::Ready if !info.can_log_in() => {
+            ("Nobody can read mail yet", "No account has a password, nor a device that has one.")
+        }
         // Without the administrator's password nobody sees this.
         Step::Password | Step::Ready => return None,
     };
@@ -184,12 +188,13 @@ fn beginnings(info: &Info) -> Option<Concern> {
 mod tests {
     use super::*;
     use crate::actions::{Context, status};
+    use crate::model::AccountName;
 
     #[test]
     fn a_deleted_volume_is_the_worst_concern_of_all() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
-        crate::actions::account::add(&context, "anna", None).unwrap();
+        crate::actions::account::add(&context, &AccountName::new("anna").unwrap(), None).unwrap();
         let terms = crate::actions::deliver::Terms { limit: 1 << 20, may_create: &|_| true };
         let mut delivery = crate::actions::deliver::begin(&context, None, None, &terms).unwrap();
         delivery.write(b"Subject: x\n\nx\n").unwrap();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use super::import::{Info, Intake, Sink, begin};
-use super::{Context, Failure};
+use super::{Context, Failure, human};
 use crate::import::old::old_mail::{self, Progress, Wishes};
 use crate::model::locked;
 
@@ -126,8 +126,8 @@ impl Imports {
         let outcome = sink.outcome();
         let ended = report.map(|report| Info::new(report, &outcome)).map_err(|stop| {
             format!(
-                "{stop}; {} messages were stored until then. The same import again goes on.",
-                outcome.stored
+                "{stop}; {} until then. The same import again goes on.",
+                human::count(outcome.stored, "message was stored", "messages were stored")
             )
         });
         tracing::info!(what = order.name, stored = outcome.stored, "an import ended");

@@ -134,6 +134,7 @@ pub fn list(context: &Context, account: Option<&str>) -> Result<Vec<Info>, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::AccountName;
 
     fn role(context: &Context, mailbox: &str) -> Option<String> {
         let all = list(context, Some("anna")).unwrap();
@@ -144,8 +145,8 @@ mod tests {
     fn a_role_is_borne_by_one_mailbox() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
-        account::add(&context, "anna", None).unwrap();
-        account::add(&context, "ben", None).unwrap();
+        account::add(&context, &AccountName::new("anna").unwrap(), None).unwrap();
+        account::add(&context, &AccountName::new("ben").unwrap(), None).unwrap();
         assert!(set_role(&context, None, "Sent", "trash").is_err(), "whose?");
         let set = |mailbox: &str, role: &str| set_role(&context, Some("anna"), mailbox, role);
 

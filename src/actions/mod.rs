@@ -35,7 +35,7 @@ use std::sync::Arc;
 use crate::credential::{Hasher, Login};
 use crate::import::access::check::AccessProblem;
 use crate::import::watch::watcher::Watcher;
-use crate::model::AccountId;
+use crate::model::{AccountId, AccountNameError, DeviceNameError};
 use crate::store::{self, Store};
 use crate::tls::Certificates;
 
@@ -104,6 +104,18 @@ pub enum Failure {
     /// The store.
     #[error(transparent)]
     Store(#[from] store::Error),
+}
+
+impl From<AccountNameError> for Failure {
+    fn from(error: AccountNameError) -> Self {
+        Failure::Invalid(error.to_string())
+    }
+}
+
+impl From<DeviceNameError> for Failure {
+    fn from(error: DeviceNameError) -> Self {
+        Failure::Invalid(error.to_string())
+    }
 }
 
 impl Failure {

@@ -133,6 +133,7 @@ pub fn skip(context: &Context, step: Step) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::actions::device;
+    use crate::model::{AccountName, DeviceName};
 
     #[test]
     fn it_goes_on_where_it_was_left() {
@@ -144,7 +145,7 @@ mod tests {
         administrator::set_up(&context, &code, "correct horse").unwrap();
         assert_eq!(next(&context), Step::Account);
         assert!(skip(&context, Step::Account).is_err());
-        account::add(&context, "anna", None).unwrap();
+        account::add(&context, &AccountName::new("anna").unwrap(), None).unwrap();
         assert_eq!(next(&context), Step::Mail);
         skip(&context, Step::Mail).unwrap();
         skip(&context, Step::Mail).unwrap();
@@ -153,7 +154,7 @@ mod tests {
         let context = Context::in_folder(folder.path());
         assert_eq!(next(&context), Step::Device, "over a restart");
         assert_eq!(progress(&context).unwrap().mail, State::Skipped);
-        device::add(&context, None, "phone").unwrap();
+        device::add(&context, None, &DeviceName::new("phone").unwrap()).unwrap();
         let done = progress(&context).unwrap();
         assert_eq!((done.device, done.next()), (State::Done, Step::Ready));
     }
@@ -162,7 +163,7 @@ mod tests {
     fn what_the_command_line_did_counts() {
         let folder = tempfile::tempdir().unwrap();
         let context = Context::in_folder(folder.path());
-        account::add(&context, "anna", Some("correct horse")).unwrap();
+        account::add(&context, &AccountName::new("anna").unwrap(), Some("correct horse")).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let maildir = elsewhere.path().join("Maildir");
         for sub in ["cur", "new", "tmp"] {

@@ -35,6 +35,14 @@ pub struct Info {
     pub problems: Vec<Problem>,
 }
 
+impl Info {
+    /// Whether there is any password with which a mail program can log in.
+    #[must_use]
+    pub fn can_log_in(&self) -> bool {
+        self.accounts.iter().any(|account| account.devices > 0 || account.password)
+    }
+}
+
 /// A running server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {

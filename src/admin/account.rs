@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::Shared;
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::Submitted;
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
-use crate::actions::{Context, Failure, Running, account, certificate, device, human, mailbox};
-
-/// A device's name is no longer.
-const LONGEST_NAME: usize = 100;
+use super::page::{self, Page};
+use super::{Shared, place};
+use crate::actions::{Context, Failure, account, device, human, mailbox};
+use crate::model::AccountName;
 
 #[derive(Template)]
 #[template(path = "accounts.html")]
@@ -30,6 +29,18 @@ struct Accounts {
 pub(super) struct NewForm {
     pub(super) name: Field,
     pub(super) password: Field,
+}
+
+impl NewForm {
+    pub(super) fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([("name", &self.name), ("password", &self.password)])
+    }
+}
+
+impl Page for Accounts {
+    fn wrong(&self) -> Vec<Wrong> {
+        self.form.wrong()
+    }
 }
 
 struct Row {
@@ -53,7 +64,18 @@ struct Account {
     device: Field,
     password: Field,
     typed_name: Field,
-    added: Option<Added>,
+}
+
+impl Page for Account {
+    fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([
+            ("device", &self.device),
+            ("mailbox", &self.mailbox),
+            ("role", &self.role),
+            ("password", &self.password),
+            ("typed_name", &self.typed_name),
+        ])
+    }
 }
 
 struct DeviceRow {
@@ -73,47 +95,6 @@ struct MailboxRow {
     size: String,
 }
 
-/// A device that was added: its password, shown this once.
-pub(super) struct Added {
-    pub(super) device: String,
-    pub(super) password: String,
-    pub(super) needs: Needs,
-}
-
-/// What a mail program asks for.
-pub(super) struct Needs {
-    pub(super) user: String,
-    /// Names and addresses of this server, the best first.
-    pub(super) servers: Vec<String>,
-    pub(super) imaps: String,
-}
-
-impl Needs {
-    pub(super) fn new(shared: &Shared, user: String) -> Self {
-        let listener = shared.context.running.as_ref().and_then(imaps);
-        let (host, port) = listener.as_deref().and_then(|name| name.rsplit_once(':')).unwrap_or(("", "993"));
-        Needs { user, servers: servers(certificate::names(&shared.context), host), imaps: port.to_owned() }
-    }
-}
-
-/// Where mail programs reach it: `[::]:993`.
-fn imaps(running: &Running) -> Option<String> {
-    running.listeners.iter().find_map(|name| name.strip_prefix("imaps=").map(str::to_owned))
-}
-
-/// The names by which another machine reaches it, where it can: a phone is not helped by `localhost`.
-fn servers(names: Vec<String>, host: &str) -> Vec<String> {
-    let is_local = |name: &str| {
-        let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        name == "localhost" || address.is_ok_and(|address| address.is_loopback())
-    };
-    if is_local(host) {
-        return vec!["localhost".to_owned()];
-    }
-    let (here, elsewhere): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_local(name));
-    if elsewhere.is_empty() { here } else { elsewhere }
-}
-
 impl Account {
     /// The mailboxes that a role can be given to.
     fn names(&self) -> Vec<&str> {
@@ -122,8 +103,10 @@ impl Account {
 
     fn read(context: &Context, frame: Frame, name: &str) -> Result<Account, Failure> {
         let now = human::now();
-        let known = account::list(context)?.into_iter().find(|known| known.name == name);
-        let known = known.ok_or_else(|| Failure::Unknown { what: "account", name: name.to_owned() })?;
+        let unknown = || Failure::Unknown { what: "account", name: name.to_owned() };
+        let wanted = AccountName::new(name).map_err(|_| unknown())?;
+        let known = account::list(context)?.into_iter().find(|known| known.name == wanted.as_str());
+        let known = known.ok_or_else(unknown)?;
         let devices = device::list(context, Some(name))?.into_iter().map(|device| DeviceRow {
             id: device.id,
             name: device.name,
@@ -151,17 +134,16 @@ impl Account {
             device: Field::default(),
             password: Field::default(),
             typed_name: Field::default(),
-            added: None,
         })
     }
 }
 
 /// The list, and the form for one more.
 pub(super) async fn list(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, NewForm::default()).await
+    shown(&shared, &session, NewForm::default()).await
 }
 
-async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: NewForm) -> Response {
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: NewForm) -> Response {
     let accounts = match shared.act(account::list).await {
         Ok(accounts) => accounts,
         Err(failure) => return page::failed(&failure),
@@ -173,7 +155,7 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         size: human::bytes(account.bytes),
     });
     let frame = Frame::new("accounts", session);
-    page::show_as(status, &Accounts { frame, accounts: accounts.collect(), form })
+    page::show(&Accounts { frame, accounts: accounts.collect(), form })
 }
 
 #[derive(Deserialize)]
@@ -190,9 +172,9 @@ pub(super) async fn add(
     match create(&shared, form).await {
         Ok(name) => {
             let text = format!("The account {name} was added. Now add its first device.");
-            page::done(&shared, &session, text, &at(&name))
+            frame::done(&shared, &session, text, &place::account(&name))
         }
-        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+        Err(form) => shown(&shared, &session, form).await,
     }
 }
 
@@ -203,11 +185,17 @@ pub(super) async fn create(shared: &Arc<Shared>, typed: New) -> Result<String, N
     if let Some(Err(failure)) = password.as_deref().map(account::check_password) {
         return Err(NewForm { name: Field::new(name), password: Field::default().wrong(failure) });
     }
-    let wanted = name.clone();
-    match shared.act(move |context| account::add(context, &wanted, password.as_deref())).await {
-        Ok(()) => Ok(name),
-        Err(failure) => Err(NewForm { name: Field::new(name).wrong(failure), password: Field::default() }),
-    }
+    let add = |name: AccountName| {
+        shared.act(move |context| {
+            account::add(context, &name, password.as_deref())?;
+            Ok(name.to_string())
+        })
+    };
+    let added = match AccountName::new(name.trim()) {
+        Ok(name) => add(name).await,
+        Err(error) => Err(error.into()),
+    };
+    added.map_err(|failure| NewForm { name: Field::new(name).wrong(failure), password: Field::default() })
 }
 
 /// One account.
@@ -216,7 +204,17 @@ pub(super) async fn show(
     Path(name): Path<String>,
     session: LoggedIn,
 ) -> Response {
-    one(&shared, &session, name, StatusCode::OK, |_| {}).await
+    one(&shared, &session, name, |_| {}).await
+}
+
+/// The page of an account, with what is wrong with the name of a new device.
+pub(super) async fn with_wrong_device(
+    shared: &Arc<Shared>,
+    session: &LoggedIn,
+    name: String,
+    wrong: Field,
+) -> Response {
+    one(shared, session, name, |page| page.device = wrong).await
 }
 
 /// The page of an account, with `change` made to what it shows.
@@ -224,14 +222,13 @@ async fn one(
     shared: &Arc<Shared>,
     session: &LoggedIn,
     name: String,
-    status: StatusCode,
     change: impl FnOnce(&mut Account) + Send,
 ) -> Response {
     let frame = Frame::new("accounts", session);
     match shared.act(move |context| Account::read(context, frame, &name)).await {
         Ok(mut account) => {
             change(&mut account);
-            page::show_as(status, &account)
+            page::show(&account)
         }
         Err(failure) => page::failed(&failure),
     }
@@ -250,11 +247,10 @@ pub(super) async fn set_password(
 ) -> Response {
     let wanted = name.clone();
     match shared.act(move |context| account::set_password(context, &wanted, &form.password)).await {
-        Ok(()) => page::done(&shared, &session, "The password was changed.", &at(&name)),
+        Ok(()) => frame::done(&shared, &session, "The password was changed.", &place::account(&name)),
         Err(failure) => {
             let wrong = Field::default().wrong(failure);
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            one(&shared, &session, name, status, |page| page.password = wrong).await
+            one(&shared, &session, name, |page| page.password = wrong).await
         }
     }
 }
@@ -273,48 +269,12 @@ pub(super) async fn remove(
     if form.typed_name.trim() != name {
         let wrong =
             Field::new(form.typed_name).wrong("Type the account's name here to remove it with its mail.");
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        return one(&shared, &session, name, status, |page| page.typed_name = wrong).await;
+        return one(&shared, &session, name, |page| page.typed_name = wrong).await;
     }
     let wanted = name.clone();
     match shared.act(move |context| account::remove(context, &wanted)).await {
-        Ok(()) => page::done(&shared, &session, format!("The account {name} was removed."), "/accounts"),
+        Ok(()) => frame::done(&shared, &session, format!("The account {name} was removed."), "/accounts"),
         Err(failure) => page::failed(&failure),
-    }
-}
-
-#[derive(Deserialize)]
-pub(super) struct NewDevice {
-    device: String,
-}
-
-/// Adds a device and shows its password, this once.
-pub(super) async fn add_device(
-    State(shared): State<Arc<Shared>>,
-    Path(name): Path<String>,
-    Submitted { session, form }: Submitted<NewDevice>,
-) -> Response {
-    match make_device(&shared, &name, form.device).await {
-        Ok(added) => one(&shared, &session, name, StatusCode::OK, |page| page.added = Some(added)).await,
-        Err(wrong) => {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            one(&shared, &session, name, status, |page| page.device = wrong).await
-        }
-    }
-}
-
-/// Adds a device; or gives the field with what is wrong.
-pub(super) async fn make_device(shared: &Arc<Shared>, account: &str, typed: String) -> Result<Added, Field> {
-    let called = typed.trim().to_owned();
-    if called.is_empty() || called.chars().count() > LONGEST_NAME {
-        return Err(Field::new(typed).wrong("Give it a name of up to 100 letters, such as “Anna's phone”."));
-    }
-    let (owner, device) = (account.to_owned(), called.clone());
-    match shared.act(move |context| device::add(context, Some(&owner), &device)).await {
-        Ok(added) => {
-            Ok(Added { device: called, password: added.password, needs: Needs::new(shared, added.account) })
-        }
-        Err(failure) => Err(Field::new(called).wrong(failure)),
     }
 }
 
@@ -332,63 +292,14 @@ pub(super) async fn set_role(
 ) -> Response {
     let (owner, mailbox, role) = (name.clone(), form.mailbox.clone(), form.role.clone());
     match shared.act(move |context| mailbox::set_role(context, Some(&owner), &mailbox, &role)).await {
-        Ok(set) => page::done(&shared, &session, set.describe(), &at(&name)),
+        Ok(set) => frame::done(&shared, &session, set.describe(), &place::account(&name)),
         Err(failure) => {
             let (mailbox, role) = (Field::new(form.mailbox), Field::new(form.role));
             let (mailbox, role) = match failure {
                 Failure::Unknown { .. } => (mailbox.wrong(failure), role),
                 _ => (mailbox, role.wrong(failure)),
             };
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            one(&shared, &session, name, status, |page| (page.mailbox, page.role) = (mailbox, role)).await
+            one(&shared, &session, name, |page| (page.mailbox, page.role) = (mailbox, role)).await
         }
-    }
-}
-
-/// Revokes a device's password.
-pub(super) async fn revoke_device(
-    State(shared): State<Arc<Shared>>,
-    Path((name, id)): Path<(String, u32)>,
-    Submitted { session, .. }: Submitted<Empty>,
-) -> Response {
-    let owner = name.clone();
-    match shared.act(move |context| device::revoke(context, Some(&owner), &id.to_string())).await {
-        Ok(()) => {
-            page::done(&shared, &session, "The device was revoked: it cannot log in any more.", &at(&name))
-        }
-        Err(failure) => page::refused(&shared, &session, &failure, &at(&name)),
-    }
-}
-
-fn at(name: &str) -> String {
-    format!("/accounts/{}", encoded(name))
-}
-
-/// A name as a part of an address.
-pub(super) fn encoded(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_phone_is_told_what_it_can_reach() {
-        let names = ["pi.local", "192.0.2.5", "localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-        assert_eq!(super::servers(names.clone(), "[::]"), ["pi.local", "192.0.2.5"]);
-        assert_eq!(super::servers(names, "127.0.0.1"), ["localhost"]);
-        assert_eq!(super::servers(vec!["localhost".to_owned()], "0.0.0.0"), ["localhost"]);
-    }
-
-    #[test]
-    fn names_in_paths() {
-        assert_eq!(super::encoded("anna@x.org/ü"), "anna%40x.org%2F%C3%BC");
     }
 }

@@ -1,14 +1,20 @@
-//! What is the same for everybody: the style and the icon, built into the binary.
+//! What is the same for everybody: the style, the script and the icon, built into the binary.
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 const STYLE: &str = include_str!("../../static/style.css");
+const SCRIPT: &str = include_str!("../../static/app.js");
 const ICON: &str = include_str!("../../static/icon.svg");
 
 /// `style.css`
 pub(super) async fn style() -> Response {
     asset("text/css; charset=utf-8", STYLE)
+}
+
+/// `app.js`
+pub(super) async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", SCRIPT)
 }
 
 /// `icon.svg`

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
-use super::Shared;
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
+use super::{Shared, ask};
 use crate::actions::backup::{self, Info, Order};
 use crate::actions::backup_job::{Backups, Ended, State as Job};
 use crate::actions::{Context, Failure, human};
@@ -22,7 +23,7 @@ const HERE: &str = "/backups";
 
 #[derive(Template)]
 #[template(path = "backups.html")]
-struct Page {
+struct Backup {
     frame: Frame,
     /// Where to and when, if one is made every day.
     daily: Option<String>,
@@ -30,6 +31,17 @@ struct Page {
     running: Option<Running>,
     last: Option<Last>,
     form: Form,
+}
+
+impl Page for Backup {
+    fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([
+            ("folder", &self.form.folder),
+            ("hour", &self.form.hour),
+            ("passphrase", &self.form.passphrase),
+            ("again", &self.form.again),
+        ])
+    }
 }
 
 /// A job under way.
@@ -71,10 +83,10 @@ pub(super) struct Typed {
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, None).await
+    shown(&shared, &session, None).await
 }
 
-async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Option<Form>) -> Response {
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: Option<Form>) -> Response {
     let read = |context: &Context| Ok((backup::info(context)?, backups(context)?.state()));
     let (info, job) = match shared.act(read).await {
         Ok(read) => read,
@@ -87,20 +99,17 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         hour: Field::new(info.daily.as_ref().map_or("3".to_owned(), |daily| daily.hour.to_string())),
     });
     let keep = info.keep;
-    page::show_as(
-        status,
-        &Page {
-            frame: Frame::new("backups", session),
-            daily: info
-                .daily
-                .as_ref()
-                .map(|daily| format!("Every day at {:02}:00 UTC to {}", daily.hour, daily.folder.display())),
-            keep: format!("{} days, {} weeks, {} months", keep.daily, keep.weekly, keep.monthly),
-            running: job.as_ref().filter(|job| job.ended.is_none()).map(Running::new),
-            last: last(&info, job.as_ref()),
-            form,
-        },
-    )
+    page::show(&Backup {
+        frame: Frame::new("backups", session),
+        daily: info
+            .daily
+            .as_ref()
+            .map(|daily| format!("Every day at {:02}:00 UTC to {}", daily.hour, daily.folder.display())),
+        keep: format!("{} days, {} weeks, {} months", keep.daily, keep.weekly, keep.monthly),
+        running: job.as_ref().filter(|job| job.ended.is_none()).map(Running::new),
+        last: last(&info, job.as_ref()),
+        form,
+    })
 }
 
 fn backups(context: &Context) -> Result<&Backups, Failure> {
@@ -177,11 +186,11 @@ pub(super) async fn set_up(
     };
     if form.passphrase != form.again {
         shown_form.passphrase = shown_form.passphrase.wrong("The two are not the same.");
-        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, Some(shown_form)).await;
+        return shown(&shared, &session, Some(shown_form)).await;
     }
     let Some(hour) = form.hour.trim().parse().ok().filter(|hour| *hour < 24) else {
         shown_form.hour = shown_form.hour.wrong("An hour is a number from 0 to 23.");
-        return shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, Some(shown_form)).await;
+        return shown(&shared, &session, Some(shown_form)).await;
     };
     let order = Order {
         folder: Some(PathBuf::from(form.folder.trim())),
@@ -190,10 +199,10 @@ pub(super) async fn set_up(
         ..Order::default()
     };
     match shared.act(move |context| backups(context)?.start(context, &order)).await {
-        Ok(()) => page::done(&shared, &session, "The backup is set up; the first one is being made.", HERE),
+        Ok(()) => frame::done(&shared, &session, "The backup is set up; the first one is being made.", HERE),
         Err(failure) => {
             shown_form.folder = shown_form.folder.wrong(failure);
-            shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, Some(shown_form)).await
+            shown(&shared, &session, Some(shown_form)).await
         }
     }
 }
@@ -210,10 +219,36 @@ pub(super) async fn run(
         Ok(started.map_err(|failure| (known == Some(failure.to_string()), failure)))
     };
     match shared.act(start).await {
-        Ok(Ok(())) => page::done(&shared, &session, "A backup is being made.", HERE),
-        Ok(Err((true, _))) => Redirect::to(HERE).into_response(),
-        Ok(Err((false, failure))) | Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(Ok(())) => frame::done(&shared, &session, "A backup is being made.", HERE),
+        Ok(Err((true, _))) => page::next(HERE),
+        Ok(Err((false, failure))) | Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
+}
+
+/// Asks whether what runs is to be broken off.
+pub(super) async fn ask_stop(session: LoggedIn) -> Response {
+    let question = ask::Ask {
+        frame: Frame::new("backups", &session),
+        title: "Break it off?".to_owned(),
+        text: "What was copied stays where it is. The next one goes on where this one ends.".to_owned(),
+        action: format!("{HERE}/stop"),
+        button: "Break it off",
+        back: HERE.to_owned(),
+    };
+    question.show()
+}
+
+/// Asks whether none is to be made every day any more.
+pub(super) async fn ask_turn_off(session: LoggedIn) -> Response {
+    let question = ask::Ask {
+        frame: Frame::new("backups", &session),
+        title: "Make no backup every day?".to_owned(),
+        text: "The backups that there are stay. What comes from now on is in none of them.".to_owned(),
+        action: format!("{HERE}/off"),
+        button: "Make none every day",
+        back: HERE.to_owned(),
+    };
+    question.show()
 }
 
 /// Breaks off what runs.
@@ -226,8 +261,10 @@ pub(super) async fn stop(
         Ok(())
     };
     match shared.act(stop).await {
-        Ok(()) => page::done(&shared, &session, "It is broken off. The next one goes on where it was.", HERE),
-        Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(()) => {
+            frame::done(&shared, &session, "It is broken off. The next one goes on where it was.", HERE)
+        }
+        Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
 }
 
@@ -237,7 +274,7 @@ pub(super) async fn turn_off(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     match shared.act(backup::turn_off).await {
-        Ok(()) => page::done(&shared, &session, "No backup is made every day any more.", HERE),
-        Err(failure) => page::refused(&shared, &session, &failure, HERE),
+        Ok(()) => frame::done(&shared, &session, "No backup is made every day any more.", HERE),
+        Err(failure) => frame::refused(&shared, &session, &failure, HERE),
     }
 }

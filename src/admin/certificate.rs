@@ -8,8 +8,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::Shared;
+use super::frame::Frame;
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
 use crate::actions::{certificate, human};
 
 #[derive(Template)]
@@ -21,6 +22,8 @@ struct Certificate {
     until: String,
     fingerprint: String,
 }
+
+impl Page for Certificate {}
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {

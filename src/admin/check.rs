@@ -8,8 +8,9 @@ use axum::response::Response;
 
 use super::Shared;
 use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
 use crate::actions::check::{self, Last, Scope};
 use crate::actions::human;
 use crate::store::check::{Finding, Severity};
@@ -27,6 +28,8 @@ struct Check {
     failed: Option<String>,
     last: Option<Outcome>,
 }
+
+impl Page for Check {}
 
 /// The last result, as it is shown.
 struct Outcome {
@@ -109,7 +112,7 @@ pub(super) async fn start(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     match shared.act(|context| check::start(context, Scope::Full)).await {
-        Ok(_) => page::done(&shared, &session, "The check has begun.", "/storage/check"),
-        Err(failure) => page::refused(&shared, &session, &failure, "/storage/check"),
+        Ok(_) => frame::done(&shared, &session, "The check has begun.", "/storage/check"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/storage/check"),
     }
 }

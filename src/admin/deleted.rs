@@ -6,21 +6,25 @@ use std::sync::Arc;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::Shared;
-use super::account::encoded;
+use super::field::Wrong;
 use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
+use super::place::encoded;
 use super::sessions::Notice;
 use crate::actions::undelete::{self, Discard, Filter, Item, Keeping, Order, Restored, Search, Shown, What};
 use crate::actions::{Context, Failure, account, human};
 
 /// Items of a page.
 const ITEMS: usize = 50;
+/// Said where nothing is ticked.
+const NONE_TICKED: &str = "Tick what is to be deleted for good.";
 /// What stands before an id in the name of its tick box.
 const TICK: &str = "pick:";
 
@@ -84,6 +88,13 @@ struct Deleted {
     days: u64,
     early: Option<String>,
     wrong: Option<String>,
+}
+
+impl Page for Deleted {
+    fn wrong(&self) -> Vec<Wrong> {
+        let wrong = self.wrong.iter().map(|text| Wrong { id: "words".to_owned(), text: text.clone() });
+        wrong.collect()
+    }
 }
 
 struct Row {
@@ -159,16 +170,19 @@ pub(super) async fn list(
         }
         Err(failure) => return page::failed(&failure),
     };
-    page::show(&Deleted {
-        frame: Frame::new("deleted", &session),
-        next: page.next.map(|next| typed.address(&next)),
-        typed,
-        accounts,
-        items: page.items.into_iter().map(Row::new).collect(),
-        days,
-        early: early.map(|early| early.describe()),
-        wrong,
-    })
+    page::show_as(
+        StatusCode::OK,
+        &Deleted {
+            frame: Frame::new("deleted", &session),
+            next: page.next.map(|next| typed.address(&next)),
+            typed,
+            accounts,
+            items: page.items.into_iter().map(Row::new).collect(),
+            days,
+            early: early.map(|early| early.describe()),
+            wrong,
+        },
+    )
 }
 
 #[derive(Template)]
@@ -181,6 +195,8 @@ struct Message {
     text: String,
     cut: bool,
 }
+
+impl Page for Message {}
 
 impl Message {
     fn new(frame: Frame, shown: Shown) -> Message {
@@ -327,11 +343,11 @@ pub(super) async fn restore(
     let next = typed.address(&typed.after);
     let order = match form.order(&typed) {
         Ok(order) => order,
-        Err(failure) => return page::refused(&shared, &session, &failure, &next),
+        Err(failure) => return frame::refused(&shared, &session, &failure, &next),
     };
     match shared.act(move |context| undelete::restore(context, &order)).await {
         Ok(done) => said(&shared, &session, &done, &next),
-        Err(failure) => page::refused(&shared, &session, &failure, &next),
+        Err(failure) => frame::refused(&shared, &session, &failure, &next),
     }
 }
 
@@ -344,7 +360,7 @@ pub(super) async fn restore_one(
     let order = Order { ids: vec![id], ..Order::default() };
     match shared.act(move |context| undelete::restore(context, &order)).await {
         Ok(done) => said(&shared, &session, &done, "/deleted"),
-        Err(failure) => page::refused(&shared, &session, &failure, "/deleted"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/deleted"),
     }
 }
 
@@ -359,7 +375,34 @@ struct Discarding {
     back: String,
 }
 
-/// Deletes for good what is ticked, or all that fits: first it says what that is, and asks.
+impl Page for Discarding {}
+
+/// Says what would be deleted for good, and asks.
+pub(super) async fn ask_discard(
+    State(shared): State<Arc<Shared>>,
+    Query(mut asked): Query<Ticked>,
+    session: LoggedIn,
+) -> Response {
+    let typed = asked.typed();
+    let back = typed.address(&typed.after);
+    let (ids, all) = match asked.chosen(&typed, NONE_TICKED) {
+        Ok(chosen) => chosen,
+        Err(failure) => return frame::refused(&shared, &session, &failure, &back),
+    };
+    let (order, is_all) = (Discard { ids: ids.clone(), all: all.clone() }, all.is_some());
+    match shared.act(move |context| undelete::weigh(context, &order)).await {
+        Ok(found) if found.what().is_empty() => {
+            tell(&shared, &session, found.describe(), found.is_whole(), &back)
+        }
+        Ok(found) => {
+            let (frame, what) = (Frame::new("deleted", &session), found.what());
+            page::show(&Discarding { frame, typed, ids, all: is_all, what, back })
+        }
+        Err(failure) => frame::refused(&shared, &session, &failure, &back),
+    }
+}
+
+/// Deletes for good what is ticked, or all that fits: first there is a page that asks.
 pub(super) async fn discard(
     State(shared): State<Arc<Shared>>,
     Submitted { session, mut form }: Submitted<Ticked>,
@@ -367,27 +410,28 @@ pub(super) async fn discard(
     let typed = form.typed();
     let back = typed.address(&typed.after);
     let is_sure = form.given("sure").is_some();
-    let order = match form.chosen(&typed, "Tick what is to be deleted for good.") {
+    let order = match form.chosen(&typed, NONE_TICKED) {
         Ok((ids, all)) => Discard { ids, all },
-        Err(failure) => return page::refused(&shared, &session, &failure, &back),
+        Err(failure) => return frame::refused(&shared, &session, &failure, &back),
     };
-    let wanted = order.clone();
-    let act = move |context: &Context| match is_sure {
-        true => undelete::discard(context, &wanted),
-        false => undelete::weigh(context, &wanted),
-    };
-    match shared.act(act).await {
-        Ok(found) if !is_sure && !found.what().is_empty() => page::show(&Discarding {
-            frame: Frame::new("deleted", &session),
-            typed,
-            ids: order.ids,
-            all: order.all.is_some(),
-            what: found.what(),
-            back,
-        }),
-        Ok(done) => tell(&shared, &session, done.describe(), done.is_whole(), &back),
-        Err(failure) => page::refused(&shared, &session, &failure, &back),
+    if !is_sure {
+        return Redirect::to(&question(&typed, &order)).into_response();
     }
+    match shared.act(move |context| undelete::discard(context, &order)).await {
+        Ok(done) => tell(&shared, &session, done.describe(), done.is_whole(), &back),
+        Err(failure) => frame::refused(&shared, &session, &failure, &back),
+    }
+}
+
+/// The page that asks.
+fn question(typed: &Typed, order: &Discard) -> String {
+    let mut address = typed.address(&typed.after).replacen("/deleted", "/deleted/discard", 1);
+    let ticked = order.ids.iter().take(ITEMS).map(|id| format!("{}=1", encoded(&format!("{TICK}{id}"))));
+    for pair in ticked.chain(order.all.is_some().then(|| "all=1".to_owned())) {
+        address.push(if address.contains('?') { '&' } else { '?' });
+        address.push_str(&pair);
+    }
+    address
 }
 
 fn said(shared: &Arc<Shared>, session: &LoggedIn, done: &Restored, next: &str) -> Response {
@@ -403,7 +447,7 @@ fn tell(
 ) -> Response {
     lines.truncate(10);
     shared.sessions.tell(&session.known, Notice { text: lines.join(" "), good });
-    Redirect::to(next).into_response()
+    page::next(next)
 }
 
 #[derive(Deserialize)]
@@ -424,8 +468,8 @@ pub(super) async fn keep(
                 "Deleted mail is kept for {} from now on.",
                 human::count(keeping.days, "day", "days")
             );
-            page::done(&shared, &session, text, "/deleted")
+            frame::done(&shared, &session, text, "/deleted")
         }
-        Err(failure) => page::refused(&shared, &session, &failure, "/deleted"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/deleted"),
     }
 }

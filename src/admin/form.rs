@@ -1,4 +1,4 @@
-//! Forms that were sent by a page of ours, and what is wrong with their fields.
+//! Forms that were sent by a page of ours.
 
 use std::sync::Arc;
 
@@ -11,26 +11,6 @@ use serde::de::DeserializeOwned;
 
 use super::guard::LoggedIn;
 use super::{Shared, page};
-
-/// A field as it is shown: what was typed, and what is wrong with it.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Field {
-    pub(super) value: String,
-    pub(super) error: Option<String>,
-}
-
-impl Field {
-    /// With what was typed.
-    pub(super) fn new(value: impl Into<String>) -> Self {
-        Field { value: value.into(), error: None }
-    }
-
-    /// With what is wrong.
-    pub(super) fn wrong(mut self, error: impl ToString) -> Self {
-        self.error = Some(error.to_string());
-        self
-    }
-}
 
 /// A form of the logged-in administrator, sent by a page that was made for this session.
 pub(super) struct Submitted<T> {

@@ -15,6 +15,7 @@ use smol::Timer;
 
 use super::Shared;
 use super::page;
+use super::place::{Place, encoded};
 use super::sessions::{Known, Notice};
 use crate::actions::administrator;
 
@@ -25,12 +26,12 @@ pub(super) const BODY: usize = 64 * 1024;
 /// And takes no longer to come: hyper has no limit for that.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Headers of every answer: no scripts, no frames, nothing from elsewhere, nothing kept.
+/// Headers of every answer: no scripts but ours, no frames, nothing from elsewhere, nothing kept.
 const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; \
-         base-uri 'none'",
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
@@ -160,6 +161,20 @@ pub(super) fn session(shared: &Shared, headers: &HeaderMap) -> Option<Known> {
     shared.sessions.find(token)
 }
 
+/// Whether a browser comes with the cookie of a session that has ended.
+pub(super) fn has_ended(headers: &HeaderMap) -> bool {
+    let mut cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    cookies.any(|line| line.split(';').any(|pair| pair.trim().starts_with(COOKIE)))
+}
+
+/// To the log-in, and from there on to where one wanted to go.
+fn login_for(place: &Place) -> Response {
+    match place.as_str() {
+        "/" => Redirect::to("/login").into_response(),
+        place => Redirect::to(&format!("/login?to={}", encoded(place))).into_response(),
+    }
+}
+
 /// The administrator is logged in. A page that takes this is not shown to anyone else.
 #[derive(Clone, Debug)]
 pub(super) struct LoggedIn {
@@ -172,12 +187,14 @@ impl FromRequestParts<Arc<Shared>> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
         if let Some(known) = session(shared, &parts.headers) {
-            let shown = parts.method == Method::GET;
+            // A script that looks for what is new shows no notice.
+            let mode = parts.headers.get("sec-fetch-mode");
+            let shown = parts.method == Method::GET && mode.is_none_or(|mode| mode == "navigate");
             let notice = if shown { shared.sessions.take_notice(&known) } else { None };
             return Ok(LoggedIn { known, notice });
         }
         match shared.act(administrator::is_set_up).await {
-            Ok(true) => Err(Redirect::to("/login").into_response()),
+            Ok(true) => Err(login_for(&Place::of(&parts.method, &parts.uri))),
             Ok(false) => Err(Redirect::to("/setup").into_response()),
             Err(failure) => Err(page::failed(&failure)),
         }

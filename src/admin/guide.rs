@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::account::{Added, Needs, New, NewForm};
-use super::form::{Empty, Field, Submitted};
+use super::account::{New, NewForm};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame;
 use super::guard::LoggedIn;
+use super::needs::Needs;
+use super::page::{self, Page};
+use super::secrets::Secret;
 use super::sessions::Notice;
-use super::{Shared, account, import, page, source};
+use super::{Shared, account, device, import, source};
 use crate::actions::setup::{self, Progress, Step};
 use crate::actions::{self, Failure};
 
@@ -54,6 +58,12 @@ struct Account {
     form: NewForm,
 }
 
+impl Page for Account {
+    fn wrong(&self) -> Vec<Wrong> {
+        self.form.wrong()
+    }
+}
+
 #[derive(Template)]
 #[template(path = "guide_mail.html")]
 struct Mail {
@@ -63,6 +73,12 @@ struct Mail {
     old: import::Form,
     /// Which of the three ways is open.
     open: Way,
+}
+
+impl Page for Mail {
+    fn wrong(&self) -> Vec<Wrong> {
+        self.form.wrong().into_iter().chain(self.old.wrong()).collect()
+    }
 }
 
 /// Where mail comes from.
@@ -82,13 +98,22 @@ struct Device {
     device: Field,
 }
 
+impl Page for Device {
+    fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([("account", &self.account), ("device", &self.device)])
+    }
+}
+
 #[derive(Template)]
 #[template(path = "guide_ready.html")]
 struct Ready {
     guide: Guide,
-    added: Option<Added>,
+    /// The device that was added just now.
+    fresh: Option<Secret>,
     needs: Needs,
 }
+
+impl Page for Ready {}
 
 impl Guide {
     fn new(
@@ -137,7 +162,7 @@ pub(super) async fn next(State(shared): State<Arc<Shared>>, _: LoggedIn) -> Resp
 
 /// Leaves a word for the next step, and goes there.
 fn on(shared: &Arc<Shared>, session: &LoggedIn, text: impl Into<String>, step: Step) -> Response {
-    page::done(shared, session, text, path(step))
+    frame::done(shared, session, text, path(step))
 }
 
 /// How far it is, and the names of the accounts, the oldest first.
@@ -150,20 +175,15 @@ async fn read(shared: &Arc<Shared>) -> Result<(Progress, Vec<String>), Failure> 
 
 /// The form of the first account; where there is one already, the step after it.
 pub(super) async fn account(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    account_step(&shared, &session, StatusCode::OK, NewForm::default()).await
+    account_step(&shared, &session, NewForm::default()).await
 }
 
-async fn account_step(
-    shared: &Arc<Shared>,
-    session: &LoggedIn,
-    status: StatusCode,
-    form: NewForm,
-) -> Response {
+async fn account_step(shared: &Arc<Shared>, session: &LoggedIn, form: NewForm) -> Response {
     match read(shared).await {
         Ok((_, accounts)) if !accounts.is_empty() => Redirect::to(path(Step::Mail)).into_response(),
         Ok((progress, _)) => {
             let guide = Guide::new(shared, session, (&progress, &[]), Step::Account);
-            page::show_as(status, &Account { guide, form })
+            page::show(&Account { guide, form })
         }
         Err(failure) => page::failed(&failure),
     }
@@ -176,20 +196,19 @@ pub(super) async fn add_account(
 ) -> Response {
     match account::create(&shared, form).await {
         Ok(name) => on(&shared, &session, format!("The account {name} was added."), Step::Mail),
-        Err(form) => account_step(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+        Err(form) => account_step(&shared, &session, form).await,
     }
 }
 
 /// The three ways in which mail gets here.
 pub(super) async fn mail(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
     let forms = (source::Form::default(), import::Form::default());
-    mail_step(&shared, &session, StatusCode::OK, forms, Way::Source).await
+    mail_step(&shared, &session, forms, Way::Source).await
 }
 
 async fn mail_step(
     shared: &Arc<Shared>,
     session: &LoggedIn,
-    status: StatusCode,
     (form, old): (source::Form, import::Form),
     open: Way,
 ) -> Response {
@@ -197,7 +216,7 @@ async fn mail_step(
         Ok((_, accounts)) if accounts.is_empty() => Redirect::to(path(Step::Account)).into_response(),
         Ok((progress, accounts)) => {
             let guide = Guide::new(shared, session, (&progress, &accounts), Step::Mail);
-            page::show_as(status, &Mail { guide, accounts, form, old, open })
+            page::show(&Mail { guide, accounts, form, old, open })
         }
         Err(failure) => page::failed(&failure),
     }
@@ -212,7 +231,7 @@ pub(super) async fn add_source(
         Ok(text) => on(&shared, &session, text, Step::Device),
         Err(form) => {
             let forms = (form, import::Form::default());
-            mail_step(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, forms, Way::Source).await
+            mail_step(&shared, &session, forms, Way::Source).await
         }
     }
 }
@@ -229,7 +248,7 @@ pub(super) async fn import(
         Ok(()) => on(&shared, &session, COMES, Step::Device),
         Err(form) => {
             let forms = (source::Form::default(), form);
-            mail_step(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, forms, Way::Path).await
+            mail_step(&shared, &session, forms, Way::Path).await
         }
     }
 }
@@ -244,27 +263,26 @@ pub(super) async fn upload(
         Ok(()) => on(&shared, &session, COMES, Step::Device),
         Err(form) => {
             let forms = (source::Form::default(), form);
-            mail_step(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, forms, Way::Upload).await
+            mail_step(&shared, &session, forms, Way::Upload).await
         }
     }
 }
 
 /// The form of the first device.
-pub(super) async fn device(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    device_step(&shared, &session, StatusCode::OK, (Field::default(), Field::default())).await
+pub(super) async fn first_device(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
+    device_step(&shared, &session, (Field::default(), Field::default())).await
 }
 
 async fn device_step(
     shared: &Arc<Shared>,
     session: &LoggedIn,
-    status: StatusCode,
     (account, device): (Field, Field),
 ) -> Response {
     match read(shared).await {
         Ok((_, accounts)) if accounts.is_empty() => Redirect::to(path(Step::Account)).into_response(),
         Ok((progress, accounts)) => {
             let guide = Guide::new(shared, session, (&progress, &accounts), Step::Device);
-            page::show_as(status, &Device { guide, accounts, account, device })
+            page::show(&Device { guide, accounts, account, device })
         }
         Err(failure) => page::failed(&failure),
     }
@@ -276,36 +294,31 @@ pub(super) struct NewDevice {
     device: String,
 }
 
-/// Adds the first device; the last step shows its password, this once.
+/// Adds the first device; the last step shows its password.
 pub(super) async fn add_device(
     State(shared): State<Arc<Shared>>,
     Submitted { session, form }: Submitted<NewDevice>,
 ) -> Response {
-    match account::make_device(&shared, &form.account, form.device).await {
-        Ok(added) => last_step(&shared, &session, Some(added)).await,
-        Err(device) => {
-            let fields = (Field::new(form.account), device);
-            device_step(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, fields).await
-        }
+    match device::make(&shared, &session, &form.account, form.device).await {
+        Ok(_) => page::next(path(Step::Ready)),
+        Err(wrong) => device_step(&shared, &session, (Field::new(form.account), wrong)).await,
     }
 }
 
 /// The last step: what a device needs.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    last_step(&shared, &session, None).await
-}
-
-async fn last_step(shared: &Arc<Shared>, session: &LoggedIn, added: Option<Added>) -> Response {
-    let (progress, accounts) = match read(shared).await {
+    let (progress, accounts) = match read(&shared).await {
         Ok(read) => read,
         Err(failure) => return page::failed(&failure),
     };
-    let user = added.as_ref().map(|added| added.needs.user.clone());
+    let fresh = shared.sessions.last_secret(&session.known).filter(|fresh| accounts.contains(&fresh.account));
+    let user = fresh.as_ref().map(|fresh| fresh.account.clone());
     match user.or_else(|| accounts.first().cloned()) {
         None => Redirect::to(path(Step::Account)).into_response(),
         Some(user) => {
-            let guide = Guide::new(shared, session, (&progress, &accounts), Step::Ready);
-            page::show(&Ready { guide, added, needs: Needs::new(shared, user) })
+            let guide = Guide::new(&shared, &session, (&progress, &accounts), Step::Ready);
+            let password = fresh.as_ref().map(|fresh| fresh.password.clone());
+            page::show(&Ready { guide, fresh, needs: Needs::new(&shared, user, password) })
         }
     }
 }
@@ -322,7 +335,7 @@ pub(super) async fn skip(
         _ => return page::not_found().await,
     };
     match shared.act(move |context| setup::skip(context, step)).await {
-        Ok(()) => Redirect::to(path(after)).into_response(),
-        Err(failure) => page::refused(&shared, &session, &failure, path(step)),
+        Ok(()) => page::next(path(after)),
+        Err(failure) => frame::refused(&shared, &session, &failure, path(step)),
     }
 }

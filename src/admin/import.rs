@@ -7,17 +7,19 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::multipart::{Field as Part, Multipart};
 use axum::extract::{FromRequest, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_lite::{AsyncWriteExt, FutureExt};
 use serde::Deserialize;
 use smol::Timer;
 
-use super::Shared;
 use super::allowance::Allowance;
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
+use super::{Shared, ask};
 use crate::actions::import_job::{self, Order};
 use crate::actions::{Failure, account, human};
 use crate::model::MailboxName;
@@ -64,6 +66,30 @@ pub(super) struct Fields {
     pub(super) seen: bool,
 }
 
+impl Form {
+    pub(super) fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([
+            ("old-path", &self.path),
+            ("old-account", &self.here.account),
+            ("old-mailbox", &self.here.mailbox),
+            ("file", &self.file),
+            ("upload-account", &self.upload.account),
+            ("upload-mailbox", &self.upload.mailbox),
+        ])
+    }
+}
+
+impl Page for Import {
+    /// While an import runs there are no forms: what is wrong is about the one that runs.
+    fn wrong(&self) -> Vec<Wrong> {
+        let mut wrong = self.old.wrong();
+        if self.running.is_some() {
+            wrong.iter_mut().for_each(|wrong| wrong.id = "running".to_owned());
+        }
+        wrong
+    }
+}
+
 /// An import under way.
 struct Running {
     name: String,
@@ -98,10 +124,10 @@ pub(super) struct Typed {
 
 /// The form, and how the last import stands.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, Form::default()).await
+    shown(&shared, &session, Form::default()).await
 }
 
-async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Form) -> Response {
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: Form) -> Response {
     let accounts = match shared.act(account::list).await {
         Ok(accounts) => accounts.into_iter().map(|account| account.name).collect(),
         Err(failure) => return page::failed(&failure),
@@ -113,10 +139,7 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, for
         Some(state) => ended = Ended::new(state),
         None => {}
     }
-    page::show_as(
-        status,
-        &Import { frame: Frame::new("import", session), accounts, old: form, running, ended },
-    )
+    page::show(&Import { frame: Frame::new("import", session), accounts, old: form, running, ended })
 }
 
 /// How the last import stands, in a line, for pages beside.
@@ -145,7 +168,11 @@ impl Running {
             bytes: human::bytes(progress.bytes),
             of: human::bytes(of),
             rate: human::bytes(rate),
-            left: human::duration((of - progress.bytes.min(of)).checked_div(rate).unwrap_or(0)),
+            left: match (of - progress.bytes.min(of)).checked_div(rate) {
+                None => "not known yet".to_owned(),
+                Some(..60) => "less than a minute".to_owned(),
+                Some(left) => human::duration(left),
+            },
         }
     }
 }
@@ -192,8 +219,8 @@ pub(super) async fn start(
     Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
     match begin(&shared, form).await {
-        Ok(()) => Redirect::to("/import").into_response(),
-        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+        Ok(()) => page::next("/import"),
+        Err(form) => shown(&shared, &session, form).await,
     }
 }
 
@@ -233,12 +260,31 @@ fn place(failure: &Failure, what: &mut Field, fields: &mut Fields) {
         Failure::Invalid(_) if !is_mailbox(&fields.mailbox.value) => &mut fields.mailbox,
         _ => what,
     };
-    field.error = Some(failure.to_string());
+    field.error = Some(human::sentence(&failure.to_string()));
 }
 
 /// Whether mail can go below a mailbox of this name.
 fn is_mailbox(typed: &str) -> bool {
     wanted(typed).is_none_or(|name| MailboxName::new(&name).is_ok())
+}
+
+/// Asks whether the import is to be broken off.
+pub(super) async fn ask_stop(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
+    let Some(state) = shared.imports.state().filter(|state| state.ended.is_none()) else {
+        return Redirect::to("/import").into_response();
+    };
+    let question = ask::Ask {
+        frame: Frame::new("import", &session),
+        title: "Break the import off?".to_owned(),
+        text: format!(
+            "What was brought in of {} stays. The same import again goes on where this one ends.",
+            state.name
+        ),
+        action: "/import/stop".to_owned(),
+        button: "Break it off",
+        back: "/import".to_owned(),
+    };
+    question.show()
 }
 
 /// Breaks the import off.
@@ -247,7 +293,7 @@ pub(super) async fn stop(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     shared.imports.stop();
-    page::done(
+    frame::done(
         &shared,
         &session,
         "The import ends after the present message. What was stored stays.",
@@ -266,8 +312,8 @@ pub(super) async fn upload(
     request: Request,
 ) -> Response {
     match receive(&shared, &session, request).await {
-        Ok(()) => Redirect::to("/import").into_response(),
-        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+        Ok(()) => page::next("/import"),
+        Err(form) => shown(&shared, &session, form).await,
     }
 }
 
@@ -289,7 +335,7 @@ pub(super) async fn receive(shared: &Arc<Shared>, session: &LoggedIn, request: R
     let (account, mailbox) = (Field::new(&upload.account), Field::new(&upload.mailbox));
     let mut form = Form { upload: Fields { account, mailbox, seen: upload.seen }, ..Form::default() };
     if let Err(why) = taken {
-        form.file.error = Some(why);
+        form.file = form.file.wrong(why);
         return Err(form);
     }
     let (imports, order) = (shared.imports.clone(), upload.order());
@@ -321,7 +367,10 @@ fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<String> {
         Some(length) if length.saturating_mul(2).saturating_add(LEFT_FREE) > free => {
             Some(format!("There is not enough room for it: {} are free.", human::bytes(free)))
         }
-        Some(_) if shared.imports.is_running() => Some("An import runs already.".to_owned()),
+        Some(_) if shared.imports.is_running() => Some(
+            "An import runs already, and one is brought in at a time: wait for it, or break it off."
+                .to_owned(),
+        ),
         Some(_) => None,
     }
 }
@@ -392,14 +441,14 @@ impl Upload {
 
     async fn receive(&self, mut part: Part<'_>) -> Result<(), String> {
         let path = self.path();
-        let made = smol::unblock(move || create(&path)).await.map_err(|error| error.to_string())?;
+        let made = smol::unblock(move || create(&path)).await.map_err(|error| reason(&error))?;
         let mut file = smol::Unblock::new(made);
         loop {
             let next = async { part.chunk().await.map_err(|error| error.body_text()) };
             let Some(chunk) = next.or(stalled()).await? else { break };
-            file.write_all(&chunk).await.map_err(|error| error.to_string())?;
+            file.write_all(&chunk).await.map_err(|error| reason(&error))?;
         }
-        file.flush().await.map_err(|error| error.to_string())
+        file.flush().await.map_err(|error| reason(&error))
     }
 
     /// Under its own name: what is in it goes to the mailbox of that name.
@@ -428,6 +477,19 @@ fn create(path: &Path) -> std::io::Result<std::fs::File> {
         std::fs::DirBuilder::new().mode(0o700).create(folder)?;
     }
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Why the file could not be put on the disk.
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            "The disk of this machine is full.".to_owned()
+        }
+        _ => {
+            tracing::warn!(%error, "an upload could not be written");
+            "The file could not be written on this machine: the log says why.".to_owned()
+        }
+    }
 }
 
 async fn text(part: &mut Part<'_>) -> Result<String, String> {

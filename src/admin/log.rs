@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::Shared;
+use super::frame::Frame;
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
 use crate::model::locked;
 
 /// Lines that are kept.
@@ -58,6 +59,8 @@ struct Log {
     frame: Frame,
     lines: Vec<Line>,
 }
+
+impl Page for Log {}
 
 struct Line {
     class: &'static str,

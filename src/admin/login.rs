@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::page::{self, Page};
+use super::place::Place;
 use super::serve::Peer;
-use super::{Shared, guard, page};
+use super::{Shared, guard};
 use crate::actions::{Failure, administrator};
 use crate::credential::TooMany;
 
@@ -22,20 +25,54 @@ const THROTTLED: &str = "\0administrator";
 #[template(path = "login.html")]
 struct Login {
     password: Field,
+    /// Where one wanted to go.
+    to: String,
+    /// Why it asks, if it is not the first page.
+    why: Option<&'static str>,
+}
+
+impl Login {
+    fn new(to: String, password: Field) -> Self {
+        Login { password, to, why: None }
+    }
+}
+
+impl Page for Login {
+    fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([("password", &self.password)])
+    }
 }
 
 #[derive(Deserialize)]
 pub(super) struct Typed {
     password: String,
+    #[serde(default)]
+    to: String,
 }
 
-/// The page; whoever is logged in already goes on to the overview.
-pub(super) async fn show(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    to: String,
+}
+
+/// The page; whoever is logged in already goes on.
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let to = Place::parse(&asked.to).unwrap_or_else(Place::home);
     if guard::session(&shared, &headers).is_some() {
-        return Redirect::to("/").into_response();
+        return Redirect::to(to.as_str()).into_response();
     }
+    let why = match guard::has_ended(&headers) {
+        true => Some("Your session is over: Postern was started anew, or nothing was done for 12 hours."),
+        false if !asked.to.is_empty() => Some("After that you are where you wanted to go."),
+        false => None,
+    };
     match shared.act(administrator::is_set_up).await {
-        Ok(true) => page::show(&Login { password: Field::default() }),
+        Ok(true) => page::show(&Login { why, ..Login::new(to.to_string(), Field::default()) }),
         Ok(false) => Redirect::to("/setup").into_response(),
         Err(failure) => page::failed(&failure),
     }
@@ -48,9 +85,10 @@ pub(super) async fn log_in(
     Form(typed): Form<Typed>,
 ) -> Response {
     let address = peer.ip();
+    let to = Place::parse(&typed.to).unwrap_or_else(Place::home);
     match shared.throttle.begin(shared.started.elapsed(), address, THROTTLED) {
         Ok(attempt) => drop(smol::Timer::after(attempt.wait).await),
-        Err(many) => return too_many(many),
+        Err(many) => return too_many(to, many),
     }
     let right = shared.act(move |context| administrator::verify(context, &typed.password)).await;
     let now = shared.started.elapsed();
@@ -58,12 +96,12 @@ pub(super) async fn log_in(
         Ok(true) => {
             shared.throttle.succeeded(now, address, THROTTLED);
             tracing::info!(peer = %address, "the administrator logged in");
-            begin(&shared, "/")
+            begin(&shared, to.as_str())
         }
         Ok(false) => {
             tracing::warn!(peer = %address, "a wrong password for the admin site");
             let password = Field::default().wrong("That is not the password.");
-            page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &Login { password })
+            page::show(&Login::new(to.to_string(), password))
         }
         Err(failure) => {
             shared.throttle.withdrawn(now, address, THROTTLED);
@@ -72,9 +110,9 @@ pub(super) async fn log_in(
     }
 }
 
-fn too_many(many: TooMany) -> Response {
+fn too_many(to: Place, many: TooMany) -> Response {
     let password = Field::default().wrong(format!("For now no password is tried: {many}."));
-    page::show_as(StatusCode::TOO_MANY_REQUESTS, &Login { password })
+    page::show_as(StatusCode::TOO_MANY_REQUESTS, &Login::new(to.to_string(), password))
 }
 
 /// Begins a session and goes on to `next`.

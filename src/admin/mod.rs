@@ -1,29 +1,37 @@
 //! The admin site: plain HTML pages over HTTPS, for whoever has the administrator's password.
 //!
 //! A page is thin: it reads what an action gives into a template, and each form calls the action that the
-//! command line calls. Everything works without JavaScript; there is none.
+//! command line calls. Everything works without JavaScript; what there is of it makes pages live.
 
 mod account;
 mod allowance;
+mod ask;
 mod assets;
 mod backup;
 mod certificate;
 mod check;
 mod deleted;
+mod device;
+mod field;
 mod form;
+mod frame;
 mod guard;
 mod guide;
 mod import;
 pub mod log;
 mod login;
+mod needs;
 pub mod notice;
 mod overview;
 mod page;
 mod patient;
+mod place;
 mod seats;
+mod secrets;
 mod serve;
 mod sessions;
 mod setup;
+mod shown;
 mod source;
 mod storage;
 
@@ -120,7 +128,7 @@ impl Admin {
             .route("/setup/account", get(guide::account).post(guide::add_account))
             .route("/setup/mail", get(guide::mail).post(guide::add_source))
             .route("/setup/import", post(guide::import))
-            .route("/setup/device", get(guide::device).post(guide::add_device))
+            .route("/setup/device", get(guide::first_device).post(guide::add_device))
             .route("/setup/ready", get(guide::ready))
             .route("/setup/skip/{step}", post(guide::skip))
             .route("/login", get(login::show).post(login::log_in))
@@ -130,27 +138,30 @@ impl Admin {
             .route("/accounts/{name}/password", post(account::set_password))
             .route("/accounts/{name}/remove", post(account::remove))
             .route("/accounts/{name}/role", post(account::set_role))
-            .route("/accounts/{name}/devices", post(account::add_device))
-            .route("/accounts/{name}/devices/{id}/revoke", post(account::revoke_device))
+            .route("/accounts/{name}/devices", post(device::add))
+            .route("/accounts/{name}/devices/{id}", get(device::show))
+            .route("/accounts/{name}/devices/{id}/password", post(device::renew))
+            .route("/accounts/{name}/devices/{id}/typed", post(device::typed))
+            .route("/accounts/{name}/devices/{id}/revoke", get(device::ask_revoke).post(device::revoke))
             .route("/sources", get(source::list).post(source::add))
-            .route("/sources/{id}/remove", post(source::remove))
+            .route("/sources/{id}/remove", get(source::ask_remove).post(source::remove))
             .route("/deleted", get(deleted::list))
             .route("/deleted/restore", post(deleted::restore))
-            .route("/deleted/discard", post(deleted::discard))
+            .route("/deleted/discard", get(deleted::ask_discard).post(deleted::discard))
             .route("/deleted/keep", post(deleted::keep))
             .route("/deleted/{id}", get(deleted::show))
             .route("/deleted/{id}/restore", post(deleted::restore_one))
             .route("/deleted/{id}/message.eml", get(deleted::download))
             .route("/import", get(import::show).post(import::start))
-            .route("/import/stop", post(import::stop))
+            .route("/import/stop", get(import::ask_stop).post(import::stop))
             .route("/certificate", get(certificate::show))
             .route("/storage", get(storage::show))
             .route("/storage/reclaim", post(storage::reclaim))
-            .route("/storage/empty", post(storage::empty_bin))
+            .route("/storage/empty", get(storage::ask_empty).post(storage::empty_bin))
             .route("/backups", get(backup::show).post(backup::set_up))
             .route("/backups/run", post(backup::run))
-            .route("/backups/stop", post(backup::stop))
-            .route("/backups/off", post(backup::turn_off))
+            .route("/backups/stop", get(backup::ask_stop).post(backup::stop))
+            .route("/backups/off", get(backup::ask_turn_off).post(backup::turn_off))
             .route("/storage/check", get(check::show).post(check::start))
             .route("/log", get(log::show))
             .fallback(page::not_found)
@@ -159,9 +170,11 @@ impl Admin {
             .route("/import/upload", post(import::upload).layer(DefaultBodyLimit::disable()))
             .route("/setup/upload", post(guide::upload).layer(DefaultBodyLimit::disable()))
             .layer(middleware::from_fn(guard::origin))
+            .layer(middleware::from_fn(place::pages))
             // What devices fetch, and what any page needs, asks for no password.
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))
+            .route("/app.js", get(assets::script))
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::headers))
             .with_state(Arc::clone(&shared));

@@ -15,6 +15,7 @@ use axum::response::Response;
 use axum::routing::get;
 use smol::net::TcpListener;
 
+use super::page::Page;
 use super::serve::Site;
 use super::{assets, guard, page};
 use crate::actions::trouble::Trouble;
@@ -33,10 +34,12 @@ pub struct Notice {
 
 #[derive(Template)]
 #[template(path = "notice.html")]
-struct Page {
+struct Reason {
     trouble: Trouble,
     again: &'static str,
 }
+
+impl Page for Reason {}
 
 impl Notice {
     /// A site that says `why` until it is dropped.
@@ -49,6 +52,7 @@ impl Notice {
         let router = Router::new()
             .fallback(show)
             .route("/style.css", get(assets::style))
+            .route("/app.js", get(assets::script))
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::map_response(guard::with_headers))
             .with_state(why);
@@ -62,7 +66,7 @@ impl Notice {
 }
 
 async fn show(State(why): State<Why>) -> Response {
-    let page = Page { trouble: why(), again: AGAIN };
+    let page = Reason { trouble: why(), again: AGAIN };
     let mut response = page::show_as(StatusCode::SERVICE_UNAVAILABLE, &page);
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
     response

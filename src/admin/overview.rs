@@ -6,8 +6,9 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::frame::Frame;
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
 use super::{Shared, source};
 use crate::actions::health::{self, Concern, Severity};
 use crate::actions::{device, human, status};
@@ -32,6 +33,8 @@ struct Overview {
     sources: Vec<source::Row>,
     devices: Vec<Device>,
 }
+
+impl Page for Overview {}
 
 struct Shown {
     class: &'static str,

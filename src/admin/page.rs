@@ -1,62 +1,34 @@
-//! What pages have in common: the frame, and answers that are no page of their own.
-
-use std::sync::Arc;
+//! What pages have in common, and answers that are no page of their own.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::Shared;
-use super::guard::LoggedIn;
-use super::sessions::Notice;
+use super::field::Wrong;
+use super::shown;
 use crate::actions::{Failure, human};
 
-/// What stands around a page of somebody who is logged in.
-pub(super) struct Frame {
-    /// Which entry of the navigation is this one.
-    pub(super) here: &'static str,
-    /// For its forms.
-    pub(super) csrf: String,
-    /// What was done just now.
-    pub(super) notice: Option<Notice>,
-    pub(super) version: &'static str,
-}
-
-impl Frame {
-    /// The navigation: its name for [`Frame::here`], where it leads, and how it is called.
-    pub(super) const PAGES: [(&'static str, &'static str, &'static str); 9] = [
-        ("overview", "/", "Overview"),
-        ("accounts", "/accounts", "Accounts"),
-        ("sources", "/sources", "Sources"),
-        ("import", "/import", "Import"),
-        ("deleted", "/deleted", "Deleted mail"),
-        ("certificate", "/certificate", "Certificate"),
-        ("storage", "/storage", "Storage"),
-        ("backups", "/backups", "Backups"),
-        ("log", "/log", "Log"),
-    ];
-
-    pub(super) fn new(here: &'static str, session: &LoggedIn) -> Self {
-        Frame {
-            here,
-            csrf: session.known.csrf.clone(),
-            notice: session.notice.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-        }
+/// A page, with the mistakes in its forms: they stand under its heading, each with a link to its field, and its title
+/// begins with "Error: ".
+pub(super) trait Page: Template {
+    /// What is wrong; a page that names its fields here says all of it at its top.
+    fn wrong(&self) -> Vec<Wrong> {
+        Vec::new()
     }
 }
 
-/// Shows a page.
-pub(super) fn show(page: &impl Template) -> Response {
-    show_as(StatusCode::OK, page)
+/// Shows a page. Where something is wrong in a form of it, it is a 422.
+pub(super) fn show(page: &impl Page) -> Response {
+    let right = page.wrong().is_empty();
+    show_as(if right { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, page)
 }
 
-/// Shows a page with a status of its own: 422 for a form with mistakes.
-pub(super) fn show_as(status: StatusCode, page: &impl Template) -> Response {
+/// Shows a page with a status of its own.
+pub(super) fn show_as(status: StatusCode, page: &impl Page) -> Response {
     match page.render() {
         Ok(text) => {
             let kind = HeaderValue::from_static("text/html; charset=utf-8");
-            (status, [(header::CONTENT_TYPE, kind)], text).into_response()
+            (status, [(header::CONTENT_TYPE, kind)], shown::page(text)).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "a page of the admin site cannot be shown");
@@ -65,20 +37,8 @@ pub(super) fn show_as(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// After a form was done: the page that follows, with a word of what was done.
-pub(super) fn done(
-    shared: &Arc<Shared>,
-    session: &LoggedIn,
-    text: impl Into<String>,
-    next: &str,
-) -> Response {
-    shared.sessions.tell(&session.known, Notice { text: text.into(), good: true });
-    Redirect::to(next).into_response()
-}
-
-/// After a form without fields failed: the page that follows, with the reason.
-pub(super) fn refused(shared: &Arc<Shared>, session: &LoggedIn, failure: &Failure, next: &str) -> Response {
-    shared.sessions.tell(&session.known, Notice { text: human::sentence(&failure.to_string()), good: false });
+/// After a form: the page that follows.
+pub(super) fn next(next: &str) -> Response {
     Redirect::to(next).into_response()
 }
 
@@ -88,6 +48,8 @@ struct Plain<'a> {
     title: &'a str,
     text: &'a str,
 }
+
+impl Page for Plain<'_> {}
 
 /// A page of one sentence.
 pub(super) fn plain(status: StatusCode, title: &str, text: &str) -> Response {
@@ -101,7 +63,7 @@ pub(super) fn failed(failure: &Failure) -> Response {
         Failure::Invalid(_) | Failure::Access(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Failure::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
-    plain(status, "That did not work", &failure.to_string())
+    plain(status, "That did not work", &human::sentence(&failure.to_string()))
 }
 
 /// There is no such page.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::secrets::{Secret, Secrets};
 use crate::credential::DevicePassword;
 use crate::model::locked;
 
@@ -23,6 +24,7 @@ struct Session {
     csrf: String,
     used: Instant,
     notice: Option<Notice>,
+    secrets: Secrets,
 }
 
 /// All sessions, by the key of their token: the token itself is only in the browser.
@@ -47,7 +49,10 @@ impl Sessions {
             oldest.and_then(|key| sessions.remove(&key));
         }
         let known = Known { key: token.key(), csrf: csrf.clone() };
-        sessions.insert(token.key(), Session { csrf, used: Instant::now(), notice: None });
+        sessions.insert(
+            token.key(),
+            Session { csrf, used: Instant::now(), notice: None, secrets: Secrets::default() },
+        );
         Some((token.to_string(), known))
     }
 
@@ -81,6 +86,30 @@ impl Sessions {
     /// Takes the notice that was left.
     pub(super) fn take_notice(&self, known: &Known) -> Option<Notice> {
         self.lock().get_mut(&known.key)?.notice.take()
+    }
+
+    /// Keeps a device's password as long as it must be typed.
+    pub(super) fn keep(&self, known: &Known, secret: Secret) {
+        if let Some(session) = self.lock().get_mut(&known.key) {
+            session.secrets.keep(secret);
+        }
+    }
+
+    /// The password of a device, if this session made it just now.
+    pub(super) fn secret(&self, known: &Known, device: u32) -> Option<Secret> {
+        self.lock().get_mut(&known.key)?.secrets.of(device, Instant::now())
+    }
+
+    /// The password that this session made last.
+    pub(super) fn last_secret(&self, known: &Known) -> Option<Secret> {
+        self.lock().get_mut(&known.key)?.secrets.last(Instant::now())
+    }
+
+    /// Forgets the password of a device.
+    pub(super) fn forget(&self, known: &Known, device: u32) {
+        if let Some(session) = self.lock().get_mut(&known.key) {
+            session.secrets.forget(device);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<[u8; 32], Session>> {

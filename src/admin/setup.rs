@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::Field;
+use super::field::{self, Field, Wrong};
+use super::page::{self, Page};
 use super::serve::Peer;
-use super::{Shared, guide, login, page};
+use super::{Shared, guide, login};
 use crate::actions::setup::{self, Step};
 use crate::actions::{account, administrator, health};
 
@@ -28,6 +29,12 @@ struct Setup {
     open: bool,
     /// The steps of the set-up; none where the password is set anew.
     steps: Vec<guide::Shown>,
+}
+
+impl Page for Setup {
+    fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([("code", &self.code), ("password", &self.password), ("again", &self.again)])
+    }
 }
 
 impl Setup {
@@ -66,9 +73,9 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Query(link): Query<L
     };
     let mut page = Setup::new(&shared, link.code, open).await;
     if !open && !page.code.value.is_empty() {
-        page.code = page.code.wrong("This link was used already, or is too old.");
+        page.code = page.code.wrong("This code is not right: it was mistyped, used already, or is too old.");
     }
-    page::show(&page)
+    page::show_as(StatusCode::OK, &page)
 }
 
 /// Sets the password, and logs in.
@@ -80,11 +87,11 @@ pub(super) async fn set(
     let mut form = Setup::new(&shared, typed.code.clone(), true).await;
     if let Err(failure) = account::check_password(&typed.password) {
         form.password = form.password.wrong(failure);
-        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
+        return page::show(&form);
     }
     if typed.password != typed.again {
         form.again = form.again.wrong("The two passwords are not the same.");
-        return page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form);
+        return page::show(&form);
     }
     // From here on it is a code that is tried.
     let address = peer.ip();
@@ -110,7 +117,7 @@ pub(super) async fn set(
         Err(failure) => {
             form.code = form.code.wrong(failure);
             form.open = false;
-            page::show_as(StatusCode::UNPROCESSABLE_ENTITY, &form)
+            page::show(&form)
         }
     }
 }

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::Shared;
-use super::form::{Empty, Field, Submitted};
+use super::field::{self, Field, Wrong};
+use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
+use super::{Shared, ask};
 use crate::actions::source::{self, After};
-use crate::actions::{Failure, account, human};
+use crate::actions::{Context, Failure, account, human};
 
 #[derive(Template)]
 #[template(path = "sources.html")]
@@ -80,6 +81,23 @@ pub(super) struct Form {
     pub(super) advice: Vec<String>,
 }
 
+impl Form {
+    pub(super) fn wrong(&self) -> Vec<Wrong> {
+        field::wrong([
+            ("path", &self.path),
+            ("account", &self.account),
+            ("mailbox", &self.mailbox),
+            ("folder", &self.folder),
+        ])
+    }
+}
+
+impl Page for Sources {
+    fn wrong(&self) -> Vec<Wrong> {
+        self.form.wrong()
+    }
+}
+
 impl Default for Form {
     fn default() -> Self {
         Form {
@@ -104,25 +122,22 @@ pub(super) struct Typed {
 
 /// The list, and the form for one more.
 pub(super) async fn list(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    shown(&shared, &session, StatusCode::OK, Form::default()).await
+    shown(&shared, &session, Form::default()).await
 }
 
-async fn shown(shared: &Arc<Shared>, session: &LoggedIn, status: StatusCode, form: Form) -> Response {
+async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: Form) -> Response {
     let read = shared.act(|context| Ok((source::list(context)?, account::list(context)?))).await;
     let (sources, accounts) = match read {
         Ok(read) => read,
         Err(failure) => return page::failed(&failure),
     };
     let now = human::now();
-    page::show_as(
-        status,
-        &Sources {
-            frame: Frame::new("sources", session),
-            sources: sources.iter().map(|source| Row::new(source, now)).collect(),
-            accounts: accounts.into_iter().map(|account| account.name).collect(),
-            form,
-        },
-    )
+    page::show(&Sources {
+        frame: Frame::new("sources", session),
+        sources: sources.iter().map(|source| Row::new(source, now)).collect(),
+        accounts: accounts.into_iter().map(|account| account.name).collect(),
+        form,
+    })
 }
 
 /// Adds a source, if its folder can be used.
@@ -131,23 +146,21 @@ pub(super) async fn add(
     Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
     match watch(&shared, form).await {
-        Ok(text) => page::done(&shared, &session, text, "/sources"),
-        Err(form) => shown(&shared, &session, StatusCode::UNPROCESSABLE_ENTITY, form).await,
+        Ok(text) => frame::done(&shared, &session, text, "/sources"),
+        Err(form) => shown(&shared, &session, form).await,
     }
 }
 
 /// Adds a source, and says what comes of it; or gives the form with what is wrong.
 pub(super) async fn watch(shared: &Arc<Shared>, typed: Typed) -> Result<String, Form> {
-    let after = match typed.after.as_str() {
-        "delete" => After::Delete,
-        "move" => After::Move(PathBuf::from(typed.folder.trim())),
-        _ => After::Keep,
+    let after = match parse_after(&typed) {
+        Ok(after) => after,
+        Err(why) => {
+            let mut form = kept(typed);
+            form.folder = form.folder.wrong(why);
+            return Err(form);
+        }
     };
-    if after == After::Move(PathBuf::new()) {
-        let mut form = kept(typed);
-        form.folder = form.folder.wrong("Say which folder: the whole path, such as /home/anna/Done.");
-        return Err(form);
-    }
     let path = PathBuf::from(typed.path.trim());
     let mailbox = Some(typed.mailbox.trim().to_owned()).filter(|mailbox| !mailbox.is_empty());
     let (account, target) = (typed.account.clone(), after.clone());
@@ -164,6 +177,18 @@ pub(super) async fn watch(shared: &Arc<Shared>, typed: Typed) -> Result<String, 
             human::count(added.folders, "folder", "folders")
         )),
         Err(failure) => Err(wrong(typed, &target, &failure)),
+    }
+}
+
+/// What is to happen to the files; a folder belongs to "moved", and to nothing else.
+fn parse_after(typed: &Typed) -> Result<After, &'static str> {
+    let folder = typed.folder.trim();
+    match (typed.after.as_str(), folder.is_empty()) {
+        ("move", true) => Err("Say which folder: the whole path, such as /home/anna/Done."),
+        ("move", false) => Ok(After::Move(PathBuf::from(folder))),
+        (_, false) => Err("A folder is only for “moved to this folder”: choose that, or leave it empty."),
+        ("delete", true) => Ok(After::Delete),
+        (_, true) => Ok(After::Keep),
     }
 }
 
@@ -190,8 +215,37 @@ fn wrong(typed: Typed, after: &After, failure: &Failure) -> Form {
         Failure::Invalid(_) => &mut form.mailbox,
         Failure::Access(_) | Failure::Store(_) => &mut form.path,
     };
-    field.error = Some(failure.to_string());
+    field.error = Some(human::sentence(&failure.to_string()));
     form
+}
+
+/// Asks whether a source is to be watched no more.
+pub(super) async fn ask_remove(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<u32>,
+    session: LoggedIn,
+) -> Response {
+    let find = move |context: &Context| {
+        let known = source::list(context)?.into_iter().find(|known| known.id == id);
+        known.ok_or_else(|| Failure::Unknown { what: "source", name: id.to_string() })
+    };
+    let known = match shared.act(find).await {
+        Ok(known) => known,
+        Err(failure) => return page::failed(&failure),
+    };
+    let question = ask::Ask {
+        frame: Frame::new("sources", &session),
+        title: "Stop watching?".to_owned(),
+        text: format!(
+            "What arrives in {} is not brought in for {} any more. The mail that came from it stays here.",
+            known.path.display(),
+            known.account
+        ),
+        action: format!("/sources/{id}/remove"),
+        button: "Stop watching",
+        back: "/sources".to_owned(),
+    };
+    question.show()
 }
 
 /// Removes a source; the mail that came from it stays.
@@ -201,12 +255,12 @@ pub(super) async fn remove(
     Submitted { session, .. }: Submitted<Empty>,
 ) -> Response {
     match shared.act(move |context| source::remove(context, &id.to_string(), false)).await {
-        Ok(()) => page::done(
+        Ok(()) => frame::done(
             &shared,
             &session,
             "The source is not watched any more. Its mail stays here.",
             "/sources",
         ),
-        Err(failure) => page::refused(&shared, &session, &failure, "/sources"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/sources"),
     }
 }

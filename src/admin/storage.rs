@@ -6,10 +6,11 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::Shared;
 use super::form::{Empty, Submitted};
+use super::frame::{self, Frame};
 use super::guard::LoggedIn;
-use super::page::{self, Frame};
+use super::page::{self, Page};
+use super::{Shared, ask};
 use crate::actions::damage::Problem;
 use crate::actions::{Context, Failure, account, forecast, human, mailbox, status, storage};
 
@@ -31,6 +32,8 @@ struct Storage {
     syncs: u64,
     problems: Vec<Problem>,
 }
+
+impl Page for Storage {}
 
 struct Row {
     name: String,
@@ -112,6 +115,20 @@ pub(super) async fn reclaim(
     told(&shared, &session, done)
 }
 
+/// Asks whether all deleted mail is to be given up.
+pub(super) async fn ask_empty(session: LoggedIn) -> Response {
+    let question = ask::Ask {
+        frame: Frame::new("storage", &session),
+        title: "Empty the bin?".to_owned(),
+        text: "All deleted mail of all accounts goes for good. Nothing brings it back but a backup."
+            .to_owned(),
+        action: "/storage/empty".to_owned(),
+        button: "Empty the bin",
+        back: "/storage".to_owned(),
+    };
+    question.show()
+}
+
 /// Gives up deleted mail, and its space.
 pub(super) async fn empty_bin(
     State(shared): State<Arc<Shared>>,
@@ -125,13 +142,13 @@ fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaime
     match done {
         Ok(done) => {
             let text = format!(
-                "{} of deleted mail were dropped ({}), and {} emptied.",
+                "{} of deleted mail dropped ({}), {} emptied.",
                 human::bytes(done.bytes),
                 human::count(done.contents, "message", "messages"),
                 human::count(done.volumes, "volume", "volumes")
             );
-            page::done(shared, session, text, "/storage")
+            frame::done(shared, session, text, "/storage")
         }
-        Err(failure) => page::refused(shared, session, &failure, "/storage"),
+        Err(failure) => frame::refused(shared, session, &failure, "/storage"),
     }
 }

@@ -11,7 +11,7 @@ use crate::actions::administrator::SetupLink;
 use crate::actions::{Context, account};
 use crate::config::{Config, LogLevel, MESSAGE_LIMIT};
 use crate::credential::Hasher;
-use crate::model::{DateTime, FlagSet, MailboxName};
+use crate::model::{AccountName, DateTime, FlagSet, MailboxName};
 use crate::server::supervisor::Supervisor;
 use crate::server::{self, Ends, Given, Listeners, Progress};
 use crate::store::filing::{self, Arrival};
@@ -120,7 +120,8 @@ fn prepare(config: &Config) -> Result<(), Failure> {
         let certificates = std::sync::Arc::new(Certificates::open(&store).map_err(Failure::new)?);
         let hasher = std::sync::Arc::new(Hasher::new());
         let context = Context { store: store.clone(), hasher, certificates, running: None };
-        account::add(&context, NAME, Some(PASSWORD))?;
+        let name = AccountName::new(NAME).map_err(Failure::new)?;
+        account::add(&context, &name, Some(PASSWORD))?;
         let id = account::find(&context, NAME)?.id;
         for sample in demo_mail::all(unix_now()) {
             file(&store, id, sample)?;

@@ -19,6 +19,7 @@ use crate::actions::{
     Context, Failure, account, administrator, backup, backup_job, certificate, check, device, generation,
     mailbox, source, status, storage, undelete,
 };
+use crate::model::{AccountName, DeviceName};
 use message::{Answer, Request};
 
 /// Does what a request asks. The command line calls this on the store itself where no server runs.
@@ -28,7 +29,7 @@ use message::{Answer, Request};
 pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
     Ok(match request {
         Request::AccountAdd { name, password } => {
-            account::add(context, &name, password.as_deref())?;
+            account::add(context, &AccountName::new(&name)?, password.as_deref())?;
             Answer::Done
         }
         Request::AccountList => Answer::Accounts(account::list(context)?),
@@ -41,7 +42,7 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             Answer::Done
         }
         Request::DeviceAdd { account, name } => {
-            Answer::DeviceAdded(device::add(context, account.as_deref(), &name)?)
+            Answer::DeviceAdded(device::add(context, account.as_deref(), &DeviceName::new(&name)?)?)
         }
         Request::DeviceList { account } => Answer::Devices(device::list(context, account.as_deref())?),
         Request::DeviceRevoke { account, device } => {

@@ -12,6 +12,12 @@ fn acts(letter: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether every letter of it is one that is shown.
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    !text.chars().any(acts)
+}
+
 fn escaped(text: &str, stays: impl Fn(usize, char) -> bool) -> Cow<'_, str> {
     if !text.char_indices().any(|(at, letter)| acts(letter) && !stays(at, letter)) {
         return Cow::Borrowed(text);

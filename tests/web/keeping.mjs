@@ -123,6 +123,8 @@ export async function keeping(browser, width, scripts, binary, shots) {
     await page.goto(at("/backups"));
     await press("Make one now");
     await until("/backups", /The last backup: /);
+    await page.getByRole("link", { name: "Make none every day" }).click();
+    await shot("ask-off");
     await press("Make none every day");
     assert.match(await text(), /No backup is made every day/);
     assert.deepEqual(problems, []);

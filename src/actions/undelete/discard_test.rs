@@ -115,7 +115,7 @@ fn an_account_goes_only_if_it_is_named_and_with_all_of_it() {
     world.binned("INBOX", "earlier", "ben@example.org");
     world.file("Work", "Subject: kept\r\n\r\nx");
     account::remove(&world.context, "anna").unwrap();
-    account::add(&world.context, "carl", None).unwrap();
+    account::add(&world.context, &crate::model::AccountName::new("carl").unwrap(), None).unwrap();
     let all = world.discard_all(words("kept"));
     assert_eq!(all.accounts, Vec::<String>::new());
     let item =
@@ -130,6 +130,6 @@ fn an_account_goes_only_if_it_is_named_and_with_all_of_it() {
     let again = restore(&world.context, &Order { ids: vec![item.id], ..Order::default() }).unwrap();
     assert_eq!(again.missing.len(), 1, "{again:?}");
     // Its name may be used again, by somebody else.
-    account::add(&world.context, "anna", None).unwrap();
+    account::add(&world.context, &crate::model::AccountName::new("anna").unwrap(), None).unwrap();
     assert_eq!(world.count("INBOX"), 0);
 }

@@ -25,7 +25,7 @@ impl World {
         let certificates = Arc::new(Certificates::open(&store).unwrap());
         let hasher = Arc::new(crate::credential::Hasher::new());
         let context = Context { store, hasher, certificates, running: None };
-        account::add(&context, "anna", None).unwrap();
+        account::add(&context, &crate::model::AccountName::new("anna").unwrap(), None).unwrap();
         World { context, _folder: folder }
     }
 
@@ -297,7 +297,12 @@ fn all_that_fits_comes_back() {
 fn an_account_comes_back_but_for_its_keys() {
     let world = World::new();
     account::set_password(&world.context, "anna", "a long password").unwrap();
-    let device = crate::actions::device::add(&world.context, Some("anna"), "phone").unwrap();
+    let device = crate::actions::device::add(
+        &world.context,
+        Some("anna"),
+        &crate::model::DeviceName::new("phone").unwrap(),
+    )
+    .unwrap();
     world.file("Work/Old", "Subject: kept\r\n\r\nx");
     world.binned("INBOX", "before", "ben@example.org");
     account::remove(&world.context, "anna").unwrap();
@@ -315,7 +320,7 @@ fn an_account_comes_back_but_for_its_keys() {
     let done = world.restore(Order { all: Some(Filter::default()), ..Order::default() });
     assert!(done.left[0].why.contains("only if it is named"), "{done:?}");
 
-    account::add(&world.context, "anna", None).unwrap();
+    account::add(&world.context, &crate::model::AccountName::new("anna").unwrap(), None).unwrap();
     let taken = world.restore_one(&all[0]);
     assert_eq!(taken.left[0].why, "an account of this name exists already");
     let ids = vec![all[0].id.clone()];

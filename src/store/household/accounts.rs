@@ -1,6 +1,6 @@
 //! Accounts made, changed and removed.
 
-use crate::model::{AccountId, MailboxName, SpecialUse};
+use crate::model::{AccountId, AccountName, MailboxName, SpecialUse};
 use crate::store::base::error::Error;
 use crate::store::base::rows::{News, Rows, Transaction};
 use crate::store::base::schema::Table;
@@ -14,24 +14,6 @@ pub use crate::store::household::account_row::{Account, by_name, get, list};
 
 /// The most accounts: they are looked up by name in a list.
 pub const MAX_ACCOUNTS: usize = 1_000;
-/// The longest name, in bytes.
-pub const MAX_NAME: usize = 255;
-
-/// A name as accounts have it: in lower case; letters, digits and `._-+@`.
-///
-/// # Errors
-/// [`Error::Refused`] if it cannot be one.
-pub fn normalise(name: &str) -> Result<String, Error> {
-    let allowed = |c: char| c.is_alphanumeric() || "._-+@".contains(c);
-    let name = name.to_lowercase();
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
-        return Err(Error::Refused(
-            "an account's name has 1 to 255 bytes: letters, digits and any of . _ - + @",
-        ));
-    }
-    Ok(name)
-}
-
 /// Makes an account with INBOX and the usual mailboxes, subscribed.
 ///
 /// # Errors
@@ -60,18 +42,15 @@ pub fn create(tx: &mut dyn Transaction, name: &str, password_hash: Option<&str>)
 
 /// A name that a new account can have.
 fn free_name(rows: &dyn Rows, name: &str) -> Result<String, Error> {
-    let name = normalise(name)?;
-    if name == "." || name == ".." {
-        return Err(Error::Refused("an account cannot be called . or ..: a folder of that name is another"));
-    }
+    let name = AccountName::new(name).map_err(|error| Error::Refused(error.describe()))?;
     let accounts = list(rows)?;
-    if accounts.iter().any(|account| account.name == name) {
+    if accounts.iter().any(|account| account.name == name.as_str()) {
         return Err(Error::Exists("an account of this name"));
     }
     if accounts.len() >= MAX_ACCOUNTS {
         return Err(Error::Limit("there are 1,000 accounts already"));
     }
-    Ok(name)
+    Ok(name.as_str().to_owned())
 }
 
 /// Lets an account that was removed be one again, with nothing in it and no way to log in.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::model::{AccountId, DeviceId};
+use crate::model::{AccountId, DeviceId, DeviceName};
 use crate::store::base::codec::{Reader, Writer, all_of, decode_key, pair};
 use crate::store::base::error::Error;
 use crate::store::base::row::Row;
@@ -14,7 +14,7 @@ use crate::store::household::revoked;
 
 /// The most devices of an account.
 pub const MAX_DEVICES: usize = 1_000;
-/// The longest name of a device, and the most that is kept of what a client says of itself, in bytes.
+/// The most that is kept of what a client says of itself, in bytes; names that older versions took are no longer.
 pub const MAX_TEXT: usize = 255;
 /// The longest SCRAM verifier, in bytes: ours have about 150.
 pub const MAX_SCRAM: usize = 4_096;
@@ -107,8 +107,8 @@ impl Row for Holder {
 /// Adds a device.
 ///
 /// # Errors
-/// [`Error::NotFound`] if there is no such account; [`Error::Refused`] for a name that is empty or too
-/// long; [`Error::Exists`] if the password is in use; [`Error::Limit`].
+/// [`Error::NotFound`] if there is no such account; [`Error::Refused`] for a name that cannot be one;
+/// [`Error::Exists`] if the account has a device of this name, or the password is in use; [`Error::Limit`].
 pub fn add(
     tx: &mut dyn Transaction,
     account: AccountId,
@@ -117,23 +117,20 @@ pub fn add(
     scram: Vec<u8>,
 ) -> Result<DeviceId, Error> {
     account_row::existing(tx, account)?;
-    if name.is_empty() || name.len() > MAX_TEXT || name.chars().any(char::is_control) {
-        return Err(Error::Refused("a device's name has 1 to 255 bytes and no control characters"));
-    }
-    if scram.len() > MAX_SCRAM {
-        return Err(Error::Refused("the SCRAM verifier is too long"));
-    }
-    if list(tx, account)?.len() >= MAX_DEVICES {
+    let name = DeviceName::new(name).map_err(|error| Error::Refused(error.describe()))?;
+    check_password(tx, &key_hash, &scram)?;
+    let known = list(tx, account)?;
+    if known.len() >= MAX_DEVICES {
         return Err(Error::Limit("the account has 1,000 devices already"));
     }
-    if tx.get(Table::DeviceKeys, &key_hash)?.is_some() {
-        return Err(Error::Exists("a device with this password"));
+    if known.iter().any(|known| known.name == name.as_str()) {
+        return Err(Error::Exists("a device of this name"));
     }
     let id = DeviceId(settings::next_id(tx, Counter::Device)?);
     let device = Device {
         id,
         account,
-        name: name.to_owned(),
+        name: name.as_str().to_owned(),
         key_hash,
         scram,
         created: tx.now(),
@@ -145,6 +142,38 @@ pub fn add(
     tx.put(Table::DeviceKeys, &key_hash, &Holder { account, device: id }.to_bytes());
     publish(tx, account)?;
     Ok(id)
+}
+
+fn check_password(rows: &dyn Rows, key_hash: &[u8; 32], scram: &[u8]) -> Result<(), Error> {
+    if scram.len() > MAX_SCRAM {
+        return Err(Error::Refused("the SCRAM verifier is too long"));
+    }
+    match rows.get(Table::DeviceKeys, key_hash)? {
+        Some(_) => Err(Error::Exists("a device with this password")),
+        None => Ok(()),
+    }
+}
+
+/// Gives a device another password. The one that it had is remembered as one that was revoked, for the device goes on
+/// trying it until somebody types the new one.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Exists`] if the password is in use.
+pub fn renew(
+    tx: &mut dyn Transaction,
+    account: AccountId,
+    id: DeviceId,
+    key_hash: [u8; 32],
+    scram: Vec<u8>,
+) -> Result<(), Error> {
+    let mut device = get(tx, account, id)?.ok_or(Error::NotFound("device"))?;
+    check_password(tx, &key_hash, &scram)?;
+    tx.delete(Table::DeviceKeys, &device.key_hash);
+    revoked::remember(tx, account, &device.name, device.key_hash)?;
+    (device.key_hash, device.scram) = (key_hash, scram);
+    device.save(tx);
+    tx.put(Table::DeviceKeys, &key_hash, &Holder { account, device: id }.to_bytes());
+    publish(tx, account)
 }
 
 fn publish(tx: &mut dyn Transaction, account: AccountId) -> Result<(), Error> {
@@ -247,6 +276,28 @@ mod tests {
         memory.write(|tx| revoke(tx, account, id)).unwrap();
         assert!(by_key(&memory, &[1; 32]).unwrap().is_none());
         assert!(matches!(memory.write(|tx| revoke(tx, account, id)), Err(Error::NotFound(_))));
+    }
+
+    #[test]
+    fn a_name_is_one_devices_and_another_password_takes_the_place_of_the_first() {
+        let mut memory = Memory::new();
+        let anna = memory.write(|tx| accounts::create(tx, "anna", None)).unwrap();
+        let ben = memory.write(|tx| accounts::create(tx, "ben", None)).unwrap();
+        let id = memory.write(|tx| add(tx, anna, "phone", [1; 32], vec![1])).unwrap();
+        for name in ["phone", " phone "] {
+            let again = memory.write(|tx| add(tx, anna, name, [2; 32], vec![]));
+            assert!(matches!(again, Err(Error::Exists("a device of this name"))));
+        }
+        memory.write(|tx| add(tx, ben, "phone", [3; 32], vec![])).unwrap();
+        assert!(matches!(memory.write(|tx| renew(tx, anna, id, [3; 32], vec![])), Err(Error::Exists(_))));
+        memory.write(|tx| renew(tx, anna, id, [4; 32], vec![4])).unwrap();
+        assert!(by_key(&memory, &[1; 32]).unwrap().is_none());
+        let device = by_key(&memory, &[4; 32]).unwrap().unwrap();
+        assert_eq!((device.id, device.scram.as_slice(), device.name.as_str()), (id, &[4][..], "phone"));
+        assert!(revoked::by_key(&memory, &[1; 32]).unwrap().is_some());
+        assert_eq!(list(&memory, anna).unwrap().len(), 1);
+        let nobody = memory.write(|tx| renew(tx, ben, id, [5; 32], vec![]));
+        assert!(matches!(nobody, Err(Error::NotFound(_))));
     }
 
     #[test]

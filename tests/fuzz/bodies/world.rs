@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use postern::actions::{Context, account, device};
 use postern::credential::Hasher;
+use postern::model::{AccountName, DeviceName};
 use postern::store::sim::{SimClock, SimDisk, SimRandom};
 use postern::store::{Options, Store};
 use postern::tls::Certificates;
@@ -32,8 +33,9 @@ impl World {
         let store = Store::open(options).unwrap();
         let certificates = Arc::new(Certificates::open(&store).unwrap());
         let context = Context { store, hasher: Arc::new(Hasher::new()), certificates, running: None };
-        account::add(&context, NAME, None).unwrap();
-        let password = device::add(&context, Some(NAME), "phone").unwrap().password;
+        account::add(&context, &AccountName::new(NAME).unwrap(), None).unwrap();
+        let password =
+            device::add(&context, Some(NAME), &DeviceName::new("phone").unwrap()).unwrap().password;
         World { context, password, executor }
     }
 }
