@@ -2,6 +2,7 @@
 //! compressed as it comes, and never whole in memory: what exceeds [`crate::store::Options::incoming_memory`]
 //! after compression goes to the writer in slices, under an id that nothing names yet.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,6 +25,8 @@ const CHUNK: usize = 16 << 10;
 /// Pieces of content that one job puts, deletes or copies: about 512 KiB. A slice is in memory several times
 /// on its way: compressed, as rows, as a record, as pages.
 pub(in crate::store) const SLICE: u32 = 32;
+/// A slice in bytes.
+const SLICE_BYTES: usize = SLICE as usize * PIECE;
 
 /// What messages on their way in may hold together, in bytes: two hundred that are half sent must not fill the
 /// memory. Beyond it each that holds [`LEAST_SPILLED`] goes to the writer with what it has.
@@ -111,23 +114,40 @@ impl HeadSplit {
     }
 }
 
-/// Compresses frames and cuts them into pieces.
+/// Compresses frames, which lie one behind the other until they go out in pieces.
+#[derive(Default)]
 struct Packer {
     frames: Vec<u32>,
-    tail: Vec<u8>,
-    pieces: Vec<Vec<u8>>,
+    packed: Vec<u8>,
 }
 
 impl Packer {
     fn frame(&mut self, raw: &[u8]) {
         let (entry, bytes) = contents::frame(raw);
         self.frames.push(entry);
-        self.tail.extend_from_slice(&bytes);
-        // Copied, each with no more room than it needs: what is split off leaves its room where it was.
-        let mut whole = self.tail.chunks_exact(PIECE);
-        self.pieces.extend(whole.by_ref().map(<[u8]>::to_vec));
-        self.tail = whole.remainder().to_vec();
+        extend(&mut self.packed, &bytes, SLICE_BYTES);
     }
+
+    /// Takes out all whole pieces.
+    fn take_whole(&mut self) -> Vec<u8> {
+        let whole = self.packed.len() / PIECE * PIECE;
+        let tail = self.packed[whole..].to_vec();
+        let mut packed = std::mem::replace(&mut self.packed, tail);
+        packed.truncate(whole);
+        packed
+    }
+}
+
+/// Appends to a buffer. A small one has no more room than it needs; any other is given its whole room at once: it is a
+/// mapping of its own then, that goes back to the system with it. What grows step by step, two hundred of it at a time,
+/// leaves pieces behind that lie scattered over a heap which never shrinks again.
+fn extend(buffer: &mut Vec<u8>, bytes: &[u8], room: usize) {
+    let needed = buffer.len() + bytes.len();
+    if needed > buffer.capacity() {
+        let capacity = if needed <= CHUNK { needed } else { needed.max(room) };
+        buffer.reserve_exact(capacity - buffer.len());
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 /// What a message on its way in holds of memory, counted with all others.
@@ -178,7 +198,7 @@ impl Incoming {
             digester: Digester::new(),
             head: HeadSplit::default(),
             rest: Vec::new(),
-            packer: Packer { frames: Vec::new(), tail: Vec::new(), pieces: Vec::new() },
+            packer: Packer::default(),
             spilled: None,
         }
     }
@@ -232,7 +252,7 @@ impl Incoming {
         let mut rest = self.head.push(bytes);
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(FRAME - self.rest.len()));
-            self.rest.extend_from_slice(now);
+            extend(&mut self.rest, now, FRAME);
             rest = later;
             if self.rest.len() == FRAME {
                 self.packer.frame(&self.rest);
@@ -246,33 +266,32 @@ impl Incoming {
     /// Sends slices to the writer once more is in memory than may be.
     fn spill(&mut self) -> Result<(), Error> {
         let most = self.store.inner.shared.options.incoming_memory;
-        self.held.set(self.packer.pieces.len() * PIECE);
+        self.held.set(self.packer.packed.len());
         if self.held.bytes < most.max(PIECE) && !self.held.is_much() {
             return Ok(());
         }
-        let mut pieces = std::mem::take(&mut self.packer.pieces);
-        while !pieces.is_empty() {
-            let later = pieces.split_off(pieces.len().min(SLICE as usize));
-            self.spill_slice(std::mem::replace(&mut pieces, later))?;
+        let whole = Arc::new(self.packer.take_whole());
+        for from in (0..whole.len()).step_by(SLICE_BYTES) {
+            self.spill_slice(Arc::clone(&whole), from..whole.len().min(from + SLICE_BYTES))?;
         }
         self.held.set(0);
         Ok(())
     }
 
-    fn spill_slice(&mut self, slice: Vec<Vec<u8>>) -> Result<(), Error> {
+    fn spill_slice(&mut self, whole: Arc<Vec<u8>>, slice: Range<usize>) -> Result<(), Error> {
         let (email, volume, first) = match &self.spilled {
             Some(spilled) => (spilled.email, Some(spilled.volume), spilled.pieces),
             None => (self.store.next_email()?, None, 0),
         };
         let pin = self.store.pin(email);
-        let count = slice.len() as u32;
+        let count = (slice.len() / PIECE) as u32;
         let (volume, bytes) = self.store.write(move |tx| {
             let content = content_of(tx)?;
             let volume = match volume {
                 Some(volume) => volume,
                 None => content.room()?,
             };
-            Ok((volume, put_pieces(content, volume, email, first, slice)))
+            Ok((volume, put_pieces(content, volume, email, first, &whole[slice])))
         })?;
         match &mut self.spilled {
             Some(spilled) => {
@@ -294,10 +313,7 @@ impl Incoming {
             let rest = std::mem::take(&mut self.rest);
             self.packer.frame(&rest);
         }
-        let tail = std::mem::take(&mut self.packer.tail);
-        if !tail.is_empty() {
-            self.packer.pieces.push(tail);
-        }
+        self.packer.packed.shrink_to_fit();
         let hash = ContentHash(*self.hasher.finalize().as_bytes());
         let known = known(&self.store, hash)?;
         if known.is_some() {
@@ -317,7 +333,7 @@ impl Incoming {
             encoded: Squeezed::new(&digest.encode()),
             digest,
             head: contents::encode_head(&self.head.bytes, &self.packer.frames),
-            pieces: self.packer.pieces,
+            packed: self.packer.packed,
             spilled: self.spilled.take(),
             known,
             _held: self.held,
@@ -370,12 +386,11 @@ fn put_pieces(
     volume: u32,
     email: ContentId,
     first: u32,
-    // Each is let go of once it is copied, so that a slice is never there twice.
-    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    packed: &[u8],
 ) -> u64 {
     let mut bytes = 0;
-    for (n, piece) in (first..).zip(pieces) {
-        let (key, piece) = (contents::piece_key(email, n), piece.as_ref());
+    for (n, piece) in (first..).zip(packed.chunks(PIECE)) {
+        let key = contents::piece_key(email, n);
         bytes += (key.len() + piece.len()) as u64;
         content.put_row(volume, VolumeTable::Content, &key, piece);
     }
@@ -390,7 +405,7 @@ pub struct Prepared {
     digest: Digest,
     encoded: Squeezed,
     head: Vec<u8>,
-    pieces: Vec<Vec<u8>>,
+    packed: Vec<u8>,
     spilled: Option<Spilled>,
     known: Option<(ContentId, Pin)>,
     _held: Held,
@@ -499,7 +514,7 @@ impl Prepared {
         };
         let digest = contents::encode_digest(&self.encoded, account, mailbox, email, &row);
         row.stored = spilled
-            + put_pieces(content, volume, self.id, first, &self.pieces)
+            + put_pieces(content, volume, self.id, first, &self.packed)
             + (self.head.len() + digest.len() + 16) as u64;
         content.put_row(volume, VolumeTable::Head, &contents::key(self.id), &self.head);
         content.put_row(volume, VolumeTable::Digest, &contents::key(self.id), &digest);
