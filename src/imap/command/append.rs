@@ -171,7 +171,9 @@ async fn take_one(client: &mut Client, head: &LiteralHead) -> Result<Prepared, S
             } else {
                 // At once, and so much that it is a mapping of its own: what two hundred clients send goes back to the
                 // system whole, and leaves no holes in the heap. Room that is not used takes no memory.
-                piece.reserve(2 * PIECE);
+                if piece.capacity() < PIECE {
+                    piece.reserve(2 * PIECE);
+                }
                 piece.extend_from_slice(&bytes);
             }
         }
