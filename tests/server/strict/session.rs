@@ -22,11 +22,6 @@ const OF_COMMANDS: &[(&str, &str, &[&str])] = &[
     ("AUTHENTICATIONFAILED", "NO", &["LOGIN", "AUTHENTICATE"]),
     ("PRIVACYREQUIRED", "NO", &["LOGIN", "AUTHENTICATE"]),
     ("MAILBOXID", "OK", &["SELECT", "EXAMINE", "CREATE"]),
-    (
-        "PERMANENTFLAGS",
-        "",
-        &["SELECT", "EXAMINE", "STORE", "APPEND", "COPY", "MOVE", "NOOP", "CHECK", "IDLE", "FETCH"],
-    ),
     ("UIDVALIDITY", "", &["SELECT", "EXAMINE"]),
     ("UNSEEN", "", &["SELECT", "EXAMINE"]),
     ("UIDNOTSTICKY", "", &["SELECT", "EXAMINE"]),
