@@ -6,6 +6,28 @@ use super::fetch::Told;
 use super::grammar::{Heard, count, read};
 use super::sent::{Command, Sent};
 
+/// Codes that belong to commands, with the condition that they stand for (RFC 9051 §7.1, RFC 4315 §3, RFC 7162 §3.1.3, RFC
+/// 5530 §3, RFC 3516 §4.3, RFC 5182 §2.1).
+const OF_COMMANDS: &[(&str, &str, &[&str])] = &[
+    ("APPENDUID", "OK", &["APPEND"]),
+    ("COPYUID", "OK", &["COPY", "MOVE"]),
+    ("TRYCREATE", "NO", &["APPEND", "COPY", "MOVE"]),
+    ("MODIFIED", "", &["STORE"]),
+    ("BADCHARSET", "NO", &["SEARCH"]),
+    ("NOTSAVED", "NO", &["SEARCH"]),
+    ("UNKNOWN-CTE", "NO", &["FETCH", "APPEND", "SEARCH"]),
+    ("READ-WRITE", "OK", &["SELECT"]),
+    ("ALREADYEXISTS", "NO", &["CREATE", "RENAME"]),
+    ("USEATTR", "NO", &["CREATE"]),
+    ("AUTHENTICATIONFAILED", "NO", &["LOGIN", "AUTHENTICATE"]),
+    ("PRIVACYREQUIRED", "NO", &["LOGIN", "AUTHENTICATE"]),
+    ("MAILBOXID", "OK", &["SELECT", "EXAMINE", "CREATE"]),
+    ("UIDVALIDITY", "", &["SELECT", "EXAMINE"]),
+    ("UNSEEN", "", &["SELECT", "EXAMINE"]),
+    ("UIDNOTSTICKY", "", &["SELECT", "EXAMINE"]),
+    ("NOMODSEQ", "", &["SELECT", "EXAMINE"]),
+];
+
 /// How far a session has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -33,6 +55,8 @@ pub struct Session {
     open: Option<Vec<Option<u32>>>,
     /// What SELECT has told of the mailbox that it opens.
     told: Option<Vec<&'static str>>,
+    /// What the command in progress was answered so far, of what is told where it is asked for.
+    given: Vec<&'static str>,
     /// The last answers, which a failure shows.
     heard: Vec<String>,
 }
@@ -49,6 +73,7 @@ impl Session {
             qresync: false,
             open: None,
             told: None,
+            given: Vec::new(),
             heard: Vec::new(),
         }
     }
@@ -156,6 +181,10 @@ impl Session {
                 false => "a tag that was sent and not answered yet",
             });
         };
+        self.fits(Some(condition), code)?;
+        if condition == "OK" {
+            self.is_given(&front)?;
+        }
         match (front.verb.as_str(), condition) {
             ("SELECT" | "EXAMINE", "OK") => self.selected(code)?,
             ("SELECT" | "EXAMINE", "NO") => self.open = None,
@@ -165,6 +194,7 @@ impl Session {
             _ => {}
         }
         self.told = None;
+        self.given.clear();
         self.sent.answered();
         Ok(())
     }
@@ -186,7 +216,38 @@ impl Session {
         Ok(())
     }
 
+    /// Responses that a command must have (RFC 9051 §6, “REQUIRED”), and once.
+    fn is_given(&self, front: &Command) -> Result<(), Wrong> {
+        let wanted = match front.verb.as_str() {
+            "SEARCH" if front.text.contains("RETURN (SAVE)") => return Ok(()),
+            "SEARCH" => "SEARCH",
+            "STATUS" => "STATUS",
+            "CAPABILITY" => "CAPABILITY",
+            "NAMESPACE" => "NAMESPACE",
+            "ID" => "ID",
+            "ENABLE" => "ENABLED",
+            _ => return Ok(()),
+        };
+        match self.given.iter().filter(|name| **name == wanted).count() {
+            1 => Ok(()),
+            count => wrong(&format!("{wanted} once before the OK of {}, not {count} times", front.verb)),
+        }
+    }
+
+    /// A code that belongs to certain commands, and to one outcome of them.
+    fn fits(&self, tagged: Option<&str>, code: &str) -> Result<(), Wrong> {
+        let Some((_, outcome, verbs)) = OF_COMMANDS.iter().find(|(name, ..)| *name == code) else {
+            return Ok(());
+        };
+        let is_outcome = tagged.is_none_or(|condition| outcome.is_empty() || condition == *outcome);
+        if is_outcome && verbs.contains(&self.verb()) {
+            return Ok(());
+        }
+        wrong(&format!("{code} with {outcome} of {verbs:?}"))
+    }
+
     fn condition(&mut self, condition: &str, code: &str) -> Result<(), Wrong> {
+        self.fits(None, code)?;
         match (condition, code) {
             ("BYE", _) => self.phase = Phase::Leaving,
             ("PREAUTH", _) => return wrong("PREAUTH as a greeting only"),
@@ -327,7 +388,7 @@ impl Session {
         Ok(())
     }
 
-    fn search(&self, numbers: &[u32]) -> Result<(), Wrong> {
+    fn search(&mut self, numbers: &[u32]) -> Result<(), Wrong> {
         self.data("SEARCH")?;
         if self.dialect.rev2 {
             return wrong("ESEARCH in IMAP4rev2");
@@ -336,7 +397,7 @@ impl Session {
         self.found(self.front().is_some_and(|front| front.uid), &set)
     }
 
-    fn esearch(&self, tag: Option<Vec<u8>>, uid: bool, found: &Set) -> Result<(), Wrong> {
+    fn esearch(&mut self, tag: Option<Vec<u8>>, uid: bool, found: &Set) -> Result<(), Wrong> {
         self.data("SEARCH")?;
         let Some(front) = self.front() else { return Ok(()) };
         if tag.is_none_or(|tag| tag != front.tag.as_bytes()) {
@@ -378,7 +439,8 @@ impl Session {
     }
 
     /// What no server says of itself.
-    fn data(&self, name: &'static str) -> Result<(), Wrong> {
+    fn data(&mut self, name: &'static str) -> Result<(), Wrong> {
+        self.given.push(name);
         let verbs: &[&str] = match name {
             "SEARCH" => &["SEARCH"],
             "ENABLED" => &["ENABLE"],

@@ -272,8 +272,24 @@ fn tags_and_continuations() {
             ("* SEARCH", "only where it was asked for"),
             ("* ENABLED", "only where it was asked for"),
             ("* ID NIL", "only where it was asked for"),
+            ("3 OK [APPENDUID 1 1] x", "APPENDUID with OK of"),
+            ("3 NO [TRYCREATE] x", "TRYCREATE with NO of"),
+            ("* OK [UIDVALIDITY 4] x", "UIDVALIDITY with"),
         ],
     );
+    for (command, name) in [
+        ("SEARCH ALL", "SEARCH"),
+        ("STATUS a (MESSAGES)", "STATUS"),
+        ("CAPABILITY", "CAPABILITY"),
+        ("NAMESPACE", "NAMESPACE"),
+        ("ID NIL", "ID"),
+        ("ENABLE X", "ENABLED"),
+    ] {
+        wrong(command, &[("3 OK x", &format!("{name} once before the OK"))]);
+    }
+    wrong("SEARCH ALL", &[("* SEARCH 1\nS * SEARCH 2\nS 3 OK x", "SEARCH once")]);
+    wrong("COPY 1 a", &[("3 OK [TRYCREATE] x", "TRYCREATE with NO")]);
+    wrong("LOGIN a b", &[("3 OK [AUTHENTICATIONFAILED] x", "AUTHENTICATIONFAILED with NO")]);
     assert!(judge("S a OK x\n").unwrap_err().contains("a greeting first"));
     assert!(judge("S * NO x\n").unwrap_err().contains("a greeting of OK"));
 }
@@ -321,7 +337,9 @@ fn the_mailbox() {
         assert!(judge(&conversation).unwrap_err().contains("before the OK of SELECT"), "{missing}");
     }
     let read_only = format!("{GREETING}{}", SELECTED.replace("SELECT", "EXAMINE"));
-    assert!(judge(&read_only).unwrap_err().contains("READ-ONLY or"));
+    assert!(judge(&read_only).unwrap_err().contains("READ-WRITE with OK of"));
+    let neither = format!("{GREETING}{}", SELECTED.replace("[READ-WRITE] ", ""));
+    assert!(judge(&neither).unwrap_err().contains("READ-ONLY or"));
     assert!(judge(&format!("{GREETING}S * 1 EXISTS\n")).unwrap_err().contains("where none is open"));
 }
 
@@ -365,7 +383,7 @@ fn no_way_around() {
     let (mut read, mut own) = (0, Vec::new());
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if !path.extension().is_some_and(|extension| extension == "rs") {
+        if path.extension().is_none_or(|extension| extension != "rs") {
             continue;
         }
         read += 1;
