@@ -19,6 +19,7 @@ use smol::{Executor, Timer};
 
 use crate::actions::administrator::{self, SetupLink};
 use crate::actions::backup_job::Backups;
+use crate::actions::certificate::{self, Looked};
 use crate::actions::trouble::Trouble;
 use crate::actions::{self, Context, Running, backup, check, damage, forecast, storage};
 use crate::admin::{self, Admin};
@@ -475,6 +476,7 @@ fn recover_unnamed(store: Store) -> smol::Task<()> {
 async fn upkeep(context: Context) {
     let (mut looked, mut noted) = (Instant::now(), Instant::now());
     let (mut keeper, mut told) = (Keeper::default(), Vec::new());
+    let mut certificate = Looked::default();
     let mut recovery: Option<smol::Task<()>> = None;
     loop {
         tell_problems(&context.store, &mut told);
@@ -488,6 +490,8 @@ async fn upkeep(context: Context) {
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the certificate could not be renewed"),
             }
+            let watching = context.clone();
+            certificate = smol::unblock(move || certificate::look(&watching, certificate)).await;
             keeper = keep_catalogue(context.store.clone(), keeper).await;
             back_up_if_due(context.clone()).await;
             // Once, after a mixture, it may take minutes: nothing waits for it.

@@ -37,6 +37,8 @@ mod idling;
 mod import;
 #[path = "server/in_process.rs"]
 mod in_process;
+#[path = "server/installed_certificate.rs"]
+mod installed_certificate;
 #[path = "server/large.rs"]
 mod large;
 #[path = "server/lifecycle.rs"]

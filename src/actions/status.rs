@@ -107,7 +107,7 @@ pub fn read(context: &Context) -> Result<Info, Failure> {
         accounts,
         sources,
         revoked: device::trying(context)?,
-        certificate: certificate::info(context),
+        certificate: certificate::info(context)?,
         deleted: undelete::keeping(context)?,
         backup: backup::info(context)?,
         storage: Storage {

@@ -21,19 +21,39 @@ struct Certificate {
     from: String,
     until: String,
     fingerprint: String,
+    installed: Option<Installed>,
+}
+
+/// One that somebody else keeps.
+struct Installed {
+    names: String,
+    from: String,
+    until: String,
+    fingerprint: String,
+    problem: Option<String>,
 }
 
 impl Page for Certificate {}
 
 /// The page.
 pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -> Response {
-    let info = certificate::info(&shared.context);
+    let info = match certificate::info(&shared.context) {
+        Ok(info) => info,
+        Err(failure) => return page::failed(&failure),
+    };
     page::show(&Certificate {
         frame: Frame::new("certificate", &session),
         names: info.names,
         from: human::day(info.not_before),
         until: human::day(info.not_after),
         fingerprint: info.fingerprint,
+        installed: info.installed.map(|installed| Installed {
+            names: installed.names.join(", "),
+            from: human::day(installed.not_before),
+            until: human::day(installed.not_after),
+            fingerprint: installed.fingerprint,
+            problem: installed.problem,
+        }),
     })
 }
 

@@ -58,6 +58,10 @@ pub enum Request {
     Certificate,
     /// Another certificate.
     CertificateRenew,
+    /// A certificate that somebody else keeps.
+    CertificateInstall(certificate::Order),
+    /// The server's own alone.
+    CertificateUninstall,
     /// The local authority's certificate.
     CertificateAuthority,
     /// A link that sets the administrator's password.

@@ -62,8 +62,10 @@ pub fn perform(context: &Context, request: Request) -> Result<Answer, Failure> {
             Answer::Done
         }
         Request::Status => Answer::Status(Box::new(status::read(context)?)),
-        Request::Certificate => Answer::Certificate(certificate::info(context)),
+        Request::Certificate => Answer::Certificate(certificate::info(context)?),
         Request::CertificateRenew => Answer::Certificate(certificate::renew(context)?),
+        Request::CertificateInstall(order) => Answer::Certificate(certificate::install(context, order)?),
+        Request::CertificateUninstall => Answer::Certificate(certificate::uninstall(context)?),
         Request::CertificateAuthority => Answer::Pem(certificate::authority(context)),
         Request::SetupLink => Answer::SetupLink(administrator::setup_link(context)?),
         Request::UndeleteList(search) => Answer::Deleted(undelete::list(context, &search)?),

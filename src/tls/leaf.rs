@@ -85,6 +85,16 @@ impl Leaf {
         Ok(Arc::new(CertifiedKey::new(self.chain.clone(), key)))
     }
 
+    /// What it is for.
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// From when until when, in seconds since 1970.
+    pub(super) fn validity(&self) -> (i64, i64) {
+        (self.not_before, self.not_after)
+    }
+
     /// Whether it is time for another. A clock that is behind the build's date says nothing.
     pub(super) fn is_outdated(&self, now: i64, host: &Names) -> bool {
         let clock_is_right = now >= BUILT;

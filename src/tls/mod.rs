@@ -3,27 +3,33 @@
 
 mod authority;
 mod config;
+mod installed;
 mod interfaces;
 mod leaf;
 mod names;
+mod resolver;
 mod substitute;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
 use async_rustls::TlsAcceptor;
 use rustls::ServerConfig;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::ResolvesServerCert;
 
 use crate::model::locked;
 use crate::store::{self, Store, certificates};
+pub use installed::Unfit;
 use leaf::Leaf;
 pub use names::Names;
+use resolver::Resolver;
 pub use substitute::Substitute;
 
 /// Under these names the store keeps them.
 const AUTHORITY: &str = "ca";
 const LEAF: &str = "leaf";
+const INSTALLED: &str = "installed";
+/// Whoever keeps an installed certificate should have put another in its place so long before its end, in seconds.
+pub const LATE: i64 = 14 * 86_400;
 
 /// When this was built, in seconds since 1970: until the clock has passed it, the clock is wrong. A Pi has
 /// none before NTP.
@@ -54,6 +60,9 @@ pub enum Error {
     /// One that is stored cannot be read.
     #[error("a stored certificate cannot be read: {0}")]
     Unreadable(String),
+    /// One that was given cannot be served.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
 }
 
 /// The certificate of the moment, and what makes the next one.
@@ -64,6 +73,7 @@ pub struct Certificates {
     http: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     leaf: Mutex<Leaf>,
+    installed: Mutex<Option<Leaf>>,
 }
 
 /// What a certificate says, for people.
@@ -77,16 +87,6 @@ pub struct Description {
     pub not_after: i64,
     /// SHA-256 of the certificate, in pairs of hexadecimal digits with colons between them.
     pub fingerprint_sha256: String,
-}
-
-/// Gives each handshake the certificate of the moment.
-#[derive(Debug)]
-struct Resolver(RwLock<Arc<CertifiedKey>>);
-
-impl ResolvesServerCert for Resolver {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
-    }
 }
 
 impl Certificates {
@@ -116,11 +116,17 @@ impl Certificates {
                 leaf
             }
         };
-        let resolver = Arc::new(Resolver(RwLock::new(leaf.certified()?)));
+        let resolver = Arc::new(Resolver::new(leaf.certified()?));
+        let installed = certificates::get(&store.snapshot()?, INSTALLED)?;
+        let installed = installed.as_ref().map(Leaf::read).transpose()?;
+        if let Some(leaf) = &installed {
+            resolver.set_installed(Some((leaf.names().clone(), leaf.certified()?)));
+        }
         let config =
             |protocol: &[u8]| config::server(Arc::clone(&resolver) as Arc<dyn ResolvesServerCert>, protocol);
         let (imap, http) = (Arc::new(config(b"imap")?), Arc::new(config(b"http/1.1")?));
-        Ok(Certificates { store: store.clone(), authority, imap, http, resolver, leaf: Mutex::new(leaf) })
+        let (leaf, installed) = (Mutex::new(leaf), Mutex::new(installed));
+        Ok(Certificates { store: store.clone(), authority, imap, http, resolver, leaf, installed })
     }
 
     /// What does handshakes for IMAP. It gives each the certificate of that moment.
@@ -164,7 +170,7 @@ impl Certificates {
     fn replace(&self, leaf: &mut Leaf, now: i64, names: &Names) -> Result<(), Error> {
         let (made, next) = leaf::make(&self.authority, names, now)?;
         put(&self.store, LEAF, &made)?;
-        *self.resolver.0.write().unwrap_or_else(PoisonError::into_inner) = next.certified()?;
+        self.resolver.set_own(next.certified()?);
         *leaf = next;
         Ok(())
     }
@@ -179,6 +185,60 @@ impl Certificates {
     #[must_use]
     pub fn describe(&self) -> Description {
         locked(&self.leaf).describe()
+    }
+
+    /// Shows a certificate that somebody else keeps to whoever asks for one of its names, from the next handshake on.
+    /// Sessions that are open go on.
+    ///
+    /// # Errors
+    /// Why it cannot be served; the present one stays.
+    pub fn install(&self, chain: String, key: String) -> Result<Description, Error> {
+        let given = certificates::Certificate { chain, key };
+        let mut installed = locked(&self.installed);
+        let leaf = installed::check(&given, store::unix_now())?;
+        put(&self.store, INSTALLED, &given)?;
+        self.resolver.set_installed(Some((leaf.names().clone(), leaf.certified()?)));
+        let description = leaf.describe();
+        *installed = Some(leaf);
+        Ok(description)
+    }
+
+    /// Shows the server's own certificate alone. Whether another one was installed.
+    ///
+    /// # Errors
+    /// Of writing.
+    pub fn uninstall(&self) -> Result<bool, Error> {
+        let mut installed = locked(&self.installed);
+        self.store.write(|tx| {
+            certificates::delete(tx, INSTALLED);
+            Ok(())
+        })?;
+        self.resolver.set_installed(None);
+        Ok(installed.take().is_some())
+    }
+
+    /// What a chain says that can be served with this key.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn fits(&self, chain: String, key: String) -> Result<Description, Unfit> {
+        installed::check(&certificates::Certificate { chain, key }, store::unix_now())
+            .map(|leaf| leaf.describe())
+    }
+
+    /// Whether this chain, with this key, is the one that is installed.
+    ///
+    /// # Errors
+    /// Of reading.
+    pub fn is_installed(&self, chain: &str, key: &str) -> Result<bool, store::Error> {
+        let known = certificates::get(&self.store.snapshot()?, INSTALLED)?;
+        Ok(known.is_some_and(|known| known.chain == chain && known.key == key))
+    }
+
+    /// What the installed certificate says, if there is one.
+    #[must_use]
+    pub fn describe_installed(&self) -> Option<Description> {
+        locked(&self.installed).as_ref().map(Leaf::describe)
     }
 }
 

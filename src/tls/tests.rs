@@ -133,7 +133,7 @@ fn what_the_certificates_say() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
     let certificates = Certificates::open_at(&store, NOW, names("192.0.2.7")).unwrap();
-    let chain = certificates.resolver.0.read().unwrap().cert.clone();
+    let chain = certificates.resolver.choose(None).cert.clone();
     let (_, leaf) = X509Certificate::from_der(&chain[0]).unwrap();
     let usage = leaf.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.server_auth && !usage.client_auth);
@@ -155,4 +155,94 @@ fn both_versions_of_tls_are_spoken_and_both_resume() {
         assert_eq!(shake(&certificates, &config, "pi").0, HandshakeKind::Full);
         assert_eq!(shake(&certificates, &config, "pi").0, HandshakeKind::Resumed, "{version:?}");
     }
+}
+
+/// A chain of somebody else's authority, and its key.
+fn foreign(names: &[&str], days: (i64, i64)) -> (String, String) {
+    let authority =
+        authority::make(&Names::new(vec!["other".into()], Vec::new()), store::unix_now()).unwrap();
+    foreign_by(&authority, names, days)
+}
+
+fn foreign_by(
+    authority: &certificates::Certificate,
+    names: &[&str],
+    (from, until): (i64, i64),
+) -> (String, String) {
+    use rcgen::{CertificateParams, Issuer, KeyPair};
+    let authority_key = KeyPair::from_pem(&authority.key).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(&authority.chain, authority_key).unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.not_before = authority::moment(store::unix_now() + from * 86_400);
+    params.not_after = authority::moment(store::unix_now() + until * 86_400);
+    let key = KeyPair::generate().unwrap();
+    let made = params.signed_by(&key, &issuer).unwrap();
+    (made.pem() + &authority.chain, key.serialize_pem())
+}
+
+#[test]
+fn an_installed_certificate_is_shown_to_who_asks_for_its_names_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let certificates = Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap();
+    let own = certificates.resolver.choose(None).cert[0].to_vec();
+    let authority =
+        authority::make(&Names::new(vec!["other".into()], Vec::new()), store::unix_now()).unwrap();
+    let (chain, key) = foreign_by(&authority, &["mail.example.org", "*.home.example.org"], (-1, 90));
+    let said = certificates.install(chain.clone(), key.clone()).unwrap();
+    assert_eq!(said.names, ["mail.example.org", "*.home.example.org"]);
+    assert!(certificates.is_installed(&chain, &key).unwrap());
+    for certificates in
+        [&certificates, &Certificates::open_at(&store, store::unix_now(), names("192.0.2.7")).unwrap()]
+    {
+        let seen = |name: &str| certificates.resolver.choose(Some(name)).cert[0].to_vec();
+        assert_eq!(seen("pi"), own);
+        assert_eq!(certificates.resolver.choose(None).cert[0].to_vec(), own);
+        assert_ne!(seen("mail.example.org"), own);
+        assert_eq!(seen("pi.home.example.org"), seen("MAIL.example.org"));
+        // A real handshake of a client that trusts the other authority alone.
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let trusting = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+        assert_eq!(shake(certificates, &trusting, "mail.example.org").1, seen("mail.example.org"));
+        let known = client(certificates);
+        assert_eq!(shake(certificates, &known, "192.0.2.7").1, own);
+    }
+    assert!(certificates.uninstall().unwrap() && !certificates.uninstall().unwrap());
+    assert_eq!(certificates.resolver.choose(Some("mail.example.org")).cert[0].to_vec(), own);
+    assert_eq!(certificates::get(&store.snapshot().unwrap(), INSTALLED).unwrap(), None);
+}
+
+#[test]
+fn what_cannot_be_served_is_not_installed_and_the_reason_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates =
+        Certificates::open_at(&store(folder.path()), store::unix_now(), names("192.0.2.7")).unwrap();
+    let (chain, key) = foreign(&["mail.example.org"], (-1, 90));
+    certificates.install(chain.clone(), key.clone()).unwrap();
+    let kept = key.clone();
+    let (other_chain, other_key) = foreign(&["mail.example.org"], (-1, 90));
+    let blocks: Vec<&str> = chain.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    let others: Vec<&str> = other_chain.split_inclusive("-----END CERTIFICATE-----\n").collect();
+    let made = |days| foreign(&["mail.example.org"], days);
+    let refused = |(chain, key): (String, String)| match certificates.install(chain, key) {
+        Err(Error::Unfit(unfit)) => unfit,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused((String::new(), key.clone())), Unfit::NoCertificate);
+    assert_eq!(refused((key.clone(), chain.clone())), Unfit::NoCertificate);
+    assert_eq!(refused((chain.clone(), chain.clone())), Unfit::NoKey);
+    assert_eq!(refused((chain.clone(), other_key)), Unfit::OthersKey);
+    assert_eq!(refused((blocks[0].to_owned() + others[0], key.clone())), Unfit::Order(2));
+    assert_eq!(refused(made((-90, -3))), Unfit::Expired(3));
+    assert!(matches!(refused(made((10, 90))), Unfit::Early(9..=10)));
+    assert!(matches!(refused((chain.replace("MII", "MIX"), key.clone())), Unfit::Unreadable(_)));
+    let short = chain.len() / 4;
+    assert!(matches!(refused((chain[..short].to_owned(), key)), Unfit::Unreadable(_) | Unfit::NoCertificate));
+    assert!(certificates.is_installed(&chain, &kept).unwrap(), "what was there stays");
+    assert_eq!(certificates.describe_installed().unwrap().names, ["mail.example.org"]);
 }

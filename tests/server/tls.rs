@@ -66,7 +66,7 @@ impl Secure {
         line.trim_end().to_owned()
     }
 
-    fn command(&mut self, command: &str) -> String {
+    pub fn command(&mut self, command: &str) -> String {
         self.0.get_mut().write_all(format!("t {command}\r\n").as_bytes()).unwrap();
         loop {
             let line = self.line();
