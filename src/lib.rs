@@ -8,7 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod credential;
-pub mod export;
+pub(crate) mod export;
 pub mod imap;
 pub mod import;
 pub mod mail;

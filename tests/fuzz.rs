@@ -40,8 +40,8 @@ macro_rules! bodies {
 }
 
 bodies!(
-    archives, catalogues, control, forms, headers, imap, imports, mail, mbox, names, records, sessions,
-    stores, text, volumes
+    archives, catalogues, control, emlx, forms, headers, imap, imports, mail, mbox, mh, names, records,
+    sessions, stores, text, volumes
 );
 
 fn try_all(name: &str) {

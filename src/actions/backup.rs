@@ -135,9 +135,6 @@ impl From<Error> for Failure {
 }
 
 /// What is known of backups.
-///
-/// # Errors
-/// Of reading.
 pub fn info(context: &Context) -> Result<Info, Failure> {
     let snapshot = context.store.snapshot()?;
     let plan = plan(&snapshot)?;
@@ -352,9 +349,6 @@ fn note<T: Serialize>(store: &Store, name: &'static str, value: &T) -> Result<()
 }
 
 /// Whether the daily one is due.
-///
-/// # Errors
-/// Of reading.
 pub fn is_due(context: &Context, now: i64) -> Result<bool, Failure> {
     let snapshot = context.store.snapshot()?;
     let Some(daily) = plan(&snapshot)?.daily else { return Ok(false) };

@@ -58,9 +58,6 @@ pub struct Standing {
 }
 
 /// Reads it.
-///
-/// # Errors
-/// Of reading.
 pub fn standing(context: &Context) -> Result<Standing, Failure> {
     let state = context.running.as_ref().and_then(|running| running.backups.state());
     Ok(Standing { info: backup::info(context)?, state })

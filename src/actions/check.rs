@@ -165,9 +165,6 @@ fn kept(store: &Store) -> Result<Option<Last>, Error> {
 }
 
 /// What is known of checks.
-///
-/// # Errors
-/// Of reading.
 pub fn state(context: &Context) -> Result<State, Failure> {
     let mut state = context.running.as_ref().map(|running| running.checks.state()).unwrap_or_default();
     if state.last.is_none() {
@@ -206,9 +203,6 @@ fn in_background(running: &Running, store: &Store, options: CheckOptions) {
 
 /// Begins the weekly light check where it is time: the index and the files, and a part of all contents, at leisure.
 /// Call it now and then, on a thread that may block. Says whether it was begun.
-///
-/// # Errors
-/// Of reading.
 pub fn weekly(context: &Context) -> Result<bool, Error> {
     let Some(running) = &context.running else { return Ok(false) };
     let (last, now) = (kept(&context.store)?, unix_now());

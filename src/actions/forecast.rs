@@ -43,9 +43,6 @@ pub fn sample(store: &Store, now: i64) -> Result<(), Error> {
 }
 
 /// In how many days the disk is full at the pace of the last weeks; `None` where nothing points there.
-///
-/// # Errors
-/// Of reading.
 pub fn days_left(context: &Context) -> Result<Option<u64>, Failure> {
     let samples = read(&context.store.snapshot()?)?;
     Ok(judge(&samples, context.store.statistics().free))

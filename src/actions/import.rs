@@ -10,7 +10,7 @@ use super::{Context, Failure, account};
 use crate::import::old::old_mail::Report;
 use crate::model::MailboxName;
 
-pub use crate::import::destination::intake::Intake;
+pub(crate) use crate::import::destination::intake::Intake;
 pub use crate::import::destination::sink::{Filing, Outcome, Refused, Sink, Stop};
 
 /// What an import came to, as it is shown.

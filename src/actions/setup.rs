@@ -81,9 +81,6 @@ impl Progress {
 }
 
 /// How far it is.
-///
-/// # Errors
-/// Of reading.
 pub fn progress(context: &Context) -> Result<Progress, Failure> {
     judge(context, &account::list(context)?, &source::list(context)?)
 }

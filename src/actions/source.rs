@@ -183,9 +183,6 @@ fn check_overlap(
 }
 
 /// All sources.
-///
-/// # Errors
-/// Of reading.
 pub fn list(context: &Context) -> Result<Vec<Info>, Failure> {
     let snapshot = context.store.snapshot()?;
     let now = running::clock(&snapshot)?;

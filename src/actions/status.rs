@@ -89,9 +89,6 @@ pub struct Storage {
 }
 
 /// Reads it.
-///
-/// # Errors
-/// Of reading.
 pub fn read(context: &Context) -> Result<Info, Failure> {
     let figures = context.store.statistics();
     let (accounts, sources) = (account::list(context)?, source::list(context)?);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Failure};
-use crate::store::{Error, Store, accounts, bin, imported};
+use crate::store::{Error, Store, bin, imported};
 
 /// What reclaiming gave back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,20 +125,12 @@ fn fit_bin(store: &Store, limit: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether there is any account: a new server has none.
-///
-/// # Errors
-/// Of reading.
-pub fn is_new(store: &Store) -> Result<bool, Error> {
-    Ok(accounts::list(&store.snapshot()?)?.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{AccountId, DateTime, FlagSet, MailboxName};
     use crate::store::messages::{self, NewMessage};
-    use crate::store::{Options, mailboxes};
+    use crate::store::{Options, accounts, mailboxes};
 
     #[test]
     fn days_of_running_add_up_over_restarts() {

@@ -6,7 +6,7 @@
 mod eml;
 mod maildir;
 mod mbox;
-pub mod names;
+pub(crate) mod names;
 
 use std::fs::{self, File, FileTimes};
 use std::io;

@@ -8,7 +8,7 @@ const LONGEST: usize = 240;
 /// The folder of a mailbox in Maildir++: `.Work.2024`, in modified UTF-7 (RFC 3501 §5.1.3), empty for the
 /// inbox. A dot in a level would begin another: it becomes `_`.
 #[must_use]
-pub fn maildir(mailbox: &str) -> String {
+pub(crate) fn maildir(mailbox: &str) -> String {
     if mailbox == "INBOX" {
         return String::new();
     }
@@ -18,7 +18,7 @@ pub fn maildir(mailbox: &str) -> String {
 
 /// The path of a mailbox in plain folders.
 #[must_use]
-pub fn path(mailbox: &str) -> PathBuf {
+pub(crate) fn path(mailbox: &str) -> PathBuf {
     let level = |level: &str| {
         let hidden = level.starts_with('.');
         let name: String = if hidden { level.replacen('.', "_", 1) } else { level.to_owned() };

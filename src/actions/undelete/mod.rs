@@ -277,9 +277,6 @@ impl Early {
 }
 
 /// For how long things are kept.
-///
-/// # Errors
-/// Of reading.
 pub fn keeping(context: &Context) -> Result<Keeping, Failure> {
     let snapshot = context.store.snapshot()?;
     let early = bin::early(&snapshot)?;

@@ -174,9 +174,6 @@ impl Raw {
     }
 
     /// The bytes from `at` on, some of them; none at its end.
-    ///
-    /// # Errors
-    /// Of reading.
     pub fn read(&self, at: u64) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.store.snapshot()?.read(self.record.email, at..at.saturating_add(CHUNK), &mut bytes)?;

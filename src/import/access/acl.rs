@@ -10,7 +10,7 @@ use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
 use rustix::io::Errno;
 
 /// The right to read.
-pub const READ: u16 = 4;
+pub(crate) const READ: u16 = 4;
 /// All rights.
 const ALL: u16 = 7;
 
@@ -36,7 +36,7 @@ const NO_ID: u32 = u32::MAX;
 
 /// A list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acl(Vec<Entry>);
+pub(crate) struct Acl(Vec<Entry>);
 
 /// Ordered as the kernel wants them: by tag, then by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl Acl {
     ///
     /// # Errors
     /// Of reading it; a file system without such lists has none.
-    pub fn inherited(folder: &Path) -> io::Result<Option<Acl>> {
+    pub(crate) fn inherited(folder: &Path) -> io::Result<Option<Acl>> {
         read(folder, DEFAULT)
     }
 
@@ -59,7 +59,7 @@ impl Acl {
     ///
     /// # Errors
     /// Of reading it.
-    pub fn applying(path: &Path, metadata: &Metadata) -> io::Result<Acl> {
+    pub(crate) fn applying(path: &Path, metadata: &Metadata) -> io::Result<Acl> {
         Ok(read(path, ACCESS)?.unwrap_or_else(|| Acl::of_mode(metadata.mode())))
     }
 
@@ -67,7 +67,7 @@ impl Acl {
     ///
     /// # Errors
     /// If it is another user's.
-    pub fn apply(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn apply(&self, path: &Path) -> io::Result<()> {
         write(path, ACCESS, self)
     }
 
@@ -75,7 +75,7 @@ impl Acl {
     ///
     /// # Errors
     /// If it is another user's.
-    pub fn bequeath(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn bequeath(&self, folder: &Path) -> io::Result<()> {
         write(folder, DEFAULT, self)
     }
 
@@ -86,7 +86,7 @@ impl Acl {
 
     /// The rights that an entry of its own names for a user, masked or not.
     #[must_use]
-    pub fn named(&self, uid: u32) -> Option<u16> {
+    pub(crate) fn named(&self, uid: u32) -> Option<u16> {
         self.0.iter().find(|entry| (entry.tag, entry.id) == (USER, uid)).map(|entry| entry.rights)
     }
 
@@ -95,7 +95,7 @@ impl Acl {
     /// The mask is the most that anyone but the owner and the others may have, and a file's group bits are its
     /// mask: so a file made with mode 0600 has an empty one, and the entry that it inherited counts for nothing.
     /// The mask is widened, and what it held back from everyone else is taken from their entries.
-    pub fn admit(&mut self, uid: u32, rights: u16) -> bool {
+    pub(crate) fn admit(&mut self, uid: u32, rights: u16) -> bool {
         let mask = self.0.iter().find(|entry| entry.tag == MASK).map_or(ALL, |entry| entry.rights);
         let had = self.named(uid).unwrap_or(0) & mask;
         if had & rights == rights {

@@ -10,7 +10,7 @@ use crate::store::sources::{After, Source};
 
 /// What a path has to do with a source that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overlap {
+pub(crate) enum Overlap {
     /// It is that source's folder.
     Same,
     /// It lies in it.
@@ -26,7 +26,7 @@ pub enum Overlap {
 impl Overlap {
     /// For people: what the path does with the source.
     #[must_use]
-    pub const fn describe(self) -> &'static str {
+    pub(crate) const fn describe(self) -> &'static str {
         match self {
             Overlap::Same => "is the folder of",
             Overlap::Inside => "lies in",
@@ -39,7 +39,7 @@ impl Overlap {
 
 /// The first of the sources with which one at `path` would overlap, whatever links and `..` lead there.
 #[must_use]
-pub fn find<'a>(path: &Path, after: &After, others: &'a [Source]) -> Option<(Overlap, &'a Source)> {
+pub(crate) fn find<'a>(path: &Path, after: &After, others: &'a [Source]) -> Option<(Overlap, &'a Source)> {
     let place = Real::new(path);
     others.iter().find_map(|other| of(&place, after, other).map(|overlap| (overlap, other)))
 }
@@ -65,14 +65,14 @@ fn of(place: &Real, after: &After, other: &Source) -> Option<Overlap> {
 }
 
 /// Why a folder may be neither a source nor where its files go.
-pub const OWN_DATA: &str = "lies in Postern's own data folder, or around it";
+pub(crate) const OWN_DATA: &str = "lies in Postern's own data folder, or around it";
 
 /// Whether a folder, as it is now, lies in another or around it, whatever links and mounts lead there. One that is not there
 /// yet is where it would be made.
 ///
 /// # Errors
 /// Of looking at them.
-pub fn touches(path: &Path, data: &Path) -> io::Result<bool> {
+pub(crate) fn touches(path: &Path, data: &Path) -> io::Result<bool> {
     let there = path.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
     let (folder, own) = (Beneath::open(there)?.ancestors()?, Beneath::open(data)?.ancestors()?);
     let inside = own.first().is_some_and(|own| folder.contains(own));

@@ -7,23 +7,23 @@ use std::path::{Path, PathBuf};
 use crate::store::sources::After;
 
 /// Where the unit's drop-ins lie.
-pub const FOLDER: &str = "/etc/systemd/system/postern.service.d";
+pub(crate) const FOLDER: &str = "/etc/systemd/system/postern.service.d";
 /// What `ProtectHome=` hides.
 const HIDDEN: [&str; 3] = ["/home", "/root", "/run/user"];
 
 /// A file that opens a Maildir to the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropIn {
+pub(crate) struct DropIn {
     /// Where it belongs.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What belongs into it.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 impl DropIn {
     /// What the packaged service needs for a source; nothing for most that lie outside of homes.
     #[must_use]
-    pub fn for_source(path: &Path, after: &After) -> Option<Self> {
+    pub(crate) fn for_source(path: &Path, after: &After) -> Option<Self> {
         // A unit's file has no way to write these.
         let unwritable = |path: &Path| path.to_string_lossy().contains(char::is_control);
         if unwritable(path) || matches!(after, After::Move(target) if unwritable(target)) {
@@ -42,7 +42,7 @@ impl DropIn {
     /// What the packaged service needs for its data in another folder: it may write there, and starts once that disk is
     /// mounted, or could not be: then its page says so.
     #[must_use]
-    pub fn for_data(path: &Path, mount: Option<&Path>) -> Self {
+    pub(crate) fn for_data(path: &Path, mount: Option<&Path>) -> Self {
         let unit = mount.map(|mount| format!("[Unit]\nWants={0}.mount\nAfter={0}.mount\n", escaped(mount)));
         let text = format!("{}[Service]\n{}", unit.unwrap_or_default(), line(path, true));
         DropIn { file: Path::new(FOLDER).join("data.conf"), text }
@@ -50,7 +50,7 @@ impl DropIn {
 
     /// What the packaged service needs to write backups to a folder.
     #[must_use]
-    pub fn for_backup(path: &Path) -> Option<Self> {
+    pub(crate) fn for_backup(path: &Path) -> Option<Self> {
         if path.to_string_lossy().contains(char::is_control) {
             return None;
         }
@@ -72,7 +72,7 @@ impl DropIn {
 
 /// The file of a Maildir: its path as a name.
 #[must_use]
-pub fn file(path: &Path) -> PathBuf {
+pub(crate) fn file(path: &Path) -> PathBuf {
     named("source", path)
 }
 
@@ -91,7 +91,7 @@ fn named(what: &str, path: &Path) -> PathBuf {
 
 /// Where the disk is mounted that a folder lies on; none of the one that is there from the start.
 #[must_use]
-pub fn mount_of(path: &Path) -> Option<PathBuf> {
+pub(crate) fn mount_of(path: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;
     let disk = |path: &Path| path.metadata().map(|about| about.dev()).ok();
     let own = disk(path)?;
@@ -101,7 +101,7 @@ pub fn mount_of(path: &Path) -> Option<PathBuf> {
 
 /// The unit that runs `postern source share` for a Maildir.
 #[must_use]
-pub fn share_unit(path: &Path) -> String {
+pub(crate) fn share_unit(path: &Path) -> String {
     format!("postern-share@{}.service", escaped(path))
 }
 

@@ -28,7 +28,7 @@ const MAX_PRESENT: usize = 500_000;
 const MAX_PLACES: usize = 32;
 
 /// Takes messages into an account.
-pub struct Intake {
+pub(crate) struct Intake {
     store: Store,
     account: AccountId,
     under: Option<MailboxName>,
@@ -72,7 +72,7 @@ struct Held {
 impl Intake {
     /// For an account; everything goes below `under`, if that is given.
     #[must_use]
-    pub fn new(store: Store, account: AccountId, under: Option<MailboxName>) -> Self {
+    pub(crate) fn new(store: Store, account: AccountId, under: Option<MailboxName>) -> Self {
         Intake {
             store,
             account,

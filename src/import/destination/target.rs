@@ -14,7 +14,7 @@ const PREFIXES: [&str; 3] = ["INBOX", "[Gmail]", "[Google Mail]"];
 
 /// Where a folder's messages go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// The mailbox of this name.
     Named(MailboxName),
     /// The mailbox of this role, or one below it by these levels.
@@ -25,7 +25,7 @@ pub enum Target {
 ///
 /// # Errors
 /// If no mailbox can have such a name: it is too long or too deep.
-pub fn target(levels: &[String], under: Option<&MailboxName>) -> Result<Target, MailboxNameError> {
+pub(crate) fn target(levels: &[String], under: Option<&MailboxName>) -> Result<Target, MailboxNameError> {
     if let Some(under) = under {
         let below = levels.iter().flat_map(|level| ["/", level.as_str()]);
         let name: String = std::iter::once(under.as_str()).chain(below).collect();
@@ -52,7 +52,7 @@ impl Target {
     ///
     /// # Errors
     /// Of reading, or if the name is none.
-    pub fn name(&self, rows: &dyn Rows, account: AccountId) -> Result<MailboxName, Error> {
+    pub(crate) fn name(&self, rows: &dyn Rows, account: AccountId) -> Result<MailboxName, Error> {
         let (role, rest) = match self {
             Target::Named(name) => return Ok(name.clone()),
             Target::Role(role, rest) => (*role, rest),
@@ -68,7 +68,7 @@ impl Target {
     ///
     /// # Errors
     /// Of reading; [`Error::Limit`] if the account has too many mailboxes.
-    pub fn resolve(
+    pub(crate) fn resolve(
         &self,
         tx: &mut dyn Transaction,
         account: AccountId,

@@ -24,14 +24,14 @@ const WALKS: usize = 64;
 
 /// A folder, open.
 #[derive(Debug)]
-pub struct Beneath {
+pub(crate) struct Beneath {
     path: PathBuf,
     root: OwnedFd,
 }
 
 /// What a name in a folder stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A folder.
     Folder,
     /// A plain file.
@@ -55,7 +55,7 @@ impl Beneath {
     ///
     /// # Errors
     /// If it is not there, or no folder.
-    pub fn open(path: &Path) -> io::Result<Beneath> {
+    pub(crate) fn open(path: &Path) -> io::Result<Beneath> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Beneath { path: path.to_owned(), root })
@@ -63,7 +63,7 @@ impl Beneath {
 
     /// Its path, as it was opened.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -71,7 +71,7 @@ impl Beneath {
     ///
     /// # Errors
     /// Of the system.
-    pub fn ancestors(&self) -> io::Result<Vec<(u64, u64)>> {
+    pub(crate) fn ancestors(&self) -> io::Result<Vec<(u64, u64)>> {
         let mut found = Vec::new();
         let mut at = self.root.try_clone()?;
         loop {
@@ -89,7 +89,7 @@ impl Beneath {
     ///
     /// # Errors
     /// `NotFound`; of a link on the way; of the system.
-    pub fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+    pub(crate) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         self.handle(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?.metadata()
     }
 
@@ -98,7 +98,7 @@ impl Beneath {
     ///
     /// # Errors
     /// `NotFound`; "no plain file" and "a symbolic link" in words; of the system.
-    pub fn file(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn file(&self, path: &Path) -> io::Result<File> {
         let plain = self.plain(path)?.map(|(file, _)| file);
         plain.ok_or_else(|| io::Error::other("no plain file"))
     }
@@ -107,7 +107,7 @@ impl Beneath {
     ///
     /// # Errors
     /// `NotFound`; of a link on the way or at its end; of the system.
-    pub fn plain(&self, path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    pub(crate) fn plain(&self, path: &Path) -> io::Result<Option<(File, Metadata)>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self.handle(path, flags, Mode::empty())?;
         let metadata = file.metadata()?;
@@ -118,7 +118,7 @@ impl Beneath {
     ///
     /// # Errors
     /// Of a link or what is no plain file; of the system.
-    pub fn create(&self, path: &Path) -> io::Result<File> {
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self.handle(path, flags, Mode::from_raw_mode(0o666))?;
         if !file.metadata()?.is_file() {
@@ -132,7 +132,7 @@ impl Beneath {
     ///
     /// # Errors
     /// `NotFound`; of a link on the way; of the system.
-    pub fn entries(&self, folder: &Path) -> io::Result<Entries<'_>> {
+    pub(crate) fn entries(&self, folder: &Path) -> io::Result<Entries<'_>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let opened = self.handle(folder, flags, Mode::empty())?;
         Ok(Entries { beneath: self, folder: folder.to_owned(), dir: Dir::new(OwnedFd::from(opened))? })
@@ -142,7 +142,7 @@ impl Beneath {
     ///
     /// # Errors
     /// Of the system.
-    pub fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.handle(folder, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?.sync_all()
     }
 
@@ -150,7 +150,7 @@ impl Beneath {
     ///
     /// # Errors
     /// Of the system.
-    pub fn remove(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         Ok(unlinkat(folder, name, AtFlags::empty())?)
     }
@@ -159,7 +159,7 @@ impl Beneath {
     ///
     /// # Errors
     /// If a link or a file is in the way; of the system.
-    pub fn create_folders(&self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn create_folders(&self, folder: &Path) -> io::Result<()> {
         let mut made = self.path.clone();
         for part in self.relative(folder)?.components() {
             made.push(part);
@@ -184,7 +184,7 @@ impl Beneath {
     ///
     /// # Errors
     /// `AlreadyExists`, `CrossesDevices`; of the system.
-    pub fn rename(&self, from: &Path, there: &Beneath, to: &Path) -> io::Result<()> {
+    pub(crate) fn rename(&self, from: &Path, there: &Beneath, to: &Path) -> io::Result<()> {
         let (source, name) = self.parent(from)?;
         let (target, new) = there.parent(to)?;
         match renameat_with(&source, name, &target, new, RenameFlags::NOREPLACE) {
@@ -262,14 +262,14 @@ fn is_link(folder: &OwnedFd, name: &OsStr) -> bool {
 ///
 /// # Errors
 /// "no plain file" in words, of a FIFO without waiting for its writer; of the system.
-pub fn named(path: &Path) -> io::Result<File> {
+pub(crate) fn named(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("no plain file")) }
 }
 
 /// What a folder holds, one after the other.
-pub struct Entries<'a> {
+pub(crate) struct Entries<'a> {
     beneath: &'a Beneath,
     folder: PathBuf,
     dir: Dir,
@@ -277,11 +277,11 @@ pub struct Entries<'a> {
 
 /// A name in a folder, and what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The name.
-    pub name: OsString,
+    pub(crate) name: OsString,
     /// What it is. Of one that went meanwhile: something else.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
 }
 
 impl Iterator for Entries<'_> {

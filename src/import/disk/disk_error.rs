@@ -8,19 +8,19 @@ use crate::store::fault::{Fault, fault};
 /// Whether an error says that a file or folder is not where it was: removed, renamed, or its folder was. It may be
 /// back under another name, and is looked for again; nobody has to do anything about it.
 #[must_use]
-pub fn is_gone(error: &io::Error) -> bool {
+pub(crate) fn is_gone(error: &io::Error) -> bool {
     fault(error) == Fault::Gone
 }
 
 /// Whether an error says that this process may not do it.
 #[must_use]
-pub fn is_denied(error: &io::Error) -> bool {
+pub(crate) fn is_denied(error: &io::Error) -> bool {
     fault(error) == Fault::Denied
 }
 
 /// An error in words, as what follows a path and a colon.
 #[must_use]
-pub fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     // What is no error of the system was put into words where it was found.
     if error.raw_os_error().is_none() {
         return error.to_string();

@@ -22,7 +22,7 @@ const SILENT: [(u32, &str); 12] = [
 /// The name of the file system at `path`, if it is one where inotify is silent. One that cannot be asked
 /// counts as an ordinary one.
 #[must_use]
-pub fn silent(path: &Path) -> Option<&'static str> {
+pub(crate) fn silent(path: &Path) -> Option<&'static str> {
     let found = rustix::fs::statfs(path).ok()?;
     // The field's type differs between machines; the numbers have 32 bits.
     name_of(found.f_type as u32)
@@ -31,7 +31,7 @@ pub fn silent(path: &Path) -> Option<&'static str> {
 /// Whether a file can be told by its inode there. Where a file system makes them up it may make up another the next
 /// time.
 #[must_use]
-pub fn inodes_last(path: &Path) -> bool {
+pub(crate) fn inodes_last(path: &Path) -> bool {
     silent(path).is_none_or(|name| matches!(name, "NFS" | "Ceph"))
 }
 

@@ -15,19 +15,19 @@ use crate::model::ContentHash;
 use crate::store;
 
 /// The largest file that is imported. Larger than APPEND's limit, for what is there already should come.
-pub const MAX_FILE: u64 = 1 << 30;
+pub(crate) const MAX_FILE: u64 = 1 << 30;
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;
 /// A file whose last change is its last write, and no older than this, may still be written: some programs
 /// do not write to `tmp/` first. One that was moved in after it was written is taken at once.
-pub const SETTLE: Duration = Duration::from_millis(300);
+pub(crate) const SETTLE: Duration = Duration::from_millis(300);
 
 /// How long after it came a file or folder may become readable: `share` gives rights to what is there already.
 const SHARED: Duration = Duration::from_secs(3);
 
 /// Which file, and in which state: what must be the same for it to be the one that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
     size: u64,
@@ -37,7 +37,7 @@ pub struct Identity {
 impl Identity {
     /// Of a file by its metadata.
     #[must_use]
-    pub fn new(metadata: &Metadata) -> Self {
+    pub(crate) fn new(metadata: &Metadata) -> Self {
         Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -48,26 +48,26 @@ impl Identity {
 
     /// Its length.
     #[must_use]
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
     /// When it was last written, in nanoseconds since 1970.
     #[must_use]
-    pub fn modified_nanos(&self) -> i64 {
+    pub(crate) fn modified_nanos(&self) -> i64 {
         self.modified.0.saturating_mul(1_000_000_000).saturating_add(self.modified.1)
     }
 
     /// When it was last written, in seconds since 1970.
     #[must_use]
-    pub fn modified(&self) -> i64 {
+    pub(crate) fn modified(&self) -> i64 {
         self.modified.0
     }
 }
 
 /// Why a file was not read.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// It is not there any more: renamed or removed since it was listed.
     Gone,
     /// It may not be read, or reading failed.
@@ -104,33 +104,33 @@ impl From<io::Error> for Trouble {
 
 /// What was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// The file.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// BLAKE3 of its bytes.
-    pub hash: [u8; 32],
+    pub(crate) hash: [u8; 32],
     /// How many they were.
-    pub length: u64,
+    pub(crate) length: u64,
     /// Which of all files that ever had its name it is, where the file system tells when each was made.
-    pub instance: Option<u64>,
+    pub(crate) instance: Option<u64>,
     /// Whether it has a field that messages have. What has none is never removed.
-    pub is_mail: bool,
+    pub(crate) is_mail: bool,
     /// Whether it had to be unpacked.
-    pub was_packed: bool,
+    pub(crate) was_packed: bool,
 }
 
 /// What a file says as it is, and as the store would have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashes {
+pub(crate) struct Hashes {
     /// BLAKE3 of its bytes.
-    pub raw: [u8; 32],
+    pub(crate) raw: [u8; 32],
     /// That of what the store has.
-    pub stored: ContentHash,
+    pub(crate) stored: ContentHash,
 }
 
 /// How sure it is that nobody writes to a file any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quiet {
+pub(crate) enum Quiet {
     /// It was renamed into its place: it was whole before.
     Whole,
     /// It was seen to stay as it is for this long, by a clock that cannot be set.
@@ -139,7 +139,7 @@ pub enum Quiet {
 
 /// Whether a file or folder came, or its rights changed, a moment ago.
 #[must_use]
-pub fn is_new(root: &Beneath, path: &Path) -> bool {
+pub(crate) fn is_new(root: &Beneath, path: &Path) -> bool {
     let Ok(metadata) = root.metadata(path) else { return false };
     let changed =
         u64::try_from(metadata.ctime()).ok().map(|s| SystemTime::UNIX_EPOCH + Duration::from_secs(s));
@@ -150,7 +150,7 @@ pub fn is_new(root: &Beneath, path: &Path) -> bool {
 ///
 /// # Errors
 /// See [`Trouble`].
-pub fn stream(
+pub(crate) fn stream(
     root: &Beneath,
     path: &Path,
     quiet: Quiet,
@@ -255,7 +255,7 @@ impl Read for Raw<'_> {
 ///
 /// # Errors
 /// See [`Trouble`].
-pub fn hash(
+pub(crate) fn hash(
     root: &Beneath,
     path: &Path,
     quiet: Quiet,

@@ -70,14 +70,14 @@ const KNOWN: [&str; 62] = [
 ];
 
 /// Bytes of a header in which a known field is looked for, where no more is at hand.
-pub const LOOK: usize = 16 * 1024;
+pub(crate) const LOOK: usize = 16 * 1024;
 
 /// Why something is not taken.
-pub const NO_MAIL: &str = "no mail: it has none of the fields of a message, and is not text";
+pub(crate) const NO_MAIL: &str = "no mail: it has none of the fields of a message, and is not text";
 
 /// What the first bytes of a file say of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+pub(crate) enum Likeness {
     /// It has a field that messages have.
     Mail,
     /// It may be a message that lost its header, and anything else.
@@ -88,7 +88,7 @@ pub enum Likeness {
 
 /// What a file is by its first bytes: the header, or as much of it as there is.
 #[must_use]
-pub fn likeness(start: &[u8]) -> Likeness {
+pub(crate) fn likeness(start: &[u8]) -> Likeness {
     if has_known_field(start) {
         Likeness::Mail
     } else if start.contains(&0) {

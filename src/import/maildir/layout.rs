@@ -19,6 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::folder_name;
+use super::keywords::Keywords;
 use crate::import::disk::beneath::{Beneath, Entry, Kind};
 use crate::import::disk::disk_error::is_gone;
 use crate::model::MailboxName;
@@ -127,8 +128,12 @@ pub fn discover(root: &Path, except: Option<&Path>) -> io::Result<Found> {
 #[must_use]
 pub fn named(mut paths: Vec<PathBuf>) -> (Layout, Vec<Folder>) {
     paths.sort();
+    if let Some(above) = above(&paths) {
+        let folders = paths.into_iter().map(|path| name(Layout::MaildirPlusPlus, path, above)).collect();
+        return (Layout::MaildirPlusPlus, folders);
+    }
     let layout = layout_of(&paths);
-    let folders = paths.into_iter().map(|path| name(layout, path)).collect();
+    let folders = paths.into_iter().map(|path| name(layout, path, 0)).collect();
     (layout, folders)
 }
 
@@ -165,6 +170,7 @@ impl Walk<'_> {
         if is_maildir {
             self.maildirs.push(path.to_owned());
             children.retain(|name| !matches!(name.as_bytes(), b"cur" | b"new" | b"tmp"));
+            children.retain(|name| name != Keywords::FOLDER);
         } else if let Some(name) = path.file_name()
             && is_dotted(name)
             && of_kmail(name).is_none()
@@ -213,6 +219,26 @@ fn components(path: &Path) -> Vec<&OsStr> {
     path.iter().collect()
 }
 
+/// How deep a Maildir++ lies below the root, where nothing else is there: somebody named the folder that `Maildir` lies in, and
+/// `Maildir/.Work.2024` is `Work/2024`, as it is for who names `Maildir`. Legacy has more than one such folder.
+fn above(paths: &[PathBuf]) -> Option<usize> {
+    let dotted = |name: &OsStr| is_dotted(name) && of_kmail(name).is_none();
+    let first = components(paths.first()?);
+    let depth = first.iter().position(|name| dotted(name)).unwrap_or(first.len());
+    let outer = first.get(..depth).filter(|outer| outer.last().is_some_and(|last| !is_inbox(last)))?;
+    let fits = |path: &PathBuf| {
+        let path = components(path);
+        path.starts_with(outer)
+            && match path.get(depth..) {
+                Some([]) => true,
+                Some([name]) => dotted(name),
+                _ => false,
+            }
+    };
+    // One folder alone is just a folder.
+    (paths.iter().all(fits) && paths.iter().any(|path| path.iter().count() > depth)).then_some(depth)
+}
+
 fn layout_of(paths: &[PathBuf]) -> Layout {
     let paths: Vec<_> = paths.iter().map(|path| components(path)).filter(|path| !path.is_empty()).collect();
     // Dots that Maildir++ does not have: anywhere but directly in the root or in INBOX.
@@ -241,8 +267,9 @@ fn layout_of(paths: &[PathBuf]) -> Layout {
     }
 }
 
-fn name(layout: Layout, path: PathBuf) -> Folder {
-    let parts = components(&path);
+/// Names a folder by its path without the first `above` levels.
+fn name(layout: Layout, path: PathBuf, above: usize) -> Folder {
+    let parts = components(&path).split_off(above);
     let mut levels: Vec<&[u8]> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         let bytes = part.as_bytes();
@@ -312,6 +339,27 @@ mod tests {
         assert_eq!(layout, Layout::Dotted);
         assert_eq!(names, ["INBOX", "INBOX/Sent/2024", "Work"]);
         assert_eq!(look(&[""]), (Layout::Single, vec![String::new()]));
+    }
+
+    #[test]
+    fn the_folder_that_a_maildir_lies_in() {
+        let (layout, names) = look(&["Maildir", "Maildir/.Sent", "Maildir/.Work.2024"]);
+        assert_eq!(layout, Layout::MaildirPlusPlus);
+        assert_eq!(names, ["", "Sent", "Work/2024"]);
+        let (_, names) = look(&["home/anna/Maildir/.Work.2024"]);
+        assert_eq!(names, ["Work/2024"], "without an inbox");
+        // Two of them are kept apart, and what else lies there keeps its place.
+        let (_, names) = look(&["anna", "anna/.Work", "bert", "bert/.Work"]);
+        assert_eq!(names, ["anna", "anna/Work", "bert", "bert/Work"]);
+        let (layout, names) = look(&["Lists", "Lists/.Rust", "Sent"]);
+        assert_eq!(
+            (layout, names),
+            (Layout::Legacy, ["Lists", "Lists/Rust", "Sent"].map(str::to_owned).to_vec())
+        );
+        let (layout, names) = look(&["Maildir"]);
+        assert_eq!((layout, names), (Layout::Nested, vec!["Maildir".to_owned()]));
+        // Courier's keywords are no folder.
+        assert_eq!(look(&["", "courierimapkeywords", ".Sent"]).1, ["", "Sent"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn letters(name: &[u8]) -> &[u8] {
     split_info(name).1
 }
 
-/// The flags that a name tells, keywords by the folder's table.
+/// The flags that a name tells, keywords by what the folder tells of them.
 ///
 /// `T` (trashed) is `\Deleted`; `P` (passed on) is `$Forwarded`, as the registered keyword has it
 /// (RFC 5788 §3). Letters that mean nothing here are left out.
@@ -53,6 +53,7 @@ pub fn flags(name: &[u8], keywords: &Keywords) -> FlagSet {
             b'a'..=b'z' => keywords.by_letter(*letter).cloned().map(Flag::Keyword),
             _ => None,
         })
+        .chain(keywords.by_name(split_info(name).0).iter().cloned().map(Flag::Keyword))
         .collect()
 }
 

@@ -12,7 +12,7 @@ use crate::model::SpecialUse;
 
 /// The role that a folder's name means, whatever its case, and however its words are joined.
 #[must_use]
-pub fn by_name(name: &str) -> Option<SpecialUse> {
+pub(crate) fn by_name(name: &str) -> Option<SpecialUse> {
     static NAMES: LazyLock<HashMap<String, SpecialUse>> = LazyLock::new(|| {
         TABLE.iter().flat_map(|(role, names)| names.iter().map(|name| (canonical(name), *role))).collect()
     });

@@ -298,6 +298,16 @@ impl Visitor<io::Error> for Survey {
             self.keywords.insert(parent.to_owned(), Keywords::parse(&text));
             return Ok(());
         }
+        if parent.file_name() == Some(OsStr::new(Keywords::FOLDER)) {
+            let folder = parent.parent().unwrap_or(Path::new(""));
+            let is_list = entry.path.file_name() == Some(OsStr::new(Keywords::LIST));
+            if is_list && (self.keywords.len() < MAX_DIRECTORIES || self.keywords.contains_key(folder)) {
+                let mut text = Vec::new();
+                entry.reader.take(Keywords::MAX_LIST).read_to_end(&mut text)?;
+                self.keywords.entry(folder.to_owned()).or_default().add_list(&text);
+            }
+            return Ok(());
+        }
         let base = self.base.take().map_or_else(|| parent.to_owned(), |base| common(&base, parent));
         self.base = Some(base);
         Ok(())

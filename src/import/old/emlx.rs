@@ -21,10 +21,10 @@ const FLAGS: [(u64, SystemFlags); 5] = [
 const FORWARDED: u64 = 1 << 8;
 
 /// What stands behind a message of it.
-pub(super) type Late = (Option<DateTime>, FlagSet);
+pub type Late = (Option<DateTime>, FlagSet);
 
 /// Gives the message; at its end what stands behind it is known.
-pub(super) struct Emlx<R> {
+pub struct Emlx<R> {
     source: R,
     left: u64,
     late: Rc<Cell<Option<Late>>>,
@@ -32,11 +32,14 @@ pub(super) struct Emlx<R> {
 
 impl<R: Read> Emlx<R> {
     /// The source is behind the first line, which told the length.
-    pub(super) fn new(source: R, length: u64) -> Self {
+    #[must_use]
+    pub fn new(source: R, length: u64) -> Self {
         Emlx { source, left: length, late: Rc::default() }
     }
 
-    pub(super) fn late(&self) -> Rc<Cell<Option<Late>>> {
+    /// What stands behind the message, once it was read to its end.
+    #[must_use]
+    pub fn late(&self) -> Rc<Cell<Option<Late>>> {
         Rc::clone(&self.late)
     }
 }
@@ -79,7 +82,8 @@ fn number(list: &str, key: &str) -> Option<u64> {
 
 /// The mailbox: `V10/…/Work.mbox/Old.mbox/…/Data/1/Messages/1.emlx` is `Work/Old`. Where no folder is called so, those that the
 /// person made.
-pub(super) fn levels(path: &Path) -> Vec<String> {
+#[must_use]
+pub fn levels(path: &Path) -> Vec<String> {
     let names = || path.parent().into_iter().flat_map(Path::iter).map(std::ffi::OsStr::as_encoded_bytes);
     let ending = b".mbox";
     let named = names().filter(|name| name.len() > ending.len() && name.ends_with(ending));

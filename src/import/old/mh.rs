@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::model::{Flag, FlagSet, Keyword, SystemFlags};
 
 /// The files that tell, the likeliest first.
-pub(super) const FILES: [&str; 3] = [".mh_sequences", ".claws_mark", ".sylpheed_mark"];
+pub const FILES: [&str; 3] = [".mh_sequences", ".claws_mark", ".sylpheed_mark"];
 /// Bytes of such a file that are read.
 pub(super) const MAX_FILE: u64 = 8 << 20;
 
@@ -18,11 +18,18 @@ const FORWARDED: u32 = 1 << 5;
 
 /// What is known of the messages of a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Marks(BTreeMap<u32, u32>);
+pub struct Marks {
+    /// Bits by numbers, in the order of the numbers.
+    bits: BTreeMap<u32, u32>,
+    /// The same for ranges of numbers, which are short to write however long they are: a bit, and its ranges in their order,
+    /// none of which touches another.
+    ranges: Vec<(u32, Vec<(u32, u32)>)>,
+}
 
 impl Marks {
     /// Reads a file of this name. What is not of its form counts as nothing.
-    pub(super) fn parse(name: &str, bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn parse(name: &str, bytes: &[u8]) -> Self {
         if name == FILES[0] {
             Marks::of_sequences(&String::from_utf8_lossy(bytes))
         } else {
@@ -32,7 +39,7 @@ impl Marks {
 
     /// Lines of a name and numbers: `unseen: 3 7-9`.
     fn of_sequences(text: &str) -> Self {
-        let mut marks = BTreeMap::new();
+        let mut found: BTreeMap<u32, Vec<(u32, u32)>> = BTreeMap::new();
         for line in text.lines() {
             let Some((name, numbers)) = line.split_once(':') else { continue };
             let bit = match name.trim() {
@@ -45,13 +52,13 @@ impl Marks {
             for part in numbers.split_whitespace() {
                 let (first, last) = part.split_once('-').unwrap_or((part, part));
                 let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else { continue };
-                // As many as a folder can hold; more is no such file.
-                for number in (first..=last).take(1_000_000) {
-                    *marks.entry(number).or_default() |= bit;
+                if first <= last {
+                    found.entry(bit).or_default().push((first, last));
                 }
             }
         }
-        Marks(marks)
+        let ranges = found.into_iter().map(|(bit, ranges)| (bit, merged(ranges))).collect();
+        Marks { ranges, ..Marks::default() }
     }
 
     /// A version, and then a number and its bits, as the machine has them, which was a little-endian one.
@@ -61,16 +68,18 @@ impl Marks {
         if words.next() != Some(2) {
             return Marks::default();
         }
-        let mut marks = BTreeMap::new();
+        let mut marks = Marks::default();
         while let (Some(number), Some(bits)) = (words.next(), words.next()) {
-            marks.insert(number, bits);
+            marks.bits.insert(number, bits);
         }
-        Marks(marks)
+        marks
     }
 
     /// The flags of a message. Without a mark it was read.
-    pub(super) fn flags(&self, number: u32) -> FlagSet {
-        let bits = self.0.get(&number).copied().unwrap_or(0);
+    #[must_use]
+    pub fn flags(&self, number: u32) -> FlagSet {
+        let told = self.ranges.iter().filter(|(_, ranges)| holds(ranges, number)).map(|(bit, _)| bit);
+        let bits = told.fold(self.bits.get(&number).copied().unwrap_or(0), |bits, bit| bits | bit);
         let known = [(MARKED, SystemFlags::FLAGGED), (REPLIED, SystemFlags::ANSWERED)];
         let mut flags: FlagSet =
             known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, flag)| Flag::System(*flag)).collect();
@@ -82,6 +91,23 @@ impl Marks {
         }
         flags
     }
+}
+
+fn merged(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let touches = next.0 <= before.1.saturating_add(1);
+        if touches {
+            before.1 = before.1.max(next.1);
+        }
+        touches
+    });
+    ranges
+}
+
+fn holds(ranges: &[(u32, u32)], number: u32) -> bool {
+    let behind = ranges.partition_point(|(first, _)| *first <= number);
+    behind.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|(_, last)| number <= *last)
 }
 
 #[cfg(test)]
@@ -108,6 +134,10 @@ mod tests {
             ["", "\\Flagged \\Seen", "\\Answered \\Seen $Forwarded"]
         );
         assert_eq!(Marks::parse(".claws_mark", b"\x07\0\0\0\x01\0\0\0\x01\0\0\0"), Marks::default());
-        assert_eq!(Marks::parse(".mh_sequences", b"unseen: 1-4294967295\n").0.len(), 1_000_000);
+        // However often it is said, and however long the range.
+        let again = "unseen: 1-4294967295 7-4294967295\n".repeat(20_000);
+        let marks = Marks::parse(".mh_sequences", again.as_bytes());
+        assert_eq!(marks.ranges, [(UNREAD, vec![(1, u32::MAX)])]);
+        assert_eq!([0, 1, u32::MAX].map(|n| shown(&marks, n)), ["\\Seen", "", ""]);
     }
 }

@@ -15,11 +15,11 @@ const KEYWORD: &str = "IMAP_";
 
 /// What labels mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels {
+pub(crate) struct Labels {
     /// Mailboxes by their levels; at least one.
-    pub places: Vec<Vec<String>>,
+    pub(crate) places: Vec<Vec<String>>,
     /// Flags.
-    pub flags: FlagSet,
+    pub(crate) flags: FlagSet,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ enum Meaning {
 
 /// Reads the labels of a message: decoded, separated by commas, in quotes where they hold one.
 #[must_use]
-pub fn labels(text: &str) -> Labels {
+pub(crate) fn labels(text: &str) -> Labels {
     let mut found = Labels { places: Vec::new(), flags: FlagSet::from(SystemFlags::SEEN) };
     let (mut inbox, mut kept_apart) = (false, false);
     for label in split(text) {

@@ -15,21 +15,21 @@ pub(super) const MAX_TRIES: u32 = 100;
 
 /// Where a file lies in its source.
 #[derive(Clone, Debug)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// The source's root.
-    pub root: &'a Beneath,
+    pub(crate) root: &'a Beneath,
     /// The folder below it.
-    pub folder: &'a Path,
+    pub(crate) folder: &'a Path,
     /// `new` or `cur`.
-    pub sub: &'static str,
+    pub(crate) sub: &'static str,
     /// Its name.
-    pub name: &'a std::ffi::OsStr,
+    pub(crate) name: &'a std::ffi::OsStr,
 }
 
 impl Place<'_> {
     /// The whole path.
     #[must_use]
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.root.path().join(self.folder).join(self.sub).join(self.name)
     }
 }
@@ -39,7 +39,7 @@ impl Place<'_> {
 ///
 /// # Errors
 /// If it may not be removed or moved.
-pub fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<bool> {
+pub(crate) fn dispose(after: &After, place: &Place<'_>, read: &Identity) -> io::Result<bool> {
     let path = place.path();
     match place.root.metadata(&path) {
         Ok(metadata) if Identity::new(&metadata) == *read => remove(after, place, &path),

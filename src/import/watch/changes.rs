@@ -41,21 +41,21 @@ enum Message {
 
 /// Wakes the thread that waits for changes.
 #[derive(Clone)]
-pub struct Nudge(SyncSender<Message>);
+pub(crate) struct Nudge(SyncSender<Message>);
 
 impl Nudge {
     /// Wakes it. A full channel wakes it too.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         let _ = self.0.try_send(Message::Wake);
     }
 }
 
 /// Which files of a directory to look at: these, or all.
-pub type Wanted = Option<BTreeSet<OsString>>;
+pub(crate) type Wanted = Option<BTreeSet<OsString>>;
 
 /// What to look at.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Change {
+pub(crate) enum Change {
     /// Nothing came until the deadline.
     Nothing,
     /// These directories, `new/` or `cur/` of a folder, as far as they are wanted.
@@ -69,7 +69,7 @@ pub enum Change {
 }
 
 /// The watches of one source.
-pub struct Changes {
+pub(crate) struct Changes {
     receiver: Receiver<Message>,
     sender: SyncSender<Message>,
     overflowed: Arc<AtomicBool>,
@@ -115,7 +115,7 @@ impl Armed {
 impl Changes {
     /// Nothing is watched yet.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
         Changes {
             receiver,
@@ -129,7 +129,7 @@ impl Changes {
 
     /// What wakes [`Changes::wait`].
     #[must_use]
-    pub fn nudge(&self) -> Nudge {
+    pub(crate) fn nudge(&self) -> Nudge {
         Nudge(self.sender.clone())
     }
 
@@ -139,7 +139,7 @@ impl Changes {
     ///
     /// # Errors
     /// If the system has no watches left, or none at all.
-    pub fn arm(&mut self, root: &Path, found: &Found) -> Result<(), notify::Error> {
+    pub(crate) fn arm(&mut self, root: &Path, found: &Found) -> Result<(), notify::Error> {
         let watcher = match &mut self.watcher {
             Some(watcher) => watcher,
             None => self.watcher.insert(new_watcher(self.sender.clone(), Arc::clone(&self.overflowed))?),
@@ -160,7 +160,7 @@ impl Changes {
     }
 
     /// Watches nothing any more.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.watcher = None;
         self.armed = Armed::default();
         self.arrivals = Arrivals::default();
@@ -168,12 +168,12 @@ impl Changes {
 
     /// The files that were renamed into `new/` or `cur/` from elsewhere since this was asked last, and written to no
     /// more: they were whole when they came. Where something was missed there are none.
-    pub fn take_arrivals(&mut self) -> BTreeSet<PathBuf> {
+    pub(crate) fn take_arrivals(&mut self) -> BTreeSet<PathBuf> {
         std::mem::take(&mut self.arrivals.files)
     }
 
     /// Waits until something changes in a way that matters, or until the deadline.
-    pub fn wait(&mut self, deadline: Instant) -> Change {
+    pub(crate) fn wait(&mut self, deadline: Instant) -> Change {
         let change = self.gather(deadline);
         if change == Change::Everything {
             self.arrivals = Arrivals::default();

@@ -4,7 +4,7 @@ use crate::store::Error;
 
 /// Why a look ended early.
 #[derive(Debug)]
-pub enum End {
+pub(crate) enum End {
     /// The watcher stops.
     Stopped,
     /// The store takes nothing now.

@@ -37,8 +37,6 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// # Errors
-    /// Of reading.
     pub(super) fn answer(&self, rows: &dyn Rows) -> Result<Standing, Error> {
         let email = emails::by_hash(rows, self.content)?;
         if let Some(email) = email {
@@ -74,9 +72,6 @@ impl Question<'_> {
 }
 
 /// Whether a mailbox of the account has this content under this UID.
-///
-/// # Errors
-/// Of reading.
 pub(super) fn is_at(
     rows: &dyn Rows,
     account: AccountId,
@@ -101,9 +96,6 @@ fn is_in(rows: &dyn Rows, mailbox: MailboxId, email: ContentId) -> Result<bool, 
 }
 
 /// The first message of a mailbox with this content.
-///
-/// # Errors
-/// Of reading.
 pub(super) fn place_in(rows: &dyn Rows, mailbox: MailboxId, email: ContentId) -> Result<Option<Uid>, Error> {
     let mut found = None;
     messages::scan(rows, mailbox, 1..=u32::MAX, &mut |record| {

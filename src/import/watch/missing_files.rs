@@ -21,9 +21,6 @@ const FORGET_REMOVED: i64 = 2 * 3_600;
 type Changes = Vec<(Vec<u8>, Option<Imported>)>;
 
 /// Brings the rows of a folder in step with `names`, the marks of the names that are there.
-///
-/// # Errors
-/// Of the store.
 pub(super) fn keep(store: &Store, source: &Source, folder: &[u8], names: &HashSet<u64>) -> Result<(), Error> {
     let now = running::clock(&store.snapshot()?)?;
     let keep_for = if source.after == After::Keep { FORGET_AFTER } else { FORGET_REMOVED };

@@ -39,7 +39,7 @@ impl Scanner {
     ///
     /// # Errors
     /// If the root cannot be read.
-    pub fn discover(&self) -> io::Result<Found> {
+    pub(crate) fn discover(&self) -> io::Result<Found> {
         let except = match &self.source.after {
             After::Move(folder) => Some(folder.as_path()),
             _ => None,
@@ -65,7 +65,7 @@ impl Scanner {
     }
 
     /// These files were renamed into their places, and were whole when they were.
-    pub fn arrived(&mut self, files: &BTreeSet<PathBuf>) {
+    pub(crate) fn arrived(&mut self, files: &BTreeSet<PathBuf>) {
         let Ok(root) = Beneath::open(&self.source.path) else { return };
         files.iter().for_each(|path| self.settling.moved_in(&root, path));
     }
@@ -75,7 +75,7 @@ impl Scanner {
     ///
     /// # Errors
     /// See [`End`]; what was taken in until then counts.
-    pub fn look(&mut self, found: Found, thorough: bool) -> Result<Option<Duration>, End> {
+    pub(crate) fn look(&mut self, found: Found, thorough: bool) -> Result<Option<Duration>, End> {
         self.notes.begin();
         self.settling.inodes_last = filesystem::inodes_last(&self.source.path);
         self.settling.begin();
@@ -120,7 +120,10 @@ impl Scanner {
     ///
     /// # Errors
     /// See [`End`].
-    pub fn look_at(&mut self, mut changed: BTreeMap<PathBuf, Wanted>) -> Result<Option<Duration>, End> {
+    pub(crate) fn look_at(
+        &mut self,
+        mut changed: BTreeMap<PathBuf, Wanted>,
+    ) -> Result<Option<Duration>, End> {
         let result = (|| {
             for folder in self.folders.clone() {
                 let path = self.source.path.join(&folder.path);
@@ -169,7 +172,7 @@ impl Scanner {
 
     /// Lines for a root shell that let this process in.
     #[must_use]
-    pub fn advice(&self) -> Vec<String> {
+    pub(crate) fn advice(&self) -> Vec<String> {
         advice_for(&self.source.path, &self.source.after)
     }
 

@@ -26,7 +26,7 @@ use crate::store::sources::Source;
 pub(super) const AGAIN: Duration = Duration::from_millis(400);
 
 /// Looks at one source.
-pub struct Scanner {
+pub(crate) struct Scanner {
     pub(super) store: Store,
     pub(super) source: Source,
     pub(super) under: Option<MailboxName>,
@@ -66,7 +66,7 @@ pub(super) struct Here {
 impl Scanner {
     /// For a source; `status` is kept in step. `clock` says how long files lie unchanged.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         store: Store,
         source: Source,
         stop: Arc<AtomicBool>,

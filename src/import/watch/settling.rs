@@ -20,19 +20,19 @@ use crate::import::disk::read::{Quiet, SETTLE};
 
 /// A file that was not renamed into its place is removed once it has lain unchanged for this. A download that stalls
 /// goes on or is given up within TCP's time-outs of a few minutes, and a program that was stopped is started again.
-pub const UNCHANGED: Duration = Duration::from_secs(600);
+pub(crate) const UNCHANGED: Duration = Duration::from_secs(600);
 /// Files that are known, at some 60 bytes each. Where more lie, the rest are looked at in turn, as these go.
 const MOST: usize = 200_000;
 
 /// A clock that only goes on.
-pub trait SteadyClock: Send + Sync + Debug {
+pub(crate) trait SteadyClock: Send + Sync + Debug {
     /// The time since some moment.
     fn now(&self) -> Duration;
 }
 
 /// The system's.
 #[derive(Debug)]
-pub struct SystemClock(Instant);
+pub(crate) struct SystemClock(Instant);
 
 impl Default for SystemClock {
     fn default() -> Self {

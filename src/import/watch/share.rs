@@ -27,7 +27,7 @@ const POLL: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// A Maildir that is shared with a user.
-pub struct Share {
+pub(crate) struct Share {
     root: PathBuf,
     uid: u32,
 }
@@ -35,7 +35,7 @@ pub struct Share {
 impl Share {
     /// Nothing is given yet.
     #[must_use]
-    pub fn new(root: PathBuf, uid: u32) -> Self {
+    pub(crate) fn new(root: PathBuf, uid: u32) -> Self {
         Share { root, uid }
     }
 
@@ -43,7 +43,7 @@ impl Share {
     ///
     /// # Errors
     /// That, and nothing else.
-    pub fn run(&self) -> io::Result<Infallible> {
+    pub(crate) fn run(&self) -> io::Result<Infallible> {
         let mut changes = Changes::new();
         loop {
             let found = layout::discover(&self.root, None)?;
@@ -64,7 +64,7 @@ impl Share {
     }
 
     /// Looks at all that is there.
-    pub fn everything(&self, found: &Found) {
+    pub(crate) fn everything(&self, found: &Found) {
         let folders = found.folders.iter().map(|folder| &folder.path);
         let unreadable = found.unreadable.iter().map(|(path, _)| path);
         for path in folders.chain(&found.others).chain(unreadable) {

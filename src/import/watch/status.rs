@@ -6,11 +6,11 @@ use crate::import::maildir::layout::Layout;
 use crate::model::{AccountId, SourceId};
 
 /// Names that are kept of files that could not be taken; the rest are counted.
-pub const MAX_NAMES: usize = 20;
+pub(crate) const MAX_NAMES: usize = 20;
 
 /// How new mail is noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Not looked at yet.
     #[default]
     Starting,
@@ -27,7 +27,7 @@ pub enum Mode {
 impl Mode {
     /// For people.
     #[must_use]
-    pub const fn describe(self) -> &'static str {
+    pub(crate) const fn describe(self) -> &'static str {
         match self {
             Mode::Starting => "starting",
             Mode::Watching => "watching",
@@ -40,16 +40,16 @@ impl Mode {
 
 /// Files that are left where they are, and why: counted since the start, the first few with their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LeftAlone {
+pub(crate) struct LeftAlone {
     /// How many.
-    pub count: u64,
+    pub(crate) count: u64,
     /// Up to [`MAX_NAMES`] paths with the reason.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl LeftAlone {
     /// Notes one.
-    pub fn add(&mut self, name: String) {
+    pub(crate) fn add(&mut self, name: String) {
         self.count += 1;
         if self.names.len() < MAX_NAMES {
             self.names.push(name);
@@ -59,54 +59,54 @@ impl LeftAlone {
 
 /// What is wrong with a source, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// When it was last seen, in seconds since 1970.
-    pub at: i64,
+    pub(crate) at: i64,
     /// What.
-    pub what: String,
+    pub(crate) what: String,
     /// Lines for a root shell, where there are any that help.
-    pub advice: Vec<String>,
+    pub(crate) advice: Vec<String>,
 }
 
 /// One source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceStatus {
+pub(crate) struct SourceStatus {
     /// Which.
-    pub source: SourceId,
+    pub(crate) source: SourceId,
     /// Whose mail it brings.
-    pub account: AccountId,
+    pub(crate) account: AccountId,
     /// Where it lies.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// How new mail is noticed.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// How its folders lie.
-    pub layout: Option<Layout>,
+    pub(crate) layout: Option<Layout>,
     /// How many folders it has.
-    pub folders: u64,
+    pub(crate) folders: u64,
     /// Whether a look is under way.
-    pub busy: bool,
+    pub(crate) busy: bool,
     /// Messages imported since the server started.
-    pub imported: u64,
+    pub(crate) imported: u64,
     /// Files removed or moved away since then.
-    pub removed: u64,
+    pub(crate) removed: u64,
     /// Files that are imported and wait until nobody can be writing to them any more.
-    pub waiting: u64,
+    pub(crate) waiting: u64,
     /// When a message was last imported in this run, in seconds since 1970.
-    pub last_mail: Option<i64>,
+    pub(crate) last_mail: Option<i64>,
     /// When the last full look ended.
-    pub last_look: Option<i64>,
+    pub(crate) last_look: Option<i64>,
     /// Files and folders that the last full look could not read.
-    pub unreadable: LeftAlone,
+    pub(crate) unreadable: LeftAlone,
     /// Files that are left alone: empty, too large, no plain file, changed while they were read.
-    pub left_alone: LeftAlone,
+    pub(crate) left_alone: LeftAlone,
     /// What is wrong now.
-    pub problem: Option<Problem>,
+    pub(crate) problem: Option<Problem>,
 }
 
 impl SourceStatus {
     /// Of a source that was not looked at yet.
     #[must_use]
-    pub fn new(source: SourceId, account: AccountId, path: PathBuf) -> Self {
+    pub(crate) fn new(source: SourceId, account: AccountId, path: PathBuf) -> Self {
         SourceStatus {
             source,
             account,

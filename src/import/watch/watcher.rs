@@ -74,7 +74,7 @@ impl Watcher {
 
     /// As [`Watcher::start`], with the clock that says how long files lie unchanged.
     #[must_use]
-    pub fn start_at(store: Store, options: WatchOptions, clock: Arc<dyn SteadyClock>) -> Self {
+    pub(crate) fn start_at(store: Store, options: WatchOptions, clock: Arc<dyn SteadyClock>) -> Self {
         let (workers, stopped) = (Mutex::new(Vec::new()), AtomicBool::new(false));
         let watcher = Watcher { store, options, clock, workers, stopped };
         watcher.reload();
@@ -134,7 +134,7 @@ impl Watcher {
 
     /// What is known of each source.
     #[must_use]
-    pub fn status(&self) -> Vec<SourceStatus> {
+    pub(crate) fn status(&self) -> Vec<SourceStatus> {
         self.workers().iter().map(|worker| locked(&worker.status).clone()).collect()
     }
 

@@ -5,6 +5,7 @@
 mod archives;
 mod catalogues;
 mod control;
+mod emlx;
 mod forms;
 #[path = "../../pure/grammar.rs"]
 mod grammar;
@@ -13,6 +14,7 @@ mod imap;
 mod imports;
 mod mail;
 mod mbox;
+mod mh;
 mod names;
 mod records;
 mod sessions;
@@ -44,12 +46,14 @@ pub const BODIES: &[Body] = &[
     Body { name: "archives", run: archives::run, seeds: archives::seeds, inputs: 30_000 },
     Body { name: "catalogues", run: catalogues::run, seeds: catalogues::seeds, inputs: 20_000 },
     Body { name: "control", run: control::run, seeds: control::seeds, inputs: 100_000 },
+    Body { name: "emlx", run: emlx::run, seeds: emlx::seeds, inputs: 40_000 },
     Body { name: "forms", run: forms::run, seeds: forms::seeds, inputs: 10_000 },
     Body { name: "headers", run: headers::run, seeds: headers::seeds, inputs: 15_000 },
     Body { name: "imap", run: imap::run, seeds: imap::seeds, inputs: 18_000 },
     Body { name: "imports", run: imports::run, seeds: imports::seeds, inputs: 4_000 },
     Body { name: "mail", run: mail::run, seeds: mail::seeds, inputs: 12_000 },
     Body { name: "mbox", run: mbox::run, seeds: mbox::seeds, inputs: 20_000 },
+    Body { name: "mh", run: mh::run, seeds: mh::seeds, inputs: 5_000 },
     Body { name: "names", run: names::run, seeds: names::seeds, inputs: 35_000 },
     Body { name: "records", run: records::run, seeds: records::seeds, inputs: 80_000 },
     Body { name: "sessions", run: sessions::run, seeds: sessions::seeds, inputs: 300 },
