@@ -17,6 +17,7 @@ pub mod generation;
 pub mod health;
 pub mod import;
 pub mod import_job;
+pub mod machine;
 pub mod mailbox;
 pub mod move_data;
 pub mod setup;

@@ -180,6 +180,8 @@ fn login_for(place: &Place) -> Response {
 pub(super) struct LoggedIn {
     pub(super) known: Known,
     pub(super) notice: Option<Notice>,
+    /// How this server is called.
+    pub(super) host: String,
 }
 
 impl FromRequestParts<Arc<Shared>> for LoggedIn {
@@ -191,7 +193,8 @@ impl FromRequestParts<Arc<Shared>> for LoggedIn {
             let mode = parts.headers.get("sec-fetch-mode");
             let shown = parts.method == Method::GET && mode.is_none_or(|mode| mode == "navigate");
             let notice = if shown { shared.sessions.take_notice(&known) } else { None };
-            return Ok(LoggedIn { known, notice });
+            let host = shared.context.certificates.describe().names.into_iter().next().unwrap_or_default();
+            return Ok(LoggedIn { known, notice, host });
         }
         match shared.act(administrator::is_set_up).await {
             Ok(true) => Err(login_for(&Place::of(&parts.method, &parts.uri))),

@@ -116,7 +116,7 @@ async function walk(browser, width, scripts) {
     assert.match(opens(await page.locator(".secret").innerText()), /LIST .*INBOX/);
     assert.match(await text(), /IMAP server\s+localhost/, "it listens here only");
     await shot("guide-ready");
-    await page.getByRole("link", { name: "Done: to the overview" }).click();
+    await page.getByRole("link", { name: "Done: go Home" }).click();
     assert.match(await text(), /All is well/);
     await page.goto(at("/setup/next"));
     assert.equal(here(), at("/setup/ready"));
@@ -197,7 +197,7 @@ async function walk(browser, width, scripts) {
     assert.match(await page.locator("h1").innerText(), /^anna$/);
 
     // A source: refused with the reason at its field, then taken.
-    await page.goto(at("/sources"));
+    await page.goto(at("/incoming"));
     await page.locator("#path").fill("/nowhere/at/all");
     await press("Watch it");
     assert.match(await page.locator(".why").innerText(), /no such folder/i);
@@ -213,7 +213,7 @@ async function walk(browser, width, scripts) {
     await press("Watch it");
     assert.match(await page.locator(".why").innerText(), /only for “moved/);
     for (let n = 0; ; n += 1) {
-      await page.goto(at("/sources"));
+      await page.goto(at("/incoming"));
       if (/Brought in since the start\s*5/.test(await text())) break;
       assert.ok(n < 50, "the mail is not brought in");
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -360,7 +360,7 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/, "the old password was tried");
     await shot("overview");
-    for (const [where, wanted] of [["/certificate", /Fingerprint/], ["/storage", /By account/], ["/log", /imported/], ["/accounts", /anna/]]) {
+    for (const [where, wanted] of [["/system", /Where it listens/], ["/certificate", /Fingerprint/], ["/storage", /By account/], ["/log", /imported/], ["/accounts", /anna/]]) {
       await page.goto(at(where));
       assert.match(await text(), wanted);
       await shot(where.slice(1));
@@ -386,7 +386,7 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/);
     await shot("overview-revoked");
-    await page.goto(at("/sources"));
+    await page.goto(at("/incoming"));
     await page.getByRole("link", { name: /Stop watching/ }).click();
     await shot("ask-remove");
     await press("Stop watching");
