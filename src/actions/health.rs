@@ -78,7 +78,7 @@ fn storage(info: &Info) -> Vec<Concern> {
         found.push(concern(Severity::Error, what, help, Some("/storage")));
     } else if storage.free < LOW_DISK {
         let what = format!("The disk is nearly full: {} left", words::bytes(storage.free));
-        let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
+        let help = "Delete mail that is not needed and press “Give space back”, or use a larger disk.";
         found.push(concern(Severity::Warning, what, help, Some("/storage")));
     }
     found

@@ -90,7 +90,7 @@ struct DeviceRow {
 struct MailboxRow {
     name: String,
     role: String,
-    messages: u64,
+    messages: String,
     unseen: u64,
     size: String,
 }
@@ -120,7 +120,7 @@ impl Account {
         let mailboxes = mailbox::list(context, Some(name))?.into_iter().map(|mailbox| MailboxRow {
             role: mailbox.role.unwrap_or_default(),
             name: mailbox.name,
-            messages: mailbox.messages,
+            messages: figure(mailbox.messages),
             unseen: mailbox.unseen,
             size: words::bytes(mailbox.bytes),
         });

@@ -18,6 +18,7 @@ mod form;
 mod frame;
 mod guard;
 mod guide;
+mod heartbeat;
 mod home;
 mod import;
 mod lately;
@@ -180,6 +181,8 @@ impl Admin {
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))
             .route("/app.js", get(assets::script))
+            .route("/touch.png", get(assets::touch_icon))
+            .route("/manifest.webmanifest", get(assets::manifest))
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::headers))
             .with_state(Arc::clone(&shared));

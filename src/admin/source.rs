@@ -12,6 +12,7 @@ use super::field::{self, Field, Wrong};
 use super::form::{Empty, Submitted};
 use super::frame::{self, Frame};
 use super::guard::LoggedIn;
+use super::heartbeat::Heartbeat;
 use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::source::{self, After};
@@ -34,6 +35,7 @@ pub(super) struct Row {
     /// How bad it is, and that in words.
     pub(super) class: &'static str,
     pub(super) says: &'static str,
+    pub(super) heartbeat: Heartbeat,
     pub(super) mailbox: String,
     pub(super) after: String,
     pub(super) state: String,
@@ -59,6 +61,7 @@ impl Row {
         Row {
             class,
             says,
+            heartbeat: Heartbeat::new(&source.arrivals, now),
             id: source.id,
             path: source.path.display().to_string(),
             account: source.account.clone(),

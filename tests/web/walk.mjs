@@ -359,6 +359,7 @@ async function walk(browser, width, scripts) {
 
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/, "the old password was tried");
+    assert.equal(await page.getByRole("img", { name: /^mail in (one|2) half-hours? of the last 24 hours$/ }).count(), 1);
     await shot("overview");
     for (const [where, wanted] of [["/system", /Where it listens/], ["/certificate", /Fingerprint/], ["/storage", /By account/], ["/log", /imported/], ["/accounts", /anna/]]) {
       await page.goto(at(where));
@@ -366,7 +367,7 @@ async function walk(browser, width, scripts) {
       await shot(where.slice(1));
     }
     await page.goto(at("/storage"));
-    await press("Reclaim now");
+    await press("Give space back");
     assert.match(await text(), /of deleted mail dropped/);
     assert.match((await context.request.get(at("/postern-ca.crt"), { ignoreHTTPSErrors: true })).headers()["content-type"], /x509/);
     await page.goto(at("/no/such/page"));
