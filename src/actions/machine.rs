@@ -23,7 +23,7 @@ pub fn read() -> Machine {
     }
 }
 
-/// `VmRSS:	   12345 kB`
+/// `VmRSS:   12345 kB`
 fn resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

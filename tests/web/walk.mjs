@@ -151,6 +151,11 @@ async function walk(browser, width, scripts) {
     if (scripts) assert.equal(await page.getByRole("button", { name: /^Copy/ }).count(), 3);
     else assert.equal(await page.getByRole("button", { name: /^Copy/ }).count(), 0, "hidden where they do nothing");
     assert.match(await text(), /Waiting for its first log-in/);
+    if (scripts) {
+      await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+      await page.getByRole("button", { name: /^Copy *the password/ }).click();
+      assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+    }
     assert.match(opens(secret), /LIST .*INBOX/);
     // It is seen on the page by itself.
     if (scripts) await page.getByText("It works: Anna's phone has logged in").waitFor();
@@ -373,6 +378,14 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/no/such/page"));
     assert.match(await text(), /no such page/);
     await shot("not-found");
+
+    // Home is new by itself where scripts run.
+    if (scripts) {
+      await page.goto(at("/"));
+      host.command("device", "add", "From the shell", "--account", "anna");
+      await page.getByText("From the shell was added for anna").first().waitFor();
+      host.command("device", "revoke", "From the shell", "--account", "anna");
+    }
 
     // Taken back: the device, the source, the account.
     await page.goto(at("/accounts/anna"));

@@ -33,6 +33,10 @@ const ROUTES: &[(&str, bool)] = &[
     ("/storage/check", false),
     ("/setup/skip/device", false),
     ("/nowhere", false),
+    ("/accounts/anna/devices/77/typed", true),
+    ("/accounts/anna/devices/77/password", true),
+    ("/accounts/nobody/devices", true),
+    ("/storage/nothing/", true),
 ];
 /// In a form this stands for the token that signs it.
 const TOKEN: &[u8] = b"CSRF";
@@ -63,6 +67,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "/deleted?account=anna&mailbox=INBOX&words=%3Cx9%3E&since=2024-01-01&until=&after=1-2",
         "/setup?code=%3Cx9%3E",
         "/log?lines=9",
+        "/login?to=//evil.example/",
+        "/login?to=/%5cevil.example/",
+        "//evil.example/",
+        "/deleted/discard?pick:1-1-1=1&account=%3Cx9%3E",
+        "/accounts/anna/devices/",
+        "/accounts/anna/devices/77/typed",
         "/accounts/%2e%2e?x=<x9>",
         "/deleted/1-1-1/message.eml",
     ];
