@@ -3,28 +3,39 @@
 "use strict";
 
 const main = document.getElementById("main");
+// What the server said last: what is the same need not be shown anew.
+let known = main?.innerHTML;
 
 // A page that says so is asked for anew every few seconds, as long as somebody looks at it.
 async function look() {
   const where = main.dataset.live;
   if (!where) return;
-  const busy = main.contains(document.activeElement) && document.activeElement !== main;
-  if (!document.hidden && !busy) {
+  // Nothing changes under the hands of somebody who types.
+  if (!document.hidden && !document.activeElement?.matches("input, select, textarea")) {
     const answer = await fetch(where, { credentials: "same-origin" });
     // Logged out, or it is gone: the browser goes there, and shows what there is.
     if (answer.redirected || !answer.ok) return void location.replace(where);
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("main");
-    const said = main.querySelector(":scope > [role=status]");
-    main.replaceChildren(...(said ? [said] : []), ...fresh.childNodes);
+    if (fresh.innerHTML !== known) show(fresh);
     if (fresh.dataset.live) main.dataset.live = fresh.dataset.live;
     else delete main.dataset.live;
-    copies();
   }
   again();
 }
 
+// Shows what is new. What was said of the last form stays, and whoever stood on a link or a button stands there again.
+function show(fresh) {
+  known = fresh.innerHTML;
+  const said = main.querySelector(":scope > [role=status]");
+  const stops = () => [...main.querySelectorAll("a, button:not([hidden]), summary")];
+  const stop = stops().indexOf(document.activeElement);
+  main.replaceChildren(...(said ? [said] : []), ...fresh.childNodes);
+  copies();
+  stops()[stop]?.focus({ preventScroll: true });
+}
+
 function again() {
-  if (main.dataset.live) setTimeout(() => look().catch(again), 2000);
+  if (main.dataset.live) setTimeout(() => look().catch(again), (main.dataset.every || 2) * 1000);
 }
 
 // Buttons that copy are hidden where they would do nothing.

@@ -78,7 +78,7 @@ fn storage(info: &Info) -> Vec<Concern> {
         found.push(concern(Severity::Error, what, help, Some("/storage")));
     } else if storage.free < LOW_DISK {
         let what = format!("The disk is nearly full: {} left", human::bytes(storage.free));
-        let help = "Delete mail that is not needed and press “Reclaim now”, or use a larger disk.";
+        let help = "Delete mail that is not needed and press “Give space back”, or use a larger disk.";
         found.push(concern(Severity::Warning, what, help, Some("/storage")));
     }
     found
@@ -87,25 +87,31 @@ fn storage(info: &Info) -> Vec<Concern> {
 fn sources(info: &Info) -> Vec<Concern> {
     let problems = info.sources.iter().filter_map(|source| {
         let watch = source.watch.as_ref()?;
-        let problem = watch.problem.as_ref()?;
+        let problem = watch.problem.as_ref()?.trim_end_matches('.');
         Some(Concern {
             severity: Severity::Error,
-            what: format!("{}: {problem}", source.path.display()),
+            what: format!("{}'s mail does not come in", source.account),
             help: if watch.advice.is_empty() {
-                "Postern tries again by itself every half minute.".to_owned()
+                format!(
+                    "{}: {problem}. Postern tries again by itself every half minute.",
+                    source.path.display()
+                )
             } else {
-                "Postern may not read it. As root, this allows it:".to_owned()
+                format!("{}: {problem}. As root, this allows it:", source.path.display())
             },
             advice: watch.advice.clone(),
-            page: Some("/sources"),
+            page: Some("/incoming"),
         })
     });
     let silent = info.sources.iter().filter_map(|source| {
         let seconds = u64::try_from(source.silent?).ok()?;
-        let what = format!("{} has brought no mail for {}", source.path.display(), human::duration(seconds));
-        let help =
-            "It usually does more often: check that the program that fills it still runs and can log in.";
-        Some(concern(Severity::Warning, what, help, Some("/sources")))
+        let (path, silent) = (source.path.display(), human::duration(seconds));
+        let what = format!("{}'s mail has gone quiet", source.account);
+        let help = format!(
+            "Nothing new in {path} for {silent}, and it usually comes more often: does the program that fills it \
+             still run, and can it log in?"
+        );
+        Some(concern(Severity::Warning, what, &help, Some("/incoming")))
     });
     problems.chain(silent).collect()
 }
@@ -148,9 +154,11 @@ fn backup(info: &Info, now: i64) -> Option<Concern> {
     let last = info.backup.last.as_ref()?;
     let folder = daily.folder.display();
     if let Some(why) = &last.failed {
-        let what = format!("The backup to {folder} did not work: {why}");
+        let what = format!("The backup to {folder} did not work");
+        let why = human::sentence(why);
+        let end = if why.ends_with(['.', '?', '!']) { "" } else { "." };
         let help =
-            "It is tried again every hour. Is the stick plugged in, the disk mounted, and is there room?";
+            &format!("{why}{end} It is tried again every hour. Is the stick plugged in, and is there room?");
         return Some(concern(Severity::Error, what, help, page));
     }
     let age = now.saturating_sub(last.worked.unwrap_or(last.ended));

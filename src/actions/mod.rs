@@ -18,6 +18,7 @@ pub(crate) mod health;
 pub(crate) mod human;
 pub(crate) mod import;
 pub(crate) mod import_job;
+pub(crate) mod machine;
 pub(crate) mod mailbox;
 pub(crate) mod move_data;
 pub(crate) mod setup;

@@ -75,6 +75,9 @@ pub struct Info {
     pub after: After,
     /// When mail last came from it, to half an hour, in seconds since 1970.
     pub last_mail: Option<i64>,
+    /// When mail came lately, to half an hour, the latest last, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrivals: Vec<i64>,
     /// For how many seconds of running it has been silent, if that is much longer than its usual gap.
     pub silent: Option<i64>,
     /// What the watcher knows, where a server runs.
@@ -205,6 +208,7 @@ fn info(source: Source, account: String, arrivals: &[Arrival], now: i64, watch: 
         mailbox: source.mailbox,
         after: source.after.into(),
         last_mail: watch.as_ref().and_then(|watch| watch.last_mail).or(arrivals.last().map(|last| last.at)),
+        arrivals: arrivals.iter().map(|arrival| arrival.at).collect(),
         silent: arrivals::silent_for(arrivals, now),
         watch,
     }

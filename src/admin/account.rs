@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::field::{self, Field, Wrong};
+use super::figure::figure;
 use super::form::Submitted;
 use super::frame::{self, Frame};
 use super::guard::LoggedIn;
@@ -44,9 +45,9 @@ impl Page for Accounts {
 }
 
 struct Row {
+    letter: String,
     name: String,
-    devices: u64,
-    messages: u64,
+    about: String,
     size: String,
 }
 
@@ -81,7 +82,6 @@ impl Page for Account {
 struct DeviceRow {
     id: u32,
     name: String,
-    added: String,
     seen: String,
     client: String,
     address: String,
@@ -90,7 +90,7 @@ struct DeviceRow {
 struct MailboxRow {
     name: String,
     role: String,
-    messages: u64,
+    messages: String,
     unseen: u64,
     size: String,
 }
@@ -110,15 +110,17 @@ impl Account {
         let devices = device::list(context, Some(name))?.into_iter().map(|device| DeviceRow {
             id: device.id,
             name: device.name,
-            added: human::day(device.created),
-            seen: human::when(device.last_used, now),
+            seen: match device.last_used {
+                Some(used) => format!("here {}", human::when(Some(used), now)),
+                None => "never here: open it to set it up".to_owned(),
+            },
             client: device.client,
             address: device.address,
         });
         let mailboxes = mailbox::list(context, Some(name))?.into_iter().map(|mailbox| MailboxRow {
             role: mailbox.role.unwrap_or_default(),
             name: mailbox.name,
-            messages: mailbox.messages,
+            messages: figure(mailbox.messages),
             unseen: mailbox.unseen,
             size: human::bytes(mailbox.bytes),
         });
@@ -149,9 +151,14 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: NewForm) -> Respo
         Err(failure) => return page::failed(&failure),
     };
     let accounts = accounts.into_iter().map(|account| Row {
+        letter: account.name.chars().take(1).flat_map(char::to_uppercase).collect(),
+        about: format!(
+            "{} · {} {}",
+            human::count(account.devices, "device", "devices"),
+            figure(account.messages),
+            if account.messages == 1 { "message" } else { "messages" }
+        ),
         name: account.name,
-        devices: account.devices,
-        messages: account.messages,
         size: human::bytes(account.bytes),
     });
     let frame = Frame::new("accounts", session);

@@ -99,7 +99,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
         (going.step, part)
     });
     page::show(&Check {
-        frame: Frame::new("storage", &session),
+        frame: Frame::new("check", &session),
         going,
         failed: state.failed,
         last: state.last.map(Outcome::from),

@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const HEADERS: [(header::HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; \
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; manifest-src 'self'; \
          form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -153,12 +153,17 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether somebody asks, and not a script that looks for what is new.
+fn is_somebodys(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
+}
+
 /// The session that a request's cookie names.
 pub(super) fn session(shared: &Shared, headers: &HeaderMap) -> Option<Known> {
     let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
     let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let token = pairs.find_map(|(name, value)| (name == COOKIE).then_some(value))?;
-    shared.sessions.find(token)
+    shared.sessions.find(token, is_somebodys(headers))
 }
 
 /// Whether a browser comes with the cookie of a session that has ended.
@@ -180,6 +185,8 @@ fn login_for(place: &Place) -> Response {
 pub(super) struct LoggedIn {
     pub(super) known: Known,
     pub(super) notice: Option<Notice>,
+    /// How this server is called.
+    pub(super) host: String,
 }
 
 impl FromRequestParts<Arc<Shared>> for LoggedIn {
@@ -187,11 +194,10 @@ impl FromRequestParts<Arc<Shared>> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Response> {
         if let Some(known) = session(shared, &parts.headers) {
-            // A script that looks for what is new shows no notice.
-            let mode = parts.headers.get("sec-fetch-mode");
-            let shown = parts.method == Method::GET && mode.is_none_or(|mode| mode == "navigate");
+            let shown = parts.method == Method::GET && is_somebodys(&parts.headers);
             let notice = if shown { shared.sessions.take_notice(&known) } else { None };
-            return Ok(LoggedIn { known, notice });
+            let host = shared.context.certificates.describe().names.into_iter().next().unwrap_or_default();
+            return Ok(LoggedIn { known, notice, host });
         }
         match shared.act(administrator::is_set_up).await {
             Ok(true) => Err(login_for(&Place::of(&parts.method, &parts.uri))),

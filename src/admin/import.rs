@@ -142,6 +142,11 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: Form) -> Response
     page::show(&Import { frame: Frame::new("import", session), accounts, old: form, running, ended })
 }
 
+/// How an import stands that runs.
+pub(super) fn running_line(shared: &Shared, accounts: &[String]) -> Option<String> {
+    if shared.imports.is_running() { line(shared, accounts) } else { None }
+}
+
 /// How the last import stands, in a line, for pages beside.
 pub(super) fn line(shared: &Shared, accounts: &[String]) -> Option<String> {
     // One for an account that is gone tells nothing any more.

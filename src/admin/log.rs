@@ -64,6 +64,8 @@ impl Page for Log {}
 
 struct Line {
     class: &'static str,
+    /// For whoever sees no colours.
+    level: &'static str,
     time: String,
     text: String,
 }
@@ -76,11 +78,11 @@ impl Line {
         let (level, text) = rest.trim_start().split_once(' ').unwrap_or(("", rest));
         let time = time.split('.').next().unwrap_or_default().replace('T', " ");
         match level {
-            "ERROR" => Line { class: "error", time, text: text.to_owned() },
-            "WARN" => Line { class: "warning", time, text: text.to_owned() },
-            "INFO" | "DEBUG" | "TRACE" => Line { class: "", time, text: text.to_owned() },
+            "ERROR" => Line { class: "error", level: "Error: ", time, text: text.to_owned() },
+            "WARN" => Line { class: "warning", level: "Warning: ", time, text: text.to_owned() },
+            "INFO" | "DEBUG" | "TRACE" => Line { class: "", level: "", time, text: text.to_owned() },
             // Not one of ours, or what is left of one.
-            _ => Line { class: "", time: String::new(), text: line.to_owned() },
+            _ => Line { class: "", level: "", time: String::new(), text: line.to_owned() },
         }
     }
 }

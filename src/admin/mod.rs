@@ -13,16 +13,19 @@ mod check;
 mod deleted;
 mod device;
 mod field;
+mod figure;
 mod form;
 mod frame;
 mod guard;
 mod guide;
+mod heartbeat;
+mod home;
 mod import;
+mod lately;
 pub mod log;
 mod login;
 mod needs;
 pub mod notice;
-mod overview;
 mod page;
 mod patient;
 mod place;
@@ -34,6 +37,7 @@ mod setup;
 mod shown;
 mod source;
 mod storage;
+mod system;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -122,7 +126,7 @@ impl Admin {
             started: Instant::now(),
         });
         let router = Router::new()
-            .route("/", get(overview::show))
+            .route("/", get(home::show))
             .route("/setup", get(setup::show).post(setup::set))
             .route("/setup/next", get(guide::next))
             .route("/setup/account", get(guide::account).post(guide::add_account))
@@ -143,8 +147,8 @@ impl Admin {
             .route("/accounts/{name}/devices/{id}/password", post(device::renew))
             .route("/accounts/{name}/devices/{id}/typed", post(device::typed))
             .route("/accounts/{name}/devices/{id}/revoke", get(device::ask_revoke).post(device::revoke))
-            .route("/sources", get(source::list).post(source::add))
-            .route("/sources/{id}/remove", get(source::ask_remove).post(source::remove))
+            .route("/incoming", get(source::list).post(source::add))
+            .route("/incoming/{id}/remove", get(source::ask_remove).post(source::remove))
             .route("/deleted", get(deleted::list))
             .route("/deleted/restore", post(deleted::restore))
             .route("/deleted/discard", get(deleted::ask_discard).post(deleted::discard))
@@ -163,6 +167,8 @@ impl Admin {
             .route("/backups/stop", get(backup::ask_stop).post(backup::stop))
             .route("/backups/off", get(backup::ask_turn_off).post(backup::turn_off))
             .route("/storage/check", get(check::show).post(check::start))
+            .route("/sources", get(async || axum::response::Redirect::permanent("/incoming")))
+            .route("/system", get(system::show))
             .route("/log", get(log::show))
             .fallback(page::not_found)
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::limits))
@@ -175,6 +181,8 @@ impl Admin {
             .route("/postern-ca.crt", get(certificate::authority))
             .route("/style.css", get(assets::style))
             .route("/app.js", get(assets::script))
+            .route("/touch.png", get(assets::touch_icon))
+            .route("/manifest.webmanifest", get(assets::manifest))
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::headers))
             .with_state(Arc::clone(&shared));

@@ -53,6 +53,8 @@ impl Notice {
             .fallback(show)
             .route("/style.css", get(assets::style))
             .route("/app.js", get(assets::script))
+            .route("/touch.png", get(assets::touch_icon))
+            .route("/manifest.webmanifest", get(assets::manifest))
             .route("/icon.svg", get(assets::icon))
             .layer(middleware::map_response(guard::with_headers))
             .with_state(why);

@@ -56,13 +56,16 @@ impl Sessions {
         Some((token.to_string(), known))
     }
 
-    /// The session of a token, if there is one.
-    pub(super) fn find(&self, token: &str) -> Option<Known> {
+    /// The session of a token, if there is one. It goes on for as long again if somebody `uses` it: a page that looks for
+    /// what is new by itself does not.
+    pub(super) fn find(&self, token: &str, uses: bool) -> Option<Known> {
         let key = DevicePassword::parse(token)?.key();
         let mut sessions = self.lock();
         sessions.retain(|_, session| session.used.elapsed() < IDLE);
         let session = sessions.get_mut(&key)?;
-        session.used = Instant::now();
+        if uses {
+            session.used = Instant::now();
+        }
         Some(Known { key, csrf: session.csrf.clone() })
     }
 
@@ -125,13 +128,25 @@ mod tests {
     fn sessions_begin_and_end() {
         let sessions = Sessions::default();
         let (token, known) = sessions.begin().unwrap();
-        assert_eq!(sessions.find(&token).unwrap().csrf, known.csrf);
-        assert!(sessions.find("nonsense").is_none());
+        assert_eq!(sessions.find(&token, true).unwrap().csrf, known.csrf);
+        assert!(sessions.find("nonsense", true).is_none());
         sessions.tell(&known, Notice { text: "done".into(), good: true });
         assert_eq!(sessions.take_notice(&known).unwrap().text, "done");
         assert!(sessions.take_notice(&known).is_none());
         sessions.end(&known);
-        assert!(sessions.find(&token).is_none());
+        assert!(sessions.find(&token, true).is_none());
+    }
+
+    #[test]
+    fn a_page_left_open_keeps_nobody_logged_in() {
+        let sessions = Sessions::default();
+        let (token, known) = sessions.begin().unwrap();
+        let used = || sessions.lock().get(&known.key).unwrap().used;
+        let begun = used();
+        assert!(sessions.find(&token, false).is_some());
+        assert_eq!(used(), begun);
+        assert!(sessions.find(&token, true).is_some());
+        assert!(used() > begun);
     }
 
     #[test]
@@ -141,7 +156,7 @@ mod tests {
         for _ in 0..MOST {
             sessions.begin().unwrap();
         }
-        assert!(sessions.find(&first).is_none());
+        assert!(sessions.find(&first, true).is_none());
         assert_eq!(sessions.lock().len(), MOST);
     }
 }

@@ -12,6 +12,7 @@ use super::field::{self, Field, Wrong};
 use super::form::{Empty, Submitted};
 use super::frame::{self, Frame};
 use super::guard::LoggedIn;
+use super::heartbeat::Heartbeat;
 use super::page::{self, Page};
 use super::{Shared, ask};
 use crate::actions::source::{self, After};
@@ -31,6 +32,10 @@ pub(super) struct Row {
     pub(super) id: u32,
     pub(super) path: String,
     pub(super) account: String,
+    /// How bad it is, and that in words.
+    pub(super) class: &'static str,
+    pub(super) says: &'static str,
+    pub(super) heartbeat: Heartbeat,
     pub(super) mailbox: String,
     pub(super) after: String,
     pub(super) state: String,
@@ -47,7 +52,16 @@ impl Row {
     pub(super) fn new(source: &source::Info, now: i64) -> Self {
         let watch = source.watch.as_ref();
         let left = watch.map(|watch| watch.left.clone()).unwrap_or_default();
+        let problem = watch.and_then(|watch| watch.problem.clone());
+        let (class, says) = match (&problem, source.silent) {
+            (Some(_), _) => ("error", "cannot be read"),
+            (None, Some(_)) => ("warning", "quiet for longer than usual"),
+            (None, None) => ("good", "as it should be"),
+        };
         Row {
+            class,
+            says,
+            heartbeat: Heartbeat::new(&source.arrivals, now),
             id: source.id,
             path: source.path.display().to_string(),
             account: source.account.clone(),
@@ -63,7 +77,7 @@ impl Row {
             last_mail: human::when(source.last_mail, now),
             imported: watch.map_or(0, |watch| watch.imported),
             waiting: watch.map_or(0, |watch| watch.waiting),
-            problem: watch.and_then(|watch| watch.problem.clone()),
+            problem,
             advice: watch.map(|watch| watch.advice.clone()).unwrap_or_default(),
             left_more: watch.map_or(0, |watch| watch.left_count.saturating_sub(left.len() as u64)),
             left,
@@ -133,7 +147,7 @@ async fn shown(shared: &Arc<Shared>, session: &LoggedIn, form: Form) -> Response
     };
     let now = human::now();
     page::show(&Sources {
-        frame: Frame::new("sources", session),
+        frame: Frame::new("incoming", session),
         sources: sources.iter().map(|source| Row::new(source, now)).collect(),
         accounts: accounts.into_iter().map(|account| account.name).collect(),
         form,
@@ -146,7 +160,7 @@ pub(super) async fn add(
     Submitted { session, form }: Submitted<Typed>,
 ) -> Response {
     match watch(&shared, form).await {
-        Ok(text) => frame::done(&shared, &session, text, "/sources"),
+        Ok(text) => frame::done(&shared, &session, text, "/incoming"),
         Err(form) => shown(&shared, &session, form).await,
     }
 }
@@ -234,16 +248,16 @@ pub(super) async fn ask_remove(
         Err(failure) => return page::failed(&failure),
     };
     let question = ask::Ask {
-        frame: Frame::new("sources", &session),
+        frame: Frame::new("incoming", &session),
         title: "Stop watching?".to_owned(),
         text: format!(
             "What arrives in {} is not brought in for {} any more. The mail that came from it stays here.",
             known.path.display(),
             known.account
         ),
-        action: format!("/sources/{id}/remove"),
+        action: format!("/incoming/{id}/remove"),
         button: "Stop watching",
-        back: "/sources".to_owned(),
+        back: "/incoming".to_owned(),
     };
     question.show()
 }
@@ -259,8 +273,8 @@ pub(super) async fn remove(
             &shared,
             &session,
             "The source is not watched any more. Its mail stays here.",
-            "/sources",
+            "/incoming",
         ),
-        Err(failure) => frame::refused(&shared, &session, &failure, "/sources"),
+        Err(failure) => frame::refused(&shared, &session, &failure, "/incoming"),
     }
 }

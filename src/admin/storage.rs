@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::figure::figure;
 use super::form::{Empty, Submitted};
 use super::frame::{self, Frame};
 use super::guard::LoggedIn;
@@ -38,14 +39,14 @@ impl Page for Storage {}
 struct Row {
     name: String,
     mailboxes: u64,
-    messages: u64,
+    messages: String,
     size: String,
 }
 
 struct MailboxRow {
     account: String,
     name: String,
-    messages: u64,
+    messages: String,
     size: String,
 }
 
@@ -75,14 +76,14 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, session: LoggedIn) -
     let accounts = info.accounts.into_iter().map(|account| Row {
         name: account.name,
         mailboxes: account.mailboxes,
-        messages: account.messages,
+        messages: figure(account.messages),
         size: human::bytes(account.bytes),
     });
     let more = largest.len().saturating_sub(MAILBOXES);
     let mailboxes = largest.into_iter().take(MAILBOXES).map(|(account, mailbox)| MailboxRow {
         account,
         name: mailbox.name,
-        messages: mailbox.messages,
+        messages: figure(mailbox.messages),
         size: human::bytes(mailbox.bytes),
     });
     page::show(&Storage {
@@ -145,7 +146,7 @@ fn told(shared: &Arc<Shared>, session: &LoggedIn, done: Result<storage::Reclaime
                 "{} of deleted mail dropped ({}), {} emptied.",
                 human::bytes(done.bytes),
                 human::count(done.contents, "message", "messages"),
-                human::count(done.volumes, "volume", "volumes")
+                human::count(done.volumes, "file of mail", "files of mail")
             );
             frame::done(shared, session, text, "/storage")
         }

@@ -108,6 +108,9 @@ fn wrong_usage_is_2_and_a_failure_1_with_a_line() {
     for owner in ["anna", "ben"] {
         at(&["device", "add", "phone", "--account", owner], "").done();
     }
+    at(&["device", "add", " phone", "--account", "anna"], "").failed("a device of this name exists already");
+    at(&["device", "add", &"x".repeat(61), "--account", "anna"], "").failed("1 to 60 letters");
+    at(&["device", "add", "a\u{202e}b", "--account", "anna"], "").failed("not seen");
     at(&["device", "revoke", "phone"], "").failed("several devices are called so");
     // A number is one device's over all accounts.
     let listed = at(&["device", "list", "--account", "ben", "--json"], "").json();

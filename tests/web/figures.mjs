@@ -9,7 +9,7 @@ import { server } from "./server.mjs";
 
 const REQUESTS = 200;
 const ACCOUNTS = ["anna", "ben", "carla", "dora", "emil"];
-const PAGES = ["/", "/accounts", "/accounts/anna", "/sources", "/import", "/certificate", "/storage", "/backups", "/log", "/setup/mail", "/setup/device"];
+const PAGES = ["/", "/accounts", "/accounts/anna", "/incoming", "/import", "/system", "/certificate", "/deleted", "/storage", "/backups", "/log", "/setup/mail", "/setup/device"];
 
 function fill(host) {
   const mbox = path.join(host.folder, "Old.mbox");
@@ -65,16 +65,19 @@ export async function figures(binary) {
         times.push(Number(process.hrtime.bigint() - begun) / 1e6);
         assert.equal(answer.status, 200, where);
         size = answer.size;
+        assert.ok(size <= 20480, `${where} has ${size} bytes`);
       }
       const used = ((cpu(host.pid) - before) * 1000) / REQUESTS;
       html += size;
       console.log(`figure page ${where}: ${median(times).toFixed(2)} ms until it is there, ${used.toFixed(2)} ms of server CPU, ${size} bytes`);
     }
-    const [style, icon] = [await ask("/style.css"), await ask("/icon.svg")];
+    const [style, icon, script] = [await ask("/style.css"), await ask("/icon.svg"), await ask("/app.js")];
+    assert.ok(style.size <= 10240, `the style has ${style.size} bytes`);
+    assert.ok(script.size <= 6144, `the script has ${script.size} bytes`);
     const first = await ask("/", { cookie });
-    const sent = [first, style, icon].reduce((sum, one) => sum + one.head + one.size, 0);
-    console.log(`figure admin site: ${html} bytes of HTML in ${PAGES.length} pages, style ${style.size}, icon ${icon.size}, scripts 0`);
-    console.log(`figure admin site, the first page with style and icon: ${sent} bytes transferred`);
+    const sent = [first, style, icon, script].reduce((sum, one) => sum + one.head + one.size, 0);
+    console.log(`figure admin site: ${html} bytes of HTML in ${PAGES.length} pages, style ${style.size}, icon ${icon.size}, script ${script.size}`);
+    console.log(`figure admin site, the first page with style, icon and script: ${sent} bytes transferred`);
     agent.destroy();
     console.log("ok web figures");
     return true;

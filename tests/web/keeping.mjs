@@ -93,7 +93,7 @@ export async function keeping(browser, width, scripts, binary, shots) {
     await shot("backups-missing");
     assert.deepEqual(fs.readdirSync(stick), []);
     await page.goto(at("/"));
-    assert.match(await page.locator(".concern.error").innerText(), /The backup to .* did not work/);
+    assert.match(await page.locator(".hero.error").innerText(), /The backup to .* did not work/);
     await shot("overview-backup");
     fs.rmdirSync(stick);
     fs.renameSync(`${stick}-away`, stick);
@@ -101,7 +101,7 @@ export async function keeping(browser, width, scripts, binary, shots) {
     await press("Make one now");
     await until("/backups", /The last backup: /);
     await page.goto(at("/"));
-    assert.equal(await page.locator(".concern.error").count(), 0);
+    assert.equal(await page.locator(".concern.error, .hero.error").count(), 0);
 
     // A check, and one that finds what is damaged.
     await page.goto(at("/storage"));

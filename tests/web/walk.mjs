@@ -116,7 +116,7 @@ async function walk(browser, width, scripts) {
     assert.match(opens(await page.locator(".secret").innerText()), /LIST .*INBOX/);
     assert.match(await text(), /IMAP server\s+localhost/, "it listens here only");
     await shot("guide-ready");
-    await page.getByRole("link", { name: "Done: to the overview" }).click();
+    await page.getByRole("link", { name: "Done: go Home" }).click();
     assert.match(await text(), /All is well/);
     await page.goto(at("/setup/next"));
     assert.equal(here(), at("/setup/ready"));
@@ -151,6 +151,11 @@ async function walk(browser, width, scripts) {
     if (scripts) assert.equal(await page.getByRole("button", { name: /^Copy/ }).count(), 3);
     else assert.equal(await page.getByRole("button", { name: /^Copy/ }).count(), 0, "hidden where they do nothing");
     assert.match(await text(), /Waiting for its first log-in/);
+    if (scripts) {
+      await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+      await page.getByRole("button", { name: /^Copy *the password/ }).click();
+      assert.equal(await page.evaluate(() => navigator.clipboard.readText()), secret);
+    }
     assert.match(opens(secret), /LIST .*INBOX/);
     // It is seen on the page by itself.
     if (scripts) await page.getByText("It works: Anna's phone has logged in").waitFor();
@@ -197,7 +202,7 @@ async function walk(browser, width, scripts) {
     assert.match(await page.locator("h1").innerText(), /^anna$/);
 
     // A source: refused with the reason at its field, then taken.
-    await page.goto(at("/sources"));
+    await page.goto(at("/incoming"));
     await page.locator("#path").fill("/nowhere/at/all");
     await press("Watch it");
     assert.match(await page.locator(".why").innerText(), /no such folder/i);
@@ -213,7 +218,7 @@ async function walk(browser, width, scripts) {
     await press("Watch it");
     assert.match(await page.locator(".why").innerText(), /only for “moved/);
     for (let n = 0; ; n += 1) {
-      await page.goto(at("/sources"));
+      await page.goto(at("/incoming"));
       if (/Brought in since the start\s*5/.test(await text())) break;
       assert.ok(n < 50, "the mail is not brought in");
       await new Promise((resolve) => setTimeout(resolve, 100));
@@ -359,19 +364,28 @@ async function walk(browser, width, scripts) {
 
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/, "the old password was tried");
+    assert.equal(await page.getByRole("img", { name: /^mail in (one|2) half-hours? of the last 24 hours$/ }).count(), 1);
     await shot("overview");
-    for (const [where, wanted] of [["/certificate", /Fingerprint/], ["/storage", /By account/], ["/log", /imported/], ["/accounts", /anna/]]) {
+    for (const [where, wanted] of [["/system", /Where it listens/], ["/certificate", /Fingerprint/], ["/storage", /By account/], ["/log", /imported/], ["/accounts", /anna/]]) {
       await page.goto(at(where));
       assert.match(await text(), wanted);
       await shot(where.slice(1));
     }
     await page.goto(at("/storage"));
-    await press("Reclaim now");
+    await press("Give space back");
     assert.match(await text(), /of deleted mail dropped/);
     assert.match((await context.request.get(at("/postern-ca.crt"), { ignoreHTTPSErrors: true })).headers()["content-type"], /x509/);
     await page.goto(at("/no/such/page"));
     assert.match(await text(), /no such page/);
     await shot("not-found");
+
+    // Home is new by itself where scripts run.
+    if (scripts) {
+      await page.goto(at("/"));
+      host.command("device", "add", "From the shell", "--account", "anna");
+      await page.getByText("From the shell was added for anna").first().waitFor();
+      host.command("device", "revoke", "From the shell", "--account", "anna");
+    }
 
     // Taken back: the device, the source, the account.
     await page.goto(at("/accounts/anna"));
@@ -386,7 +400,7 @@ async function walk(browser, width, scripts) {
     await page.goto(at("/"));
     assert.match(await text(), /Anna's phone. of anna tries to log in with a password that was revoked/);
     await shot("overview-revoked");
-    await page.goto(at("/sources"));
+    await page.goto(at("/incoming"));
     await page.getByRole("link", { name: /Stop watching/ }).click();
     await shot("ask-remove");
     await press("Stop watching");
