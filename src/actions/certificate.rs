@@ -345,6 +345,11 @@ mod tests {
         let (names, problem) = shown(&context).unwrap();
         assert_eq!(names, ["mail.example.org"], "the one before it is shown");
         assert!(problem.unwrap().contains("not that of the chain"));
+        let status = crate::actions::status::read(&context).unwrap();
+        let concerns = crate::actions::health::concerns(&status, crate::store::unix_now());
+        let told =
+            concerns.iter().any(|one| one.what == "The certificate for mail.example.org is not kept fresh");
+        assert!(told, "{concerns:?}");
         std::fs::write(&files.chain, &after).unwrap();
         let looked = look(&context, looked);
         assert_eq!(looked.told, None);

@@ -55,6 +55,7 @@ pub fn concerns(info: &Info, now: i64) -> Vec<Concern> {
     found.extend(revoked(info, now));
     found.extend(backup(info, now));
     found.extend(certificate(info, now));
+    found.extend(installed(info));
     found.extend(deleted(info, now));
     found.extend(beginnings(info));
     found.sort_by_key(|concern| std::cmp::Reverse(concern.severity));
@@ -138,6 +139,16 @@ fn certificate(info: &Info, now: i64) -> Option<Concern> {
             Some("/certificate"),
         )
     })
+}
+
+/// One that somebody else keeps, and of which something is wrong.
+fn installed(info: &Info) -> Option<Concern> {
+    let installed = info.certificate.installed.as_ref()?;
+    let problem = installed.problem.as_ref()?;
+    let name = installed.names.first().map_or("another program", String::as_str);
+    let what = format!("The certificate for {name} is not kept fresh");
+    let help = format!("{}: look at the program that renews it.", human::sentence(problem));
+    Some(concern(Severity::Warning, what, &help, Some("/certificate")))
 }
 
 /// Deleted mail that was promised for longer.

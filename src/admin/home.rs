@@ -11,6 +11,7 @@ use super::frame::Frame;
 use super::guard::LoggedIn;
 use super::lately::{self, Event};
 use super::page::{self, Page};
+use super::shown::prose;
 use super::{Shared, import, place, source};
 use crate::actions::health::{self, Concern, Severity};
 use crate::actions::machine::{self, Machine};

@@ -17,6 +17,7 @@ use smol::net::TcpListener;
 
 use super::page::Page;
 use super::serve::Site;
+use super::shown::prose;
 use super::{assets, guard, page};
 use crate::actions::trouble::Trouble;
 

@@ -31,6 +31,22 @@ pub(super) fn carried(value: impl Display) -> String {
     out
 }
 
+/// Advice in which commands stand between backticks, as HTML that shows them as such.
+pub(super) fn prose(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 32);
+    let mut rest = text;
+    while let Some((before, (command, after))) =
+        rest.split_once('`').and_then(|(before, rest)| Some((before, rest.split_once('`')?)))
+    {
+        out += &carried(before);
+        out += "<code>";
+        out += &carried(command);
+        out += "</code>";
+        rest = after;
+    }
+    out + &carried(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,6 +55,7 @@ mod tests {
     fn nothing_acts() {
         assert_eq!(page("<p>a\u{202e}gpj.exe</p>\n".to_owned()), "<p>a\\u{202e}gpj.exe</p>\n");
         assert_eq!(page("<p>\tÜnal</p>\n".to_owned()), "<p>\tÜnal</p>\n");
+        assert_eq!(prose("run `a <b>` & look at `it"), "run <code>a &#60;b&#62;</code> &#38; look at `it");
         assert_eq!(carried("a\u{202e}\"<b>'&ü"), "a&#8238;&#34;&#60;b&#62;&#39;&#38;ü");
     }
 }

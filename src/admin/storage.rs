@@ -11,6 +11,7 @@ use super::form::{Empty, Submitted};
 use super::frame::{self, Frame};
 use super::guard::LoggedIn;
 use super::page::{self, Page};
+use super::shown::prose;
 use super::{Shared, ask};
 use crate::actions::damage::Problem;
 use crate::actions::{Context, Failure, account, forecast, human, mailbox, status, storage};
