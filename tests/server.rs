@@ -53,6 +53,8 @@ mod long_sets;
 mod move_data;
 #[path = "server/old_mail.rs"]
 mod old_mail;
+#[path = "server/races.rs"]
+mod races;
 #[path = "server/read_only.rs"]
 mod read_only;
 #[path = "server/refused.rs"]

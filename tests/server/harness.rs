@@ -344,14 +344,19 @@ impl Client {
 
     /// APPENDs a message with a literal that does not wait.
     pub fn append(&mut self, mailbox: &str, flags: &str, message: &[u8]) -> String {
+        let status = self.try_append(mailbox, flags, message);
+        assert!(status.starts_with("OK"), "APPEND: {status}");
+        status
+    }
+
+    /// As [`Client::append`], however it is answered.
+    pub fn try_append(&mut self, mailbox: &str, flags: &str, message: &[u8]) -> String {
         self.next += 1;
         let tag = format!("t{}", self.next);
         self.send(format!("{tag} APPEND {mailbox} ({flags}) {{{}+}}\r\n", message.len()).as_bytes());
         self.send(message);
         self.send(b"\r\n");
-        let (_, status) = self.finish(&tag);
-        assert!(status.starts_with("OK"), "APPEND: {status}");
-        status
+        self.finish(&tag).1
     }
 
     /// Whether the server has closed the connection.
