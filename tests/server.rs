@@ -47,6 +47,8 @@ mod lifecycle;
 mod logins;
 #[path = "server/long_answers.rs"]
 mod long_answers;
+#[path = "server/long_headers.rs"]
+mod long_headers;
 #[path = "server/long_sets.rs"]
 mod long_sets;
 #[path = "server/move_data.rs"]

@@ -6,6 +6,7 @@ pub mod date;
 pub mod digest;
 pub mod encoded_word;
 pub mod envelope;
+pub mod field_filter;
 pub mod header;
 mod html;
 pub mod mime_params;

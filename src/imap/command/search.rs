@@ -3,6 +3,7 @@
 mod facts;
 mod filter;
 mod trial;
+mod window;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

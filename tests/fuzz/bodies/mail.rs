@@ -2,6 +2,7 @@
 //! and every part is found by its number and lies in the message; what is decoded is no longer than it may be.
 
 use postern::mail::digest::{Digest, Part, PartContent};
+use postern::mail::field_filter::FieldFilter;
 use postern::mail::header;
 use postern::mail::section::{self, Located, Section, SectionText};
 use postern::mail::structure::Digester;
@@ -104,6 +105,14 @@ impl Walk<'_> {
         let (Some(Located::Fields { header: place, .. }), Some(_)) = both else { return };
         let block = &self.message[place.start as usize..place.end as usize];
         let [with, without] = [false, true].map(|not| header::filter_fields(block, &names(), not));
+        // In pieces, as a long one is read, it is the same.
+        let size = block.len() % 7 + 1;
+        for (not, whole) in [(false, &with), (true, &without)] {
+            let mut filter = FieldFilter::new(names(), not, usize::MAX);
+            let mut pieces = block.chunks(size);
+            while pieces.next().is_some_and(|piece| filter.push(piece)) {}
+            assert_eq!(filter.finish().as_ref(), Some(whole));
+        }
         // An empty line each, and one line end where the last line has none.
         assert!(with.len() + without.len() <= block.len() + 6, "fields of {block:?}");
         assert_eq!(header::filter_fields(&with, &names(), false), with);

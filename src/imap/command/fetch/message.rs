@@ -1,20 +1,28 @@
 //! One message of a FETCH: its items are written one by one, and what is large in pieces. An item that cannot be
 //! read leaves nothing behind.
 
+use std::ops::Range;
+
 use crate::imap::command::fetch::literal::{Check, Literal, Measure, Measured, hide_nul};
+use crate::imap::connection::CHUNK;
 use crate::mail::digest::{Digest, PartContent};
+use crate::mail::field_filter::FieldFilter;
 use crate::mail::header::filter_fields;
 use crate::mail::section::{self, Located, Section, SectionText};
 use crate::mail::text::has_lines;
 use crate::mail::transfer::Encoding;
-use crate::model::DateTime;
+use crate::model::{ContentId, DateTime};
 use crate::protocol::command::fetch::Item;
 use crate::protocol::response::fetch::Fetch as Response;
 use crate::protocol::response::{Dialect, Writer};
-use crate::store::contents::HEAD_MAX;
+use crate::store::contents::{HEAD_MAX, Reading};
 use crate::store::emails::{self, ObjectIds};
 use crate::store::record::Record;
 use crate::store::{Error, Pin, Snapshot};
+
+/// Of a header that is longer than [`HEAD_MAX`], fields of so many bytes are sent: some 8,000 recipients. They are held
+/// until they are written.
+const MOST_FIELDS: usize = 512 * 1024;
 
 /// The message that is being written.
 pub struct Current {
@@ -40,6 +48,15 @@ enum Preparing {
     Measure(Measure, Item),
     /// A long range that must be readable.
     Check(Check, Item),
+    /// A long header of which some fields are wanted.
+    Fields(Box<LongHeader>, Item),
+}
+
+/// A header that is read piece by piece, and what is chosen of it.
+struct LongHeader {
+    left: Range<u64>,
+    reading: Reading,
+    filter: FieldFilter,
 }
 
 impl Current {
@@ -67,7 +84,7 @@ impl Current {
     #[must_use]
     pub fn preparing(&self) -> Option<usize> {
         self.preparing.as_ref().map(|preparing| match preparing {
-            Preparing::Measure(..) => 1,
+            Preparing::Measure(..) | Preparing::Fields(..) => 1,
             Preparing::Check(..) => Check::PIECES,
         })
     }
@@ -152,6 +169,16 @@ impl Current {
                 None => self.preparing = Some(Preparing::Measure(measure, item)),
                 Some(measured) => self.literal = write_binary(response, measure, item, measured),
             },
+            Preparing::Fields(mut header, item) => {
+                if header.step(snapshot, email)? {
+                    self.preparing = Some(Preparing::Fields(header, item));
+                } else if let Item::Section { section, partial, legacy, .. } = item {
+                    let chosen = header.filter.finish().ok_or(Error::Limit(
+                        "these header fields are too long to be sent at once: fetch the whole header",
+                    ))?;
+                    write_bytes(response, &section, partial, legacy, chosen);
+                }
+            }
             Preparing::Check(mut check, item) => {
                 if check.step(snapshot, email)? {
                     self.preparing = Some(Preparing::Check(check, item));
@@ -170,6 +197,17 @@ impl Current {
             self.digest = Some(Box::new(snapshot.digest(self.record.email)?));
         }
         self.digest.as_deref().ok_or(Error::NotFound("message content"))
+    }
+}
+
+impl LongHeader {
+    /// Reads the next piece. Whether there is more.
+    fn step(&mut self, snapshot: &Snapshot, email: ContentId) -> Result<bool, Error> {
+        let end = self.left.end.min(self.left.start.saturating_add(CHUNK as u64));
+        let mut piece = Vec::new();
+        snapshot.read_on(email, &mut self.reading, self.left.start..end, &mut piece)?;
+        self.left.start = end;
+        Ok(self.filter.push(&piece) && !self.left.is_empty())
     }
 }
 
@@ -238,6 +276,8 @@ fn write_section(
         (SectionText::Header | SectionText::HeaderFields(_) | SectionText::HeaderFieldsNot(_), true) => {
             let header = snapshot.header(record.email)?;
             match &wanted.what {
+                // It goes on where it was cut.
+                _ if header.len() >= HEAD_MAX => section::locate(&current.digest(snapshot)?.root, wanted),
                 SectionText::HeaderFields(names) => {
                     write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, false));
                     return Ok(());
@@ -246,12 +286,10 @@ fn write_section(
                     write_bytes(response, wanted, partial, legacy, filter_fields(&header, names, true));
                     return Ok(());
                 }
-                _ if header.len() < HEAD_MAX => {
+                _ => {
                     write_bytes(response, wanted, partial, legacy, header);
                     return Ok(());
                 }
-                // It goes on where it was cut.
-                _ => section::locate(&current.digest(snapshot)?.root, wanted),
             }
         }
         _ => section::locate(&current.digest(snapshot)?.root, wanted),
@@ -259,9 +297,15 @@ fn write_section(
     match located {
         None => response.section_nil(wanted, partial.map(|(offset, _)| offset), legacy),
         Some(Located::Fields { header, names, not }) => {
+            if header.end.saturating_sub(header.start) > HEAD_MAX as u64 {
+                let filter = FieldFilter::new(names, not, MOST_FIELDS);
+                current.pin.get_or_insert_with(|| snapshot.pin(record.email));
+                let header = LongHeader { left: header, reading: Reading::default(), filter };
+                current.preparing = Some(Preparing::Fields(Box::new(header), item.clone()));
+                return Ok(());
+            }
             let mut bytes = Vec::new();
-            let end = header.end.min(header.start.saturating_add(HEAD_MAX as u64));
-            snapshot.read(record.email, header.start..end, &mut bytes)?;
+            snapshot.read(record.email, header, &mut bytes)?;
             write_bytes(response, wanted, partial, legacy, filter_fields(&bytes, &names, not));
         }
         Some(Located::Range(range)) => {

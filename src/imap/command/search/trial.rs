@@ -6,17 +6,16 @@ use std::time::Instant;
 
 use crate::imap::command::search::facts::{Facts, Level, one_space};
 use crate::imap::command::search::filter::Filter;
+use crate::imap::command::search::window::{Next, Window};
 use crate::mail::digest::{Digest, Part, PartContent};
 use crate::mail::needles::Seeker;
 use crate::mail::text::{PartText, casemap};
 use crate::mail::{address, date, encoded_word, header, mime_params};
-use crate::store::contents::Reading;
+use crate::store::contents::{HEAD_MAX, Reading};
 use crate::store::emails::{self, ObjectIds};
 use crate::store::record::Record;
 use crate::store::{Error, Pin, Snapshot};
 
-/// So much of a part's header is searched: one that is longer was made to fill memory.
-const LONGEST_HEADER: u64 = 256 * 1024;
 /// Content is read in pieces of this size.
 const PIECE: u64 = 64 * 1024;
 /// So much of a header is searched before it is asked again whether that decides.
@@ -43,7 +42,7 @@ enum Stage {
     /// And what costs no reading of the content.
     Derived,
     /// In its header.
-    Header { bytes: Vec<u8>, at: usize },
+    Header(Window),
     /// In its parts: at the one to which these numbers lead, from 0, if it is begun.
     Parts { path: Vec<usize>, part: Option<InPart> },
 }
@@ -51,7 +50,7 @@ enum Stage {
 /// Within a part.
 enum InPart {
     /// In its header.
-    Header { bytes: Vec<u8>, at: usize },
+    Header(Window),
     /// In its text, at this byte of the message.
     Text { text: Box<PartText>, at: u64 },
 }
@@ -114,14 +113,18 @@ impl Trial {
                     self.facts.fields = vec![false; filter.field_keys];
                     self.facts.headers = Some(Seeker::new(&filter.headers));
                     let bytes = snapshot.header_on(self.facts.record.email, &mut self.reading)?;
-                    Stage::Header { bytes, at: 0 }
+                    let read = bytes.len() as u64;
+                    // Of a longer one only its beginning is stored apart.
+                    let is_all = bytes.len() < HEAD_MAX;
+                    let end = if is_all { read } else { self.digest(snapshot)?.root.header.end.max(read) };
+                    Stage::Header(Window::new(bytes, read..end))
                 } else {
                     self.after_header(filter)
                 };
             }
-            Stage::Header { bytes, at } => {
-                self.stage = match search_header(&mut self.facts, filter, &bytes, at, true) {
-                    Some(at) => Stage::Header { bytes, at },
+            Stage::Header(window) => {
+                self.stage = match self.header(filter, snapshot, window, true)? {
+                    Some(window) => Stage::Header(window),
                     None => self.after_header(filter),
                 };
             }
@@ -178,13 +181,11 @@ impl Trial {
             return Ok(());
         };
         let part = match part {
-            None => self.begin(filter, snapshot, &digest.root, current)?,
-            Some(InPart::Header { bytes, at }) => {
-                match search_header(&mut self.facts, filter, &bytes, at, false) {
-                    Some(at) => Some(InPart::Header { bytes, at }),
-                    None => begin_text(current),
-                }
-            }
+            None => self.begin(filter, &digest.root, current),
+            Some(InPart::Header(window)) => match self.header(filter, snapshot, window, false)? {
+                Some(window) => Some(InPart::Header(window)),
+                None => begin_text(current),
+            },
             Some(InPart::Text { text, at }) => self.text(filter, snapshot, current, text, at)?,
         };
         if part.is_none() && !next(&digest.root, &mut path) {
@@ -196,27 +197,48 @@ impl Trial {
 
     /// The MIME header fields of a part and the header of a message in it (RFC 9051 §6.4.4, TEXT), and the name of
     /// an attachment, which MIME encodes in ways of its own; then its text.
-    fn begin(
-        &mut self,
-        filter: &Filter,
-        snapshot: &Snapshot,
-        root: &Part,
-        part: &Part,
-    ) -> Result<Option<InPart>, Error> {
+    fn begin(&mut self, filter: &Filter, root: &Part, part: &Part) -> Option<InPart> {
         let Some(headers) = self.facts.headers.as_mut().filter(|_| !filter.headers.is_empty()) else {
-            return Ok(begin_text(part));
+            return begin_text(part);
         };
         if let Some(name) = file_name(part) {
             headers.push(&filter.headers, &value_text(&name));
             headers.cut();
         }
         if part.header == root.header || part.header.is_empty() {
-            return Ok(begin_text(part));
+            return begin_text(part);
         }
-        let mut bytes = Vec::new();
-        let end = part.header.end.min(part.header.start + LONGEST_HEADER);
-        snapshot.read_on(self.facts.record.email, &mut self.reading, part.header.start..end, &mut bytes)?;
-        Ok(Some(InPart::Header { bytes, at: 0 }))
+        Some(InPart::Header(Window::new(Vec::new(), part.header.clone())))
+    }
+
+    /// Searches some fields; the window, if there are more.
+    fn header(
+        &mut self,
+        filter: &Filter,
+        snapshot: &Snapshot,
+        mut window: Window,
+        own: bool,
+    ) -> Result<Option<Window>, Error> {
+        let mut searched = 0;
+        while searched < HEADER_PIECE {
+            let (end, is_part) = match window.next() {
+                Next::Field(end) => (end, false),
+                Next::Part(end) => (end, true),
+                Next::Unread => {
+                    window.read(snapshot, self.facts.record.email, &mut self.reading)?;
+                    break;
+                }
+                Next::Over => return Ok(None),
+            };
+            let raw = window.raw(end);
+            search_field(&mut self.facts, filter, raw, own);
+            searched += raw.len();
+            match is_part {
+                true => window.pass_part(end),
+                false => window.pass(end),
+            }
+        }
+        Ok(Some(window))
     }
 
     /// Text parts, those of messages in it too, and no header field (RFC 9051 §6.4.4, BODY).
@@ -248,34 +270,27 @@ fn begin_text(part: &Part) -> Option<InPart> {
     is_text.then(|| InPart::Text { text: text(), at: part.body.start })
 }
 
-/// Searches some fields; where to go on, if there are more. Keys that name a field ask about the message's own.
-fn search_header(facts: &mut Facts, filter: &Filter, bytes: &[u8], at: usize, own: bool) -> Option<usize> {
-    let mut next = at;
-    while next - at < HEADER_PIECE {
-        let (field, after) = header::field_at(bytes, next)?;
-        let raw = bytes.get(std::mem::replace(&mut next, after)..after).unwrap_or_default();
-        let Some(field) = field else {
-            // A line that is no field is in the header all the same (TEXT).
-            search_line(facts, filter, || casemap(&value_text(raw)));
-            continue;
-        };
-        let keys = filter.fields.get(&field.name.to_ascii_lowercase()).filter(|_| own);
-        if keys.is_none() && filter.headers.is_empty() {
-            continue;
-        }
-        let value = casemap(&value_text(field.value));
-        let mut plain = None;
-        for (key, needle) in keys.into_iter().flatten() {
-            let Some(found) = facts.fields.get_mut(*key).filter(|found| !**found) else { continue };
-            *found = needle.is_in_mapped(&value)
-                || needle.is_in_mapped(plain.get_or_insert_with(|| plain_addresses(&field)));
-        }
-        search_line(facts, filter, || {
-            let name = casemap(&String::from_utf8_lossy(field.name));
-            format!("{name}: {value}")
-        });
+/// Searches a field. Keys that name one ask about the message's own.
+fn search_field(facts: &mut Facts, filter: &Filter, raw: &[u8], own: bool) {
+    let Some((Some(field), _)) = header::field_at(raw, 0) else {
+        // A line that is no field is in the header all the same (TEXT).
+        return search_line(facts, filter, || casemap(&value_text(raw)));
+    };
+    let keys = filter.fields.get(&field.name.to_ascii_lowercase()).filter(|_| own);
+    if keys.is_none() && filter.headers.is_empty() {
+        return;
     }
-    Some(next)
+    let value = casemap(&value_text(field.value));
+    let mut plain = None;
+    for (key, needle) in keys.into_iter().flatten() {
+        let Some(found) = facts.fields.get_mut(*key).filter(|found| !**found) else { continue };
+        *found = needle.is_in_mapped(&value)
+            || needle.is_in_mapped(plain.get_or_insert_with(|| plain_addresses(&field)));
+    }
+    search_line(facts, filter, || {
+        let name = casemap(&String::from_utf8_lossy(field.name));
+        format!("{name}: {value}")
+    });
 }
 
 /// Looks for what is to be in a header in one field of it, if any of that was not found yet.
