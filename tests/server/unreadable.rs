@@ -371,6 +371,21 @@ fn an_export_names_what_it_could_not_read_and_goes_on() {
     assert!(summary.damaged.iter().all(|which| which.starts_with("INBOX, UID ")), "{summary:?}");
 }
 
+/// Tries until something is there: an index that could not be read is opened again after a while.
+fn again<T>(mut tried: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = tried() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it did not come in 30 s");
+}
+
+fn until_ok(client: &mut Client, command: &str) {
+    again(|| client.command(command).1.starts_with("OK").then_some(()));
+}
+
 /// More news than are taken up at once are read part by part. Where the disk fails in the middle of them, what the client
 /// was told is true, and it either hears of the rest at its next command or is sent away: it never goes on as if it had
 /// heard all.
@@ -390,7 +405,7 @@ fn news_that_are_not_read_to_their_end_are_never_taken_for_all() {
     assert!(every_second.len() > 20_000);
     let change = |other: &mut Client, on: bool| {
         let sign = if on { '+' } else { '-' };
-        other.ok(&format!("STORE {} {sign}FLAGS.SILENT (\\Answered)", every_second.join(",")));
+        until_ok(other, &format!("STORE {} {sign}FLAGS.SILENT (\\Answered)", every_second.join(",")));
     };
     let mut on = false;
     let mut ends = [0_u32; 3];
@@ -398,16 +413,16 @@ fn news_that_are_not_read_to_their_end_are_never_taken_for_all() {
     let mut reads = 0;
     for part in 0..8 {
         on = !on;
-        let mut client = login(&server);
-        client.ok("SELECT INBOX");
+        let mut client = again(|| login_or_refused(&server));
+        until_ok(&mut client, "SELECT INBOX");
         let mut known: Vec<bool> = (0..messages).map(|n| n % 2 == 0 && !on).collect();
         change(&mut other, on);
         let before = plan.reads.load(Ordering::SeqCst);
         if part > 0 {
             plan.fail(reads * (part - 1) / 7, u64::MAX);
         }
-        let mut listen = |client: &mut Client, command: &str| {
-            client.send(format!("n {command}\r\n").as_bytes());
+        let listen = |client: &mut Client, known: &mut [bool]| {
+            client.send(b"n NOOP\r\n");
             loop {
                 let Some(response) = client.response() else { return End::Closed };
                 let text = String::from_utf8(response).unwrap();
@@ -423,20 +438,20 @@ fn news_that_are_not_read_to_their_end_are_never_taken_for_all() {
                 }
             }
         };
-        let end = listen(&mut client, "NOOP");
+        let end = listen(&mut client, &mut known);
         if part == 0 {
             reads = plan.reads.load(Ordering::SeqCst) - before;
             assert!(reads > 100, "{reads}");
         }
         plan.fail(0, 0);
-        let told = if end == End::Ok { listen(&mut client, "NOOP") } else { End::Closed };
+        // Whoever is not sent away hears of it as soon as the disk can be read, which is tried again at times.
+        let told = again(|| {
+            let told = if end == End::Ok { listen(&mut client, &mut known) } else { End::Closed };
+            let all = (0..messages).all(|n| known[n] == (n % 2 == 0 && on));
+            (told == End::Closed || all).then_some(told)
+        });
         ends[usize::from(end == End::Closed) + usize::from(told == End::Closed)] += 1;
-        if told == End::Ok {
-            let missed = (0..messages).find(|n| known[*n] != (n % 2 == 0 && on));
-            assert_eq!(missed, None, "part {part}: a client that was not sent away has not heard of it");
-        } else {
-            assert!(client.is_closed());
-        }
+        assert!(told == End::Ok || client.is_closed(), "part {part}");
     }
     println!("figure news that fail to be read: {} told in the end, {} sent away", ends[0], ends[2]);
     assert!(ends[2] > 0, "{ends:?}");
