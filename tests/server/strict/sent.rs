@@ -177,16 +177,22 @@ impl Sent {
             self.current = Some(command);
         }
         let Some(current) = self.current.as_mut() else { return };
-        current.text.push_str(&String::from_utf8_lossy(line).to_ascii_uppercase());
+        // A command may come in a million pieces: no more of it is kept, nor looked at again, than tells what it is.
+        if current.text.len() < KEPT {
+            current.text.push_str(&String::from_utf8_lossy(line).to_ascii_uppercase());
+        }
         let mut words = current.text.split(' ').skip(1);
         let first = words.next().unwrap_or_default();
-        (current.uid, current.verb) = match first {
-            "UID" => (true, words.next().unwrap_or_default().to_owned()),
-            verb => (false, verb.to_owned()),
+        let (uid, verb) = match first {
+            "UID" => (true, words.next().unwrap_or_default()),
+            verb => (false, verb),
         };
-        let words = words.count();
-        if let Some(known) = self.waiting.iter_mut().find(|known| known.serial == current.serial) {
-            *known = current.clone();
+        let words = words.take(2).count();
+        (current.uid, current.verb) = (uid, verb.to_owned());
+        let known = self.waiting.iter_mut().rev().find(|known| known.serial == current.serial);
+        if let Some(known) = known.filter(|known| known.text.len() < KEPT) {
+            known.text.push_str(&current.text[known.text.len()..]);
+            (known.uid, known.verb) = (current.uid, current.verb.clone());
         }
         self.place = match (announced(line), current.verb.as_str()) {
             (Some((length, true)), _) => Place::Announced(length),
